@@ -1,0 +1,43 @@
+"""The one error family. A message reads ``<what>: got X, expected Y. <what to do>``."""
+
+from __future__ import annotations
+
+
+class SgnError(Exception):
+    """Base of every error that sgn-rt raises on purpose."""
+
+
+class ConfigError(SgnError, ValueError):
+    """A model configuration or a run option that cannot work."""
+
+
+class CheckpointError(SgnError, ValueError):
+    """A checkpoint that is not one, or whose tensors do not fit its configuration."""
+
+
+class BundleError(SgnError, ValueError):
+    """A bundle that is missing, damaged, newer than this package, or lacks what is asked for."""
+
+
+class AudioError(SgnError, ValueError):
+    """Audio that cannot be read, separated or written."""
+
+
+class CategoryError(SgnError, ValueError):
+    """A category that the model does not know, or one named twice."""
+
+
+class DependencyError(SgnError, ImportError):
+    """An optional package that the request needs is not installed."""
+
+
+class EngineError(SgnError, RuntimeError):
+    """An engine that cannot start, fails on a window, or returns what it must not."""
+
+
+class ParityError(SgnError, RuntimeError):
+    """A stage of parity beyond its limit."""
+
+
+class ParityWarning(UserWarning):
+    """An engine was replaced; the message names stage, figure and limit."""

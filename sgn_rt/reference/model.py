@@ -1,0 +1,269 @@
+"""SGN in PyTorch, exactly as published: the truth that every exported artifact is measured against.
+
+Mo & Tian, "Semantic Grouping Network for Audio Source Separation", arXiv 2407.03736. Every size comes from
+the configuration. Notation: B batch, C categories, S requested sources, N samples, F x T spectrum, L log bins,
+P tokens, D dim, K basis maps.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sgn_rt.config import ModelConfig
+from sgn_rt.contract import NORM_EPSILON
+from sgn_rt.dsp import log_warp_matrix, log_unwarp_matrix
+
+LEAKY_SLOPE = 0.2
+
+
+class EncoderLevel(nn.Module):
+    """Halves both axes: LeakyReLU (but at level 0), 4x4 convolution, BatchNorm (but at both ends)."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, first: bool, last: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.conv = nn.Conv2d(in_channels, out_channels, 4, 2, 1, bias=first or last)
+        self.norm = (
+            nn.Identity() if first or last else nn.BatchNorm2d(out_channels, eps=NORM_EPSILON)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x if self.first else F.leaky_relu(x, LEAKY_SLOPE)
+        x = self.norm(self.conv(x))
+        return x
+
+
+class DecoderLevel(nn.Module):
+    """Doubles both axes: ReLU, 4x4 transposed convolution, BatchNorm (but at the last level)."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, last: bool) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1, bias=last)
+        self.norm = nn.Identity() if last else nn.BatchNorm2d(out_channels, eps=NORM_EPSILON)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.conv(F.relu(x)))
+        return x
+
+
+class Mlp(nn.Module):
+    """down(GELU(up(x))), exact erf GELU."""
+
+    def __init__(self, width: int, hidden: int, out: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.down(F.gelu(self.up(x)))
+        return x
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, packed q, k, v rows, contiguous heads."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        weights = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
+        x = self.output((weights @ v).transpose(1, 2).flatten(-2))
+        return x
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm block: x += attention(norm(x)); x += mlp(norm(x))."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.attention = Attention(width, heads)
+        self.mlp_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.mlp = Mlp(width, 4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.attention_norm(x))
+        x = x + self.mlp(self.mlp_norm(x))
+        return x
+
+
+class Grouping(nn.Module):
+    """Category-aware grouping: features are shared out among the categories, then gathered by them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+
+    def forward(self, tokens: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """``tokens`` [B, C, D] and ``features`` [B, P, D] to embedding [B, C, D] and assignment [B, C, P]."""
+        scale = tokens.shape[-1] ** -0.5
+        logits = self.query(tokens) @ self.key(features).transpose(-1, -2) * scale
+        assignment = logits.softmax(dim=1)
+        assignment = assignment / (assignment.sum(dim=-1, keepdim=True) + 1.0)
+        grouped = self.output(assignment @ self.value(features))
+        return self.norm(tokens + grouped), assignment
+
+
+class Separation(NamedTuple):
+    """What the network says of a batch of windows.
+
+    Attributes
+    ----------
+    sources
+        Waveforms of the requested categories, shape = (B, S, N), float32, full scale 1.
+    presence
+        Probability that each category sounds, shape = (B, C).
+    embedding
+        Grouped embedding of each category, shape = (B, C, D).
+    """
+
+    sources: Tensor
+    presence: Tensor
+    embedding: Tensor
+
+
+class Sgn(nn.Module):
+    """The network. Tensor names are those of the checkpoint; nothing is trained here."""
+
+    window: Tensor
+    warp: Tensor
+    unwarp: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        c, dim = config.encoder_channels, config.embedding_dim
+        last = len(c) - 1
+
+        self.input_norm = nn.BatchNorm2d(1, eps=NORM_EPSILON)
+        self.encoder = nn.ModuleList(
+            EncoderLevel(c[i - 1] if i else 1, c[i], first=i == 0, last=i == last)
+            for i in range(len(c))
+        )
+        outputs = (*reversed(c[:last]), config.mask_basis)
+        self.decoder = nn.ModuleList(
+            DecoderLevel(c[last] if i == 0 else 2 * c[last - i], outputs[i], last=i == last)
+            for i in range(len(c))
+        )
+        self.token_projection = nn.Conv2d(c[config.token_level], dim, 1)
+        self.position_embedding = nn.Parameter(torch.zeros(1, config.tokens, dim))
+        self.class_tokens = nn.Parameter(torch.zeros(1, len(config.categories), dim))
+        self.transformer = nn.ModuleList(
+            TransformerBlock(dim, config.attention_heads) for _ in range(config.transformer_depth)
+        )
+        self.feature_norm = nn.LayerNorm(dim, eps=NORM_EPSILON)
+        self.token_norm = nn.LayerNorm(dim, eps=NORM_EPSILON)
+        self.grouping = Grouping(dim)
+        self.presence_head = nn.Linear(dim, 1)
+        self.category_head = nn.Linear(dim, len(config.categories))
+        self.mask_guide = Mlp(dim, dim, config.mask_basis + 1)
+
+        self.register_buffer(
+            "window", torch.hann_window(config.n_fft, dtype=torch.float64).float(), persistent=False
+        )
+        warp = log_warp_matrix(config.bins, config.frequency_bins)
+        unwarp = log_unwarp_matrix(config.bins, config.frequency_bins)
+        self.register_buffer("warp", torch.from_numpy(warp), persistent=False)
+        self.register_buffer("unwarp", torch.from_numpy(unwarp), persistent=False)
+
+    def forward(self, mixture: Tensor, categories: Tensor) -> Separation:
+        """Separate ``mixture`` [B, N] into the categories at positions ``categories`` [S], int64."""
+        spectrum = self.stft(mixture)
+        masks, presence, embedding = self.masks(self.log_magnitude(spectrum), categories)
+        return Separation(self.istft(spectrum, masks), presence, embedding)
+
+    def stft(self, mixture: Tensor) -> Tensor:
+        """Complex spectrum [B, F, T] of ``mixture`` [B, N] (step 1)."""
+        return torch.stft(
+            mixture,
+            self.config.n_fft,
+            self.config.hop_length,
+            window=self.window.to(mixture.dtype),
+            center=True,
+            pad_mode="reflect",
+            return_complex=True,
+        )
+
+    def log_magnitude(self, spectrum: Tensor) -> Tensor:
+        """Network input [B, 1, L, T]: natural logarithm on the log-frequency axis (step 2)."""
+        return (self.warp @ spectrum.abs() + self.config.log_epsilon).log().unsqueeze(1)
+
+    def encode(self, log_magnitude: Tensor) -> list[Tensor]:
+        """Encoder levels e0 [B, c0, L/2, T/2] .. e6 (step 3)."""
+        levels = []
+        x = self.input_norm(log_magnitude)
+        for level in self.encoder:
+            x = level(x)
+            levels.append(x)
+        return levels
+
+    def group(self, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Tokens, transformer, grouping and presence from one encoder level (steps 4 to 7).
+
+        Returns embedding [B, C, D], assignment [B, C, P], presence [B, C], class tokens [B, C, D].
+        """
+        features = self.token_projection(F.leaky_relu(level, LEAKY_SLOPE)).flatten(2).mT
+        tokens = self.class_tokens.expand(features.shape[0], -1, -1)
+        x = torch.cat((features + self.position_embedding, tokens), dim=1)
+        for block in self.transformer:
+            x = block(x)
+        features = self.feature_norm(x[:, : self.config.tokens])
+        tokens = self.token_norm(x[:, self.config.tokens :])
+        embedding, assignment = self.grouping(tokens, features)
+        presence = self.presence_head(embedding).squeeze(-1).sigmoid()
+        return embedding, assignment, presence, tokens
+
+    def decode(self, levels: list[Tensor]) -> Tensor:
+        """Basis maps [B, K, L, T] from the encoder's levels (step 8)."""
+        x = self.decoder[0](levels[-1])
+        for level, skip in zip(list(self.decoder)[1:], reversed(levels[:-1]), strict=True):
+            x = level(torch.cat((x, skip), dim=1))
+        return x
+
+    def masks(self, log_magnitude: Tensor, categories: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Masks [B, S, L, T] of the chosen categories, presence [B, C], embedding [B, C, D] (steps 3 to 9).
+
+        The cost of a mask is paid per chosen category, whatever the number the model knows.
+        """
+        levels = self.encode(log_magnitude)
+        embedding, _, presence, _ = self.group(levels[self.config.token_level])
+        basis = self.decode(levels)
+        guide = self.mask_guide(embedding.index_select(1, categories))
+        weights, bias = guide.split((self.config.mask_basis, 1), dim=-1)
+        logits = (weights / math.sqrt(self.config.mask_basis)) @ basis.flatten(2) + bias
+        masks = logits.sigmoid().unflatten(-1, basis.shape[2:])
+        return masks, presence, embedding
+
+    def category_logits(self, class_tokens: Tensor) -> Tensor:
+        """Training head: which category each class token is, [B, C, C] from [B, C, D] (step 7)."""
+        return self.category_head(class_tokens)
+
+    def istft(self, spectrum: Tensor, masks: Tensor) -> Tensor:
+        """Sources [B, S, N] from spectrum [B, F, T] and log-axis masks [B, S, L, T] (steps 10, 11)."""
+        masked = (self.unwarp @ masks) * spectrum.unsqueeze(1)
+        length = self.config.window_samples
+        if masked.shape[1] == 0:
+            return masks.new_zeros((masks.shape[0], 0, length))
+        sources = torch.istft(
+            masked.flatten(0, 1),
+            self.config.n_fft,
+            self.config.hop_length,
+            window=self.window.to(masks.dtype),
+            center=True,
+            length=length,
+        )
+        return sources.unflatten(0, masked.shape[:2])
