@@ -1,8 +1,8 @@
 """SGN in PyTorch, exactly as published: the truth that every exported artifact is measured against.
 
-Mo & Tian, "Semantic Grouping Network for Audio Source Separation", arXiv 2407.03736. Every size comes from
-the configuration. Notation: B batch, C categories, S requested sources, N samples, F x T spectrum, L log bins,
-P tokens, D dim, K basis maps.
+Mo & Tian, "Semantic Grouping Network for Audio Source Separation", arXiv 2407.03736. Every size
+comes from the configuration. Notation: B batch, C categories, S requested sources, N samples, F x T
+spectrum, L log bins, P tokens, D dim, K basis maps.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from sgn_rt.config import ModelConfig
 from sgn_rt.contract import NORM_EPSILON
-from sgn_rt.dsp import log_warp_matrix, log_unwarp_matrix
+from sgn_rt.dsp import log_unwarp_matrix, log_warp_matrix
 
 LEAKY_SLOPE = 0.2
 
 
 class EncoderLevel(nn.Module):
-    """Halves both axes: LeakyReLU (but at level 0), 4x4 convolution, BatchNorm (but at both ends)."""
+    """Halves both axes: LeakyReLU (not at level 0), 4x4 convolution, BatchNorm (not at ends)."""
 
     def __init__(self, in_channels: int, out_channels: int, *, first: bool, last: bool) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class TransformerBlock(nn.Module):
 
 
 class Grouping(nn.Module):
-    """Category-aware grouping: features are shared out among the categories, then gathered by them."""
+    """Category-aware grouping: categories share out the features, then gather their own."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class Grouping(nn.Module):
         self.norm = nn.LayerNorm(width, eps=NORM_EPSILON)
 
     def forward(self, tokens: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """``tokens`` [B, C, D] and ``features`` [B, P, D] to embedding [B, C, D] and assignment [B, C, P]."""
+        """``tokens`` [B, C, D], ``features`` [B, P, D] to embedding [B, C, D], shares [B, C, P]."""
         scale = tokens.shape[-1] ** -0.5
         logits = self.query(tokens) @ self.key(features).transpose(-1, -2) * scale
         assignment = logits.softmax(dim=1)
@@ -172,16 +172,16 @@ class Sgn(nn.Module):
         self.category_head = nn.Linear(dim, len(config.categories))
         self.mask_guide = Mlp(dim, dim, config.mask_basis + 1)
 
-        self.register_buffer(
-            "window", torch.hann_window(config.n_fft, dtype=torch.float64).float(), persistent=False
-        )
+        # Even where the weights are built on the meta device, the constants are real.
+        window = torch.hann_window(config.n_fft, dtype=torch.float64, device="cpu").float()
+        self.register_buffer("window", window, persistent=False)
         warp = log_warp_matrix(config.bins, config.frequency_bins)
         unwarp = log_unwarp_matrix(config.bins, config.frequency_bins)
         self.register_buffer("warp", torch.from_numpy(warp), persistent=False)
         self.register_buffer("unwarp", torch.from_numpy(unwarp), persistent=False)
 
     def forward(self, mixture: Tensor, categories: Tensor) -> Separation:
-        """Separate ``mixture`` [B, N] into the categories at positions ``categories`` [S], int64."""
+        """Separate ``mixture`` [B, N] into the categories at positions ``categories`` [S] int64."""
         spectrum = self.stft(mixture)
         masks, presence, embedding = self.masks(self.log_magnitude(spectrum), categories)
         return Separation(self.istft(spectrum, masks), presence, embedding)
@@ -229,13 +229,13 @@ class Sgn(nn.Module):
 
     def decode(self, levels: list[Tensor]) -> Tensor:
         """Basis maps [B, K, L, T] from the encoder's levels (step 8)."""
-        x = self.decoder[0](levels[-1])
+        x: Tensor = self.decoder[0](levels[-1])
         for level, skip in zip(list(self.decoder)[1:], reversed(levels[:-1]), strict=True):
             x = level(torch.cat((x, skip), dim=1))
         return x
 
     def masks(self, log_magnitude: Tensor, categories: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Masks [B, S, L, T] of the chosen categories, presence [B, C], embedding [B, C, D] (steps 3 to 9).
+        """Masks [B, S, L, T] of ``categories`` [S], presence [B, C], embedding [B, C, D] (3 to 9).
 
         The cost of a mask is paid per chosen category, whatever the number the model knows.
         """
@@ -250,15 +250,16 @@ class Sgn(nn.Module):
 
     def category_logits(self, class_tokens: Tensor) -> Tensor:
         """Training head: which category each class token is, [B, C, C] from [B, C, D] (step 7)."""
-        return self.category_head(class_tokens)
+        logits: Tensor = self.category_head(class_tokens)
+        return logits
 
     def istft(self, spectrum: Tensor, masks: Tensor) -> Tensor:
-        """Sources [B, S, N] from spectrum [B, F, T] and log-axis masks [B, S, L, T] (steps 10, 11)."""
+        """Sources [B, S, N] of ``spectrum`` [B, F, T] and ``masks`` [B, S, L, T] (steps 10, 11)."""
         masked = (self.unwarp @ masks) * spectrum.unsqueeze(1)
         length = self.config.window_samples
         if masked.shape[1] == 0:
             return masks.new_zeros((masks.shape[0], 0, length))
-        sources = torch.istft(
+        sources: Tensor = torch.istft(
             masked.flatten(0, 1),
             self.config.n_fft,
             self.config.hop_length,
@@ -266,4 +267,4 @@ class Sgn(nn.Module):
             center=True,
             length=length,
         )
-        return sources.unflatten(0, masked.shape[:2])
+        return sources.reshape(*masked.shape[:2], length)
