@@ -1,0 +1,68 @@
+"""sgn-rt: separates a recording into one sound per category with a trained Semantic Grouping Network.
+
+>>> import sgn_rt
+>>> separator = sgn_rt.Separator.open()
+>>> result = separator.separate("mix.flac")
+>>> result.sources["violin"]  # float32 [channels, samples] at the recording's rate
+
+Importing this package loads NumPy at most; everything else comes with its first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sgn_rt.errors import (
+    AudioError,
+    BundleError,
+    CategoryError,
+    CheckpointError,
+    ConfigError,
+    DependencyError,
+    EngineError,
+    ParityError,
+    ParityWarning,
+    SgnError,
+)
+
+if TYPE_CHECKING:
+    from sgn_rt.bundle import Bundle
+    from sgn_rt.separator import Separation, SeparationFiles, Separator
+    from sgn_rt.stream import Stream
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Bundle": "sgn_rt.bundle",
+    "Separation": "sgn_rt.separator",
+    "SeparationFiles": "sgn_rt.separator",
+    "Separator": "sgn_rt.separator",
+    "Stream": "sgn_rt.stream",
+}
+
+__all__ = [
+    "AudioError",
+    "Bundle",
+    "BundleError",
+    "CategoryError",
+    "CheckpointError",
+    "ConfigError",
+    "DependencyError",
+    "EngineError",
+    "ParityError",
+    "ParityWarning",
+    "Separation",
+    "SeparationFiles",
+    "Separator",
+    "SgnError",
+    "Stream",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'sgn_rt' has no attribute {name!r}")

@@ -1,0 +1,80 @@
+"""Probes: golden windows of real music and what the reference makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from sgn_rt.config import ModelConfig
+from sgn_rt.engines.base import Float
+from sgn_rt.music import Piece
+from sgn_rt.probe import Probe
+from sgn_rt.reference import Sgn
+
+WINDOWS = 2
+CATEGORIES = 3
+"""Per window: sounding ones first, and one that does not sound, whose mask is the small one."""
+
+
+def _middle(signal: Float, samples: int) -> Float:
+    start = max(0, (len(signal) - samples) // 2)
+    window = np.zeros(samples, np.float32)
+    part = signal[start : start + samples]
+    window[: len(part)] = part
+    return window
+
+
+def _choose(piece: Piece, config: ModelConfig, presence: Float) -> list[int]:
+    """Positions of the categories to probe: with true stems, then by presence, the least present last."""
+    order = np.argsort(-presence, kind="stable").tolist()
+    known = [i for i in order if config.categories[i] in piece.stems]
+    others = [i for i in order if i not in known]
+    count = min(CATEGORIES, len(config.categories))
+    chosen = (known + others)[:count]
+    if count > 1 and order[-1] not in chosen:
+        chosen[-1] = order[-1]
+    return chosen
+
+
+def make_probe(model: Sgn, music: Sequence[Piece]) -> Probe:
+    """Probe windows from the middle of the first pieces.
+
+    Parameters
+    ----------
+    model
+        The reference, float32.
+    music
+        At the model's rate; stems serve where the model knows their category.
+    """
+    config = model.config
+    rows: list[dict[str, Float]] = []
+    for piece in music[:WINDOWS]:
+        mixture = torch.from_numpy(_middle(piece.mixture, config.window_samples))[None]
+        with torch.inference_mode():
+            spectrum = model.stft(mixture)
+            log_magnitude = model.log_magnitude(spectrum)
+            everything = torch.arange(0)
+            _, presence, _ = model.masks(log_magnitude, everything)
+            chosen = _choose(piece, config, presence[0].numpy())
+            masks, _, _ = model.masks(log_magnitude, torch.tensor(chosen))
+            sources = model.istft(spectrum, masks)
+        names = [config.categories[i] for i in chosen]
+        silence = np.zeros(config.window_samples, np.float32)
+        stems = [_middle(piece.stems.get(name, silence), config.window_samples) for name in names]
+        # A stem that is silent in this very window is no reference for SI-SDR.
+        known = [name in piece.stems and bool(stem.any()) for name, stem in zip(names, stems, strict=True)]
+        rows.append(
+            {
+                "mixture": mixture[0].numpy(),
+                "categories": np.array(chosen, np.int64),
+                "log_magnitude": log_magnitude[0, 0].numpy(),
+                "masks": masks[0].numpy(),
+                "sources": sources[0].numpy(),
+                "presence": presence[0].numpy(),
+                "stems": np.stack(stems),
+                "stem_known": np.array(known),
+            }
+        )
+    return Probe(**{name: np.stack([row[name] for row in rows]) for name in rows[0]})

@@ -1,0 +1,229 @@
+"""From a checkpoint to a bundle: build, prove, and only then put it in its place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import sgn_rt
+from sgn_rt._optional import require
+from sgn_rt.bundle import Bundle
+from sgn_rt.contract import (
+    BUNDLE_CHECKPOINT,
+    BUNDLE_MANIFEST,
+    BUNDLE_PROBE,
+    BUNDLE_SCHEMA,
+    Kind,
+    Precision,
+)
+from sgn_rt.engines.factory import open_engine
+from sgn_rt.errors import BundleError, ParityError
+from sgn_rt.export.graphs import build_graph
+from sgn_rt.export.probes import make_probe
+from sgn_rt.export.shared import share_weights
+from sgn_rt.music import load_music
+from sgn_rt.parity import StageResult, measure
+from sgn_rt.reference import Sgn, load, save_checkpoint
+
+Tell = Callable[[str], None]
+"""Told each step in a line of text."""
+
+
+def export_bundle(
+    checkpoint: str | Path,
+    folder: str | Path,
+    *,
+    kinds: Sequence[Kind] = tuple(Kind),
+    precisions: Sequence[Precision] = tuple(Precision),
+    key_map: str | Path | None = None,
+    music: str | Path | None = None,
+    licence: str = "unspecified",
+    shared_weights: bool = False,
+    overwrite: bool = False,
+    tell: Tell = lambda line: None,
+) -> dict[str, list[StageResult]]:
+    """Export a checkpoint to a bundle, if and only if every artifact holds parity.
+
+    Parameters
+    ----------
+    checkpoint
+        Trained weights (`sgn_rt.reference.load`).
+    folder
+        The bundle to write; it appears whole, or not at all.
+    kinds, precisions
+        The graphs: every kind in every precision.
+    key_map
+        Renames the tensors of other training code.
+    music
+        Folder of mixtures with stems (`sgn_rt.music.load_music`) to probe with; None for the music that
+        ships with the package.
+    licence
+        Of the weights, as SPDX; written down.
+    shared_weights
+        float32 graphs refer to the checkpoint's tensors in the bundle instead of holding their own:
+        the bundle is then hardly larger than the checkpoint, but a graph needs it beside it.
+    overwrite
+        Replace a bundle that is there already.
+    tell
+        Told what is being done.
+
+    Returns
+    -------
+    dict
+        Artifact -> measured stages.
+
+    Raises
+    ------
+    CheckpointError, AudioError
+        For input that does not do.
+    BundleError
+        If the folder is there already, or cannot be written.
+    ParityError
+        Naming artifact, stage, figure and limit; nothing is written then.
+    """
+    target = Path(folder)
+    _expect_free(target, overwrite)
+    tell(f"loading {checkpoint}")
+    model = load(checkpoint, key_map)
+    probe = make_probe(model, load_music(music, model.config.sample_rate))
+    existing = target.parent
+    while not existing.exists():
+        existing = existing.parent
+    try:
+        work = Path(tempfile.mkdtemp(prefix=".sgn-rt-", dir=existing))
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        _write_checkpoint(model, Path(checkpoint), work / BUNDLE_CHECKPOINT, renamed=key_map is not None)
+        (work / BUNDLE_PROBE).write_bytes(probe.to_bytes())
+        artifacts = []
+        for kind in kinds:
+            for precision in precisions:
+                tell(f"exporting {kind}.{precision}")
+                artifacts.append(_write_graph(model, kind, precision, work, shared=shared_weights))
+        manifest = {
+            "schema": BUNDLE_SCHEMA,
+            "generator": f"sgn-rt {sgn_rt.__version__}",
+            "name": Path(checkpoint).stem,
+            "licence": licence,
+            "config": model.config.to_dict(),
+            "files": {path.name: _record(path) for path in sorted(work.iterdir())},
+            "artifacts": artifacts,
+        }
+        _write_manifest(work, manifest)
+        measured = _prove(Bundle.open(work), tell)
+        for entry, results in zip(artifacts, measured.values(), strict=True):
+            entry["parity"] = {result.stage: result.to_dict() for result in results}
+        _write_manifest(work, manifest)
+        work.chmod(0o755)
+        _put_in_place(work, target)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return measured
+
+
+def _expect_free(target: Path, overwrite: bool) -> None:
+    if not target.exists():
+        return
+    is_bundle = (target / BUNDLE_MANIFEST).is_file()
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if not (overwrite and is_bundle):
+        found = "a bundle" if is_bundle else "something that is no bundle"
+        advice = "Name another folder, or pass --overwrite." if is_bundle else "Name another folder."
+        raise BundleError(f"{target}: got {found} there already, expected no such folder. {advice}")
+
+
+def _unwritable(target: Path, error: OSError) -> BundleError:
+    return BundleError(
+        f"{target}: got {error.strerror or error}, expected to write the bundle. "
+        "Check permissions and free space."
+    )
+
+
+def _write_checkpoint(model: Sgn, source: Path, target: Path, *, renamed: bool) -> None:
+    if renamed:
+        save_checkpoint(model, model.config, target, half=False)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _write_graph(
+    model: Sgn, kind: Kind, precision: Precision, work: Path, *, shared: bool
+) -> dict[str, Any]:
+    graph = build_graph(model, kind, precision)
+    external: list[str] = []
+    if shared and precision == Precision.FP32:
+        graph = share_weights(graph, work / BUNDLE_CHECKPOINT)
+        external = [BUNDLE_CHECKPOINT]
+    path = f"{kind}.{precision}.onnx"
+    (work / path).write_bytes(graph.SerializeToString(deterministic=True))
+    return {
+        "path": path,
+        "kind": kind,
+        "precision": precision,
+        "opset": next(o.version for o in graph.opset_import if o.domain == ""),
+        "external": external,
+        "inputs": [_tensor(value) for value in graph.graph.input],
+        "outputs": [_tensor(value) for value in graph.graph.output],
+        "parity": {},
+    }
+
+
+def _tensor(value: Any) -> dict[str, Any]:
+    onnx = require("onnx", extra="export", purpose="export")
+    kind = value.type.tensor_type
+    shape = [dim.dim_param or dim.dim_value for dim in kind.shape.dim]
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name
+    return {"name": value.name, "dtype": dtype, "shape": shape}
+
+
+def _record(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+def _write_manifest(work: Path, manifest: dict[str, Any]) -> None:
+    text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
+    (work / BUNDLE_MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _prove(bundle: Bundle, tell: Tell) -> dict[str, list[StageResult]]:
+    measured = {}
+    for artifact in bundle.artifacts:
+        tell(f"proving {artifact.name}")
+        results = measure(open_engine(f"onnxruntime:{artifact.name}", bundle), bundle.probe)
+        for result in results:
+            if not result.passed:
+                raise ParityError(
+                    f"{artifact.name}: parity stage {result.stage}: got {result.figure:.4g} "
+                    f"{result.limit.unit}, expected {result.limit}. No bundle was written: "
+                    "check the checkpoint for extreme weights, or leave that precision out."
+                )
+        measured[artifact.name] = results
+    return measured
+
+
+def _put_in_place(work: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        os.rename(work, target)
+        return
+    # The old bundle steps aside first and goes only when the new one stands.
+    aside = Path(tempfile.mkdtemp(prefix=".sgn-rt-", dir=target.parent))
+    os.rename(target, aside / "old")
+    try:
+        os.rename(work, target)
+    except OSError:
+        os.rename(aside / "old", target)
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,124 @@
+"""The engine in service: proved at start-up, replaced by the next where it fails, and never silently."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sgn_rt.engines.base import Engine, Float, Positions, Separated
+from sgn_rt.errors import DependencyError, EngineError, ParityError, ParityWarning
+
+ParityMode = Literal["fallback", "raise", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An engine that is not in service, and why."""
+
+    engine: str
+    reason: str
+
+
+class GuardedEngine:
+    """The first of several engines that starts and passes its probe.
+
+    With ``fallback``, an engine that fails on a window later (an error, or non-finite numbers) is
+    replaced by the next one, for that window and from then on.
+
+    Parameters
+    ----------
+    candidates
+        Names, best first.
+    opener
+        Opens an engine by name; may raise DependencyError or EngineError.
+    prover
+        Raises ParityError or EngineError for an engine that may not serve.
+    parity
+        What to do with one that fails: take the next, raise, or not even look.
+    asked_for
+        The engine that the user named; None where the choice is ours. One that was named and cannot
+        even start is an error: nothing silently takes its place.
+
+    Raises
+    ------
+    DependencyError, EngineError, ParityError
+        If none can serve; with ``raise``, if the first that starts fails its probe.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[str],
+        opener: Callable[[str], Engine],
+        prover: Callable[[Engine], object],
+        parity: ParityMode,
+        asked_for: str | None = None,
+    ) -> None:
+        self._remaining = list(candidates)
+        self._opener, self._prover, self._parity = opener, prover, parity
+        self._asked_for = asked_for
+        self._lock = threading.Lock()
+        self.rejected: list[Rejection] = []
+        self.replacements: list[str] = []
+        self._active = self._promote([])
+
+    @property
+    def active(self) -> Engine:
+        """The engine that takes the next window."""
+        return self._active
+
+    def separate(self, mixture: Float, categories: Positions) -> tuple[Separated, Engine]:
+        """As `Engine.separate`, with the engine that did it.
+
+        Raises
+        ------
+        EngineError
+            If the engine fails and no other is left, or replacing is not wanted.
+        """
+        while True:
+            engine = self._active
+            try:
+                return engine.separate(mixture, categories), engine
+            except EngineError as error:
+                if self._parity != "fallback":
+                    raise
+                self._replace(engine, error)
+
+    def _replace(self, failed: Engine, error: EngineError) -> None:
+        with self._lock:
+            if self._active is failed:  # or another thread's window has already found it out
+                self._active = self._promote([Rejection(failed.name, str(error))])
+
+    def _promote(self, failed: list[Rejection]) -> Engine:
+        """The next engine that may serve; says so once if it stands in for engines that failed."""
+        while self._remaining:
+            name = self._remaining.pop(0)
+            try:
+                engine = self._opener(name)
+            except (DependencyError, EngineError) as error:
+                if name == self._asked_for:
+                    raise
+                self.rejected.append(Rejection(name, str(error)))
+                continue
+            try:
+                if self._parity != "off":
+                    self._prover(engine)
+            except (ParityError, EngineError) as error:
+                if self._parity == "raise":
+                    raise
+                failed.append(Rejection(name, str(error)))
+                continue
+            self.rejected += failed
+            if failed:
+                reasons = "; ".join(rejection.reason for rejection in failed)
+                self.replacements.append(f"now {engine.name}, as {reasons}")
+                warnings.warn(self.replacements[-1], ParityWarning, stacklevel=4)
+            return engine
+        self.rejected += failed
+        reasons = "; ".join(f"{r.engine}: {r.reason}" for r in self.rejected)
+        raise EngineError(
+            f"engine: got none that can serve ({reasons}), expected one. "
+            "Run `sgn-rt doctor`, or install one: pip install 'sgn-rt[cpu]'"
+        )

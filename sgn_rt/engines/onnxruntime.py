@@ -1,0 +1,169 @@
+"""ONNX Runtime: the CPU's engine, and CUDA's and TensorRT's where onnxruntime-gpu brings them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sgn_rt._optional import require
+from sgn_rt.bundle import Artifact, Bundle
+from sgn_rt.contract import CHECKPOINT_CONFIG_KEY, Kind, Precision, Tensor
+from sgn_rt.engines.base import Engine, Float, Masked, MaskEngine, Positions, Separated
+from sgn_rt.errors import EngineError
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+
+PREFERENCE = {
+    # The FFT around the network is by far the fastest on the CPU; half precision is emulated there.
+    CPU: ((Kind.CORE, Precision.FP32), (Kind.WAVEFORM, Precision.FP32)),
+    # On a GPU everything stays on the device, in half precision where the bundle has it.
+    CUDA: ((Kind.WAVEFORM, Precision.FP16), (Kind.WAVEFORM, Precision.FP32), (Kind.CORE, Precision.FP32)),
+    TENSORRT: ((Kind.WAVEFORM, Precision.FP16), (Kind.WAVEFORM, Precision.FP32)),
+}  # fmt: skip
+"""Graphs by provider, the best first."""
+
+
+def choose_artifact(bundle: Bundle, provider: str, wanted: str | None) -> Artifact:
+    """The graph to run: the one named, as ``kind.precision``, or the provider's best in the bundle.
+
+    Raises
+    ------
+    EngineError
+        If the bundle has it not.
+    """
+    if wanted is None:
+        found = [bundle.find(*choice) for choice in PREFERENCE[provider]]
+    else:
+        found = [artifact for artifact in bundle.artifacts if artifact.name == wanted]
+    for artifact in found:
+        if artifact is not None:
+            return artifact
+    names = ", ".join(artifact.name for artifact in bundle.artifacts) or "no graph"
+    preferred = " or ".join(f"{kind}.{precision}" for kind, precision in PREFERENCE[provider])
+    raise EngineError(
+        f"onnxruntime ({provider}): got a bundle with {names}, expected {wanted or preferred}. "
+        "Export the bundle with that kind and precision, or choose another engine."
+    )
+
+
+class _Session:
+    """An ONNX Runtime session on one provider, or an error: never another provider in its place."""
+
+    def __init__(self, bundle: Bundle, artifact: Artifact, provider: str) -> None:
+        ort = require(
+            "onnxruntime",
+            extra="cpu" if provider == CPU else "gpu",
+            purpose=f"the onnxruntime engine on {provider}",
+        )
+        available = ort.get_available_providers()
+        if provider not in available:
+            raise EngineError(
+                f"onnxruntime: provider: got only {', '.join(available)}, expected {provider}. "
+                "Install onnxruntime-gpu (pip install 'sgn-rt[gpu]') with its CUDA libraries."
+            )
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        # Whole windows run side by side, one thread each: that scales better than threads inside of one.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        held = [bundle.read(name) for name in artifact.external]
+        if held:
+            options.add_external_initializers_from_files_in_memory(
+                list(artifact.external), held, [len(content) for content in held]
+            )
+        try:
+            self.session: Any = ort.InferenceSession(
+                bundle.read(artifact.path), options, providers=[provider]
+            )
+        except Exception as error:  # ONNX Runtime's exceptions have no common base but this
+            raise EngineError(
+                f"onnxruntime: {artifact.path}: got {_first_line(error)}, expected a graph that "
+                f"{provider} loads. Export the bundle again, or choose another engine."
+            ) from error
+        running = self.session.get_providers()
+        if not running or running[0] != provider:
+            raise EngineError(
+                f"onnxruntime: provider: got {', '.join(running)}, expected {provider}. "
+                "Its libraries failed to load: check the CUDA installation, or choose another engine."
+            )
+        self._check_config(bundle, artifact)
+        self._fetch_only = ort.RunOptions()
+        self._fetch_only.only_execute_path_to_fetches = True
+        self.version = str(ort.__version__)
+
+    def _check_config(self, bundle: Bundle, artifact: Artifact) -> None:
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        written = metadata.get(CHECKPOINT_CONFIG_KEY, "null")
+        if json.loads(written) != bundle.config.to_dict():
+            raise EngineError(
+                f"onnxruntime: {artifact.path}: got a graph of another model, expected the one that "
+                "the bundle's configuration describes. Export the bundle again."
+            )
+
+    def run(self, outputs: Sequence[str], inputs: dict[str, Any]) -> list[Any]:
+        """Run the part of the graph that the outputs need."""
+        try:
+            results: list[Any] = self.session.run(list(outputs), inputs, self._fetch_only)
+        except Exception as error:  # as above
+            raise EngineError(
+                f"onnxruntime: got {_first_line(error)}, expected a result. Choose another engine."
+            ) from error
+        return results
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+class _Core(MaskEngine):
+    """The ``core`` graph, SciPy's FFT around it."""
+
+    session: _Session
+
+    def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
+        inputs = {Tensor.LOG_MAGNITUDE: log_magnitude, Tensor.CATEGORIES: categories}
+        if len(categories) == 0:
+            (presence,) = self.session.run([Tensor.PRESENCE], inputs)
+            plane = (self.config.frequency_bins, self.config.frames)
+            return Masked(np.empty((len(log_magnitude), 0, *plane), np.float32), presence)
+        return Masked(*self.session.run([Tensor.MASKS, Tensor.PRESENCE], inputs))
+
+
+class _Waveform(Engine):
+    """The ``waveform`` graph."""
+
+    session: _Session
+
+    def _separate(self, mixture: Float, categories: Positions) -> Separated:
+        inputs = {Tensor.MIXTURE: mixture, Tensor.CATEGORIES: categories}
+        if len(categories) == 0:
+            (presence,) = self.session.run([Tensor.PRESENCE], inputs)
+            return Separated(np.empty((len(mixture), 0, mixture.shape[1]), np.float32), presence)
+        return Separated(*self.session.run([Tensor.SOURCES, Tensor.PRESENCE], inputs))
+
+
+def open_onnxruntime(
+    bundle: Bundle, *, name: str, provider: str, artifact: str | None, threads: int
+) -> Engine:
+    """An engine on one of ONNX Runtime's providers.
+
+    Raises
+    ------
+    DependencyError
+        If ONNX Runtime is not installed.
+    EngineError
+        If the provider is not there, or the bundle has no graph for it.
+    """
+    chosen = choose_artifact(bundle, provider, artifact)
+    session = _Session(bundle, chosen, provider)
+    engine = (_Core if chosen.kind == Kind.CORE else _Waveform)(bundle.config)
+    engine.session = session
+    engine.name = name
+    engine.detail = f"{chosen.name} on {provider}, onnxruntime {session.version}"
+    engine.precision = chosen.precision
+    engine.concurrency = threads if provider == CPU else 1
+    return engine

@@ -1,0 +1,138 @@
+"""Where the network's windows lie on the signal, what of each is kept, and the latency that follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgn_rt.config import ModelConfig
+from sgn_rt.errors import ConfigError
+
+EDGE_SHARE = Fraction(1, 8)
+"""Of a window, discarded at either end when latency does not matter: the network sees only half of its
+context there, and the STFT's reflect padding."""
+FADE_SHARE = Fraction(1, 8)
+"""Of a window, cross-faded with the next one when latency does not matter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowLayout:
+    """Window k covers [k step - discard_left, ... + window). Units: samples at the model's rate.
+
+    Attributes
+    ----------
+    window
+        Samples of a window.
+    discard_left, discard_right
+        Edge context that is never heard; the right one is look-ahead.
+    fade
+        Cross-fade between a window and the next.
+    """
+
+    window: int
+    discard_left: int
+    discard_right: int
+    fade: int
+
+    @property
+    def step(self) -> int:
+        """From one window to the next."""
+        return self.window - self.discard_left - self.discard_right - self.fade
+
+    @property
+    def look_ahead(self) -> int:
+        """Samples that must have arrived before the oldest one not yet out can go."""
+        return self.step + self.fade + self.discard_right
+
+    def start(self, index: int) -> int:
+        """First sample of window ``index``; negative before the signal, where zeros stand."""
+        return index * self.step - self.discard_left
+
+    def stop(self, index: int) -> int:
+        """One past the last sample of window ``index``."""
+        return self.start(index) + self.window
+
+    @property
+    def kept(self) -> int:
+        """Samples of a window that are heard, faded ones included."""
+        return self.step + self.fade
+
+    def final(self, index: int) -> int:
+        """Samples of output that no later window changes, once windows 0 .. ``index`` are in."""
+        return (index + 1) * self.step
+
+    def windows_for(self, samples: int) -> int:
+        """Number of windows that cover ``samples`` of signal to the end."""
+        return -(-samples // self.step)
+
+    def weights(self, *, first: bool) -> NDArray[np.float32]:
+        """Weights of a window's kept part, shape = (step + fade,), sum with the next's 1 at every sample.
+
+        The first window has nothing to fade in from.
+        """
+        phase = (np.arange(self.fade) + 0.5) / max(self.fade, 1)
+        rise = np.sin(0.5 * np.pi * phase).astype(np.float64) ** 2
+        weights = np.ones(self.step + self.fade)
+        if self.fade:
+            weights[-self.fade :] = 1.0 - rise
+            if not first:
+                weights[: self.fade] = rise
+        return weights.astype(np.float32)
+
+    @classmethod
+    def offline(cls, config: ModelConfig) -> WindowLayout:
+        """The layout for least cost at full quality."""
+        edge = floor(config.window_samples * EDGE_SHARE)
+        fade = floor(config.window_samples * FADE_SHARE)
+        return cls(window=config.window_samples, discard_left=edge, discard_right=edge, fade=fade)
+
+    @classmethod
+    def within(cls, config: ModelConfig, look_ahead: int) -> WindowLayout:
+        """The layout of at most ``look_ahead``: half of it step, a quarter context, a quarter fade.
+
+        The step sets the cost: a window of the network per step.
+
+        Raises
+        ------
+        ConfigError
+            If the look-ahead is less than two frames of the STFT.
+        """
+        least = 2 * config.n_fft
+        if look_ahead < least:
+            raise ConfigError(
+                f"latency: got {look_ahead / config.sample_rate:.3f} s of look-ahead, expected at "
+                f"least {least / config.sample_rate:.3f} s. Ask for more latency."
+            )
+        best = cls.offline(config)
+        if look_ahead >= best.look_ahead:
+            return best
+        discard_right = min(look_ahead // 4, best.discard_right)
+        fade = min(look_ahead // 4, best.fade)
+        step = look_ahead - discard_right - fade
+        return cls(
+            window=config.window_samples,
+            discard_left=config.window_samples - discard_right - fade - step,
+            discard_right=discard_right,
+            fade=fade,
+        )
+
+
+def latency_samples(layout: WindowLayout, model_rate: int, rate: int, context_s: Fraction) -> int:
+    """Latency of a stream, samples at ``rate``: look-ahead, and the context of both conversions.
+
+    After n samples in, n - latency samples can always be out: window k needs input up to
+    ceil((start_k + window + context) rate / model_rate), and before it output is final up to
+    floor((final_(k-1) - context) rate / model_rate).
+    """
+    if model_rate == rate:
+        return layout.look_ahead
+    return ceil((Fraction(layout.look_ahead, model_rate) + 2 * context_s) * rate)
+
+
+def look_ahead_for(latency: int, model_rate: int, rate: int, context_s: Fraction) -> int:
+    """The largest look-ahead, samples at ``model_rate``, whose latency is at most ``latency`` at ``rate``."""
+    return floor((Fraction(latency, rate) - 2 * context_s) * model_rate)

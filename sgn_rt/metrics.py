@@ -1,0 +1,33 @@
+"""SI-SDR, the measure in which parity and quality are stated."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def si_sdr(estimate: ArrayLike, reference: ArrayLike) -> float:
+    """Scale-invariant signal-to-distortion ratio, dB: projection onto the reference, no mean removal.
+
+    Parameters
+    ----------
+    estimate, reference
+        Signals of the same shape; all their axes count as one.
+
+    Returns
+    -------
+    float
+        inf for a perfect estimate of a sound; nan where the reference is silent.
+
+    Source: Le Roux et al., "SDR - half-baked or well done?", 2019.
+    """
+    e = np.asarray(estimate, np.float64).ravel()
+    r = np.asarray(reference, np.float64).ravel()
+    energy = float(r @ r)
+    if energy == 0.0:
+        return float("nan")
+    target = (float(e @ r) / energy) * r
+    kept, error = float(target @ target), float(np.sum((e - target) ** 2))
+    if error == 0.0:
+        return float("inf") if kept > 0.0 else float("-inf")
+    return float(10.0 * np.log10(kept / error)) if kept > 0.0 else float("-inf")

@@ -1,0 +1,527 @@
+"""The separator: from a recording to one sound per category, whole or as a stream."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sgn_rt import parity as parity_stages
+from sgn_rt.audio import AudioReader, Format, stem_files
+from sgn_rt.bundle import Bundle
+from sgn_rt.config import ModelConfig
+from sgn_rt.engines.base import Engine, Float, available_cpus
+from sgn_rt.engines.factory import ENGINES, open_engine
+from sgn_rt.engines.guarded import GuardedEngine, ParityMode, Rejection
+from sgn_rt.errors import AudioError, CategoryError, ConfigError
+from sgn_rt.stream import RESIDUAL, Stream
+
+Progress = Callable[[float], None]
+"""Called now and then with the part that is done, 0 to 1."""
+
+_FINDING = 0.4
+"""Of the whole work, about what finding the categories takes; for the progress shown."""
+
+RATES = (1_000, 768_000)
+"""Sample rates that are taken, Hz."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Where the time went, seconds.
+
+    Attributes
+    ----------
+    load
+        Opening the bundle and the engine.
+    warm_up
+        The start-up probe.
+    separate
+        Reading, separating and, to disk, writing.
+    """
+
+    load: float
+    warm_up: float
+    separate: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was found in a recording, and how.
+
+    Attributes
+    ----------
+    presence
+        Category -> highest probability in any window, 0 to 1; of all categories, wanted or not.
+    sample_rate, channels, samples
+        Of the recording, and of every source.
+    engine
+        The engine in service at the end.
+    windows
+        Engine -> windows that it computed: more than one engine where one was replaced.
+    replacements
+        What was replaced, and why.
+    peak
+        Largest magnitude in the recording; 0 for digital silence.
+    timings
+        Seconds.
+    """
+
+    presence: dict[str, float]
+    sample_rate: int
+    channels: int
+    samples: int
+    engine: str
+    windows: dict[str, int]
+    replacements: tuple[str, ...]
+    peak: float
+    timings: Timings
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of work per second of sound; below 1 is faster than real time."""
+        return self.timings.separate / (self.samples / self.sample_rate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Separation(Report):
+    """A separated recording in memory.
+
+    Attributes
+    ----------
+    sources
+        Category (and ``residual``, where asked for) -> shape = (channels, samples), float32.
+    """
+
+    sources: dict[str, Float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeparationFiles(Report):
+    """A separated recording on disk.
+
+    Attributes
+    ----------
+    stems
+        Category (and ``residual``, where asked for) -> file.
+    clipped
+        Stems that the format clipped at full scale.
+    """
+
+    stems: dict[str, Path]
+    clipped: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """A recording that can be read from its start more than once."""
+
+    sample_rate: int
+    channels: int
+    samples: int
+    blocks: Callable[[int], Iterable[Float]]
+
+
+class Separator:
+    """Separates recordings with one model on one engine. Safe to share between threads.
+
+    Use `open`.
+
+    Attributes
+    ----------
+    bundle
+        The model.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        engine: GuardedEngine,
+        *,
+        threads: int,
+        load_s: float,
+        warm_up_s: float,
+    ) -> None:
+        self.bundle = bundle
+        self._engine = engine
+        self._load_s, self._warm_up_s = load_s, warm_up_s
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sgn-rt")
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | Path | Bundle | None = None,
+        engine: str = "auto",
+        parity: ParityMode = "fallback",
+        *,
+        threads: int | None = None,
+    ) -> Separator:
+        """Open a model on an engine.
+
+        Parameters
+        ----------
+        bundle
+            Folder; None for the model that ships with the package.
+        engine
+            ``auto`` for the best that runs here, or one of `sgn_rt.engines.factory.ENGINES`.
+        parity
+            ``fallback``: prove the engine on the bundle's probes and take the next, with one warning,
+            if it fails them or a later window; ``raise``: an error instead; ``off``: no probe.
+        threads
+            Processors to use; None for all that the process may use.
+
+        Raises
+        ------
+        BundleError
+            If the bundle is missing, damaged or newer than this package.
+        DependencyError, EngineError, ParityError
+            If the engine, or with ``auto`` every engine, cannot serve.
+        """
+        if parity not in ("fallback", "raise", "off"):
+            raise ConfigError(
+                f"parity: got {parity!r}, expected fallback, raise or off. Choose one of them."
+            )
+        if threads is not None and threads < 1:
+            raise ConfigError(f"threads: got {threads}, expected at least 1. Leave it out for all.")
+        start = time.perf_counter()
+        opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        proving = 0.0
+
+        def prove(candidate: Engine) -> None:
+            nonlocal proving
+            began = time.perf_counter()
+            try:
+                parity_stages.require(candidate, opened.probe)
+            finally:
+                proving += time.perf_counter() - began
+
+        asked_for = None if engine == "auto" else engine
+        others = [name for name in ENGINES if name != engine]
+        guarded = GuardedEngine(
+            others if asked_for is None else [asked_for, *others],
+            partial(open_engine, bundle=opened, threads=threads),
+            prove,
+            parity,
+            asked_for,
+        )
+        return cls(
+            opened,
+            guarded,
+            threads=threads or available_cpus(),
+            load_s=time.perf_counter() - start - proving,
+            warm_up_s=proving,
+        )
+
+    def close(self) -> None:
+        """Let go of threads; also done by leaving a ``with`` block."""
+        self._pool.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's configuration."""
+        return self.bundle.config
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Every category that the model knows."""
+        return self.bundle.config.categories
+
+    @property
+    def engine(self) -> Engine:
+        """The engine in service."""
+        return self._engine.active
+
+    @property
+    def rejected(self) -> tuple[Rejection, ...]:
+        """Engines that are not in service, and why."""
+        return tuple(self._engine.rejected)
+
+    def stream(
+        self,
+        *,
+        sample_rate: int,
+        channels: int = 1,
+        categories: Sequence[str] | None = None,
+        latency_s: float | None = None,
+        residual: bool = False,
+    ) -> Stream:
+        """Begin to separate a live signal.
+
+        Parameters
+        ----------
+        sample_rate
+            Hz, of input and output.
+        channels
+            Each is separated on its own.
+        categories
+            Names; None for all that the model knows.
+        latency_s
+            The longest delay that is borne, seconds: more of it is less work and cleaner borders.
+            None for least work, as offline.
+        residual
+            Also give what is left of the mixture without the categories.
+
+        Raises
+        ------
+        CategoryError
+            For a category that the model does not know, or one named twice.
+        AudioError, ConfigError
+            For a rate, number of channels or latency that cannot be had.
+        """
+        low, high = RATES
+        if not low <= sample_rate <= high or int(sample_rate) != sample_rate:
+            raise AudioError(
+                f"sample rate: got {sample_rate} Hz, expected a whole number from {low} to {high}. "
+                "Convert the recording."
+            )
+        if channels < 1:
+            raise AudioError(f"channels: got {channels}, expected at least 1. Name the channels.")
+        return Stream(
+            self._engine,
+            self.config,
+            self._pool,
+            sample_rate=int(sample_rate),
+            channels=channels,
+            categories=self.categories if categories is None else self._chosen(categories),
+            latency_s=latency_s,
+            residual=residual,
+        )
+
+    def separate(
+        self,
+        mixture: str | Path | ArrayLike,
+        categories: Sequence[str] | None = None,
+        *,
+        sample_rate: int | None = None,
+        threshold: float = parity_stages.PRESENCE_THRESHOLD,
+        residual: bool = False,
+        progress: Progress | None = None,
+    ) -> Separation:
+        """Separate a recording in memory.
+
+        Parameters
+        ----------
+        mixture
+            A file, or samples, shape = (channels, samples) or (samples,), floating point of full scale 1.
+        categories
+            Names; None for all that are present.
+        sample_rate
+            Hz, of samples; a file knows its own.
+        threshold
+            Presence from which a category counts as present, 0 to 1.
+        residual
+            Also give what is left of the mixture without the categories: all of them add up to it.
+        progress
+            Told how much is done.
+
+        Returns
+        -------
+        Separation
+            Sources of the recording's very length, rate and channels.
+
+        Raises
+        ------
+        AudioError, CategoryError, EngineError
+            For what cannot be read, is not known, or fails.
+        """
+        start = time.perf_counter()
+        recording = _recording(mixture, sample_rate)
+        stream, names = self._prepare(recording, categories, threshold, residual, progress)
+        shape = (recording.channels, recording.samples)
+        sources = {name: np.empty(shape, np.float32) for name in names}
+        done = 0
+
+        def keep(blocks: dict[str, Float]) -> None:
+            nonlocal done
+            ready = 0
+            for name, block in blocks.items():
+                ready = block.shape[1]
+                sources[name][:, done : done + ready] = block
+            done += ready
+
+        peak = self._run(recording, stream, keep, progress)
+        return Separation(sources=sources, **self._report(recording, stream, peak, start))
+
+    def separate_to(
+        self,
+        path: str | Path,
+        folder: str | Path,
+        categories: Sequence[str] | None = None,
+        *,
+        threshold: float = parity_stages.PRESENCE_THRESHOLD,
+        residual: bool = False,
+        format: Format = "wav",  # noqa: A002 - the option's name
+        progress: Progress | None = None,
+    ) -> SeparationFiles:
+        """Separate a file to ``folder/<file's name>/<category>.<format>``, in memory constant in its length.
+
+        Parameters are those of `separate`; ``format`` is ``wav`` (float32) or ``flac`` (24 bit). Stems
+        appear whole, all at the end, or not at all.
+
+        Raises
+        ------
+        AudioError, CategoryError, EngineError
+            For what cannot be read, written, is not known, or fails.
+        """
+        if format not in ("wav", "flac"):
+            raise AudioError(f"format: got {format!r}, expected wav or flac. Choose one of them.")
+        start = time.perf_counter()
+        recording = _recording(Path(path), None)
+        stream, names = self._prepare(recording, categories, threshold, residual, progress)
+        target = Path(folder) / Path(path).stem
+        with stem_files(
+            target,
+            names,
+            format=format,
+            sample_rate=recording.sample_rate,
+            channels=recording.channels,
+            frames=recording.samples,
+        ) as files:
+            peak = self._run(recording, stream, files.write, progress)
+        return SeparationFiles(
+            stems={name: target / f"{name}.{format}" for name in names},
+            clipped=tuple(files.clipped()),
+            **self._report(recording, stream, peak, start),
+        )
+
+    def _chosen(self, categories: Sequence[str]) -> tuple[str, ...]:
+        if isinstance(categories, str):
+            raise CategoryError(
+                f"categories: got the text {categories!r}, expected a sequence of names. "
+                f"Write [{categories!r}]."
+            )
+        for name in categories:
+            if name not in self.categories:
+                raise CategoryError(
+                    f"category: got {name!r}, expected one of {', '.join(self.categories)}. "
+                    "Choose from these, or open another bundle."
+                )
+            if list(categories).count(name) > 1:
+                raise CategoryError(
+                    f"category: got {name!r} twice, expected it once. Name it once."
+                )
+        return tuple(categories)
+
+    def _prepare(
+        self,
+        recording: _Recording,
+        categories: Sequence[str] | None,
+        threshold: float,
+        residual: bool,
+        progress: Progress | None,
+    ) -> tuple[Stream, tuple[str, ...]]:
+        """The stream that will separate a recording, and the names of what it gives.
+
+        Where no categories are named, those present are found first: presence costs less than half of
+        the network and no synthesis, so that looking first is cheaper than separating all to drop most.
+        """
+        if not 0.0 <= threshold <= 1.0:
+            raise ConfigError(
+                f"threshold: got {threshold}, expected 0 to 1. Take {parity_stages.PRESENCE_THRESHOLD}."
+            )
+        chosen: Sequence[str]
+        if categories is None:
+            finder = self.stream(
+                sample_rate=recording.sample_rate, channels=recording.channels, categories=()
+            )
+            half = None if progress is None else _part(progress, 0.0, _FINDING)
+            self._run(recording, finder, lambda blocks: None, half)
+            found = finder.presence
+            chosen = [name for name in self.categories if found[name] >= threshold]
+        else:
+            chosen = self._chosen(categories)
+        stream = self.stream(
+            sample_rate=recording.sample_rate,
+            channels=recording.channels,
+            categories=chosen,
+            residual=residual,
+        )
+        return stream, (*chosen, RESIDUAL) if residual else tuple(chosen)
+
+    def _run(
+        self,
+        recording: _Recording,
+        stream: Stream,
+        sink: Callable[[dict[str, Float]], None],
+        progress: Progress | None,
+    ) -> float:
+        """Put a whole recording through a stream; its peak magnitude."""
+        done, peak = 0, 0.0
+        for block in recording.blocks(stream.round_samples):
+            sink(stream.feed(block))
+            done += block.shape[1]
+            peak = max(peak, float(np.abs(block).max(initial=0.0)))
+            if progress is not None:
+                progress(done / recording.samples)
+        sink(stream.flush())
+        return peak
+
+    def _report(
+        self, recording: _Recording, stream: Stream, peak: float, start: float
+    ) -> dict[str, Any]:
+        return {
+            "presence": stream.presence,
+            "sample_rate": recording.sample_rate,
+            "channels": recording.channels,
+            "samples": recording.samples,
+            "engine": self.engine.name,
+            "windows": dict(stream.engines),
+            "replacements": tuple(self._engine.replacements),
+            "peak": peak,
+            "timings": Timings(
+                load=self._load_s,
+                warm_up=self._warm_up_s,
+                separate=time.perf_counter() - start,
+            ),
+        }
+
+
+def _part(progress: Progress, start: float, share: float) -> Progress:
+    return lambda done: progress(start + share * done)
+
+
+def _recording(mixture: str | Path | ArrayLike, sample_rate: int | None) -> _Recording:
+    if isinstance(mixture, str | Path):
+        reader = AudioReader(mixture)
+        if sample_rate is not None and sample_rate != reader.sample_rate:
+            raise AudioError(
+                f"{mixture}: sample rate: got {sample_rate} Hz, expected the file's own "
+                f"{reader.sample_rate} Hz. Leave it out for files."
+            )
+        return _Recording(reader.sample_rate, reader.channels, reader.frames, reader.blocks)
+    samples = np.atleast_2d(np.asarray(mixture))
+    if sample_rate is None:
+        raise AudioError(
+            "sample_rate: got none, expected the rate of the samples in Hz. Add sample_rate=..."
+        )
+    if samples.ndim != 2 or 0 in samples.shape:
+        raise AudioError(
+            f"mixture: got shape {samples.shape}, expected (channels, samples) with at least one of "
+            "each. Put channels first."
+        )
+    channels, length = samples.shape
+    return _Recording(
+        sample_rate,
+        channels,
+        length,
+        lambda size: (samples[:, at : at + size] for at in range(0, length, size)),
+    )

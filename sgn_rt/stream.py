@@ -1,0 +1,353 @@
+"""Streaming separation: the one algorithm, of which separating a file is the special case.
+
+Windows of the network are laid on the signal (`layout`), computed side by side, cross-faded, and brought to
+the caller's rate. Which windows there are, what each sees, and which spans are converted depends on the
+position in the signal alone, never on the blocks in which it comes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from fractions import Fraction
+from math import ceil, floor
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sgn_rt.config import ModelConfig
+from sgn_rt.engines.base import Engine, Float, Positions, Separated
+from sgn_rt.errors import AudioError, ConfigError, SgnError
+from sgn_rt.layout import WindowLayout, latency_samples, look_ahead_for
+from sgn_rt.resample import SpanResampler
+
+RESIDUAL = "residual"
+"""Key of what is left of the mixture when the separated sources are taken away."""
+
+
+class Separates(Protocol):
+    """What a stream needs of an engine: answers, and which engine gave each."""
+
+    @property
+    def active(self) -> Engine:
+        """The engine that takes the next window."""
+        ...
+
+    def separate(self, mixture: Float, categories: Positions) -> tuple[Separated, Engine]:
+        """Separate windows [B, N]."""
+        ...
+
+
+class _Signal:
+    """A growing signal of which only the end is kept, shape = (..., samples); zeros before and after it."""
+
+    def __init__(self, *leading: int) -> None:
+        self._blocks: list[Float] = [np.zeros((*leading, 0), np.float32)]
+        self._start = 0
+        self.stop = 0
+
+    def append(self, block: Float) -> None:
+        self._blocks.append(block)
+        self.stop += block.shape[-1]
+
+    def span(self, start: int, stop: int) -> Float:
+        """Samples [start, stop), a copy; anything outside the signal is zero."""
+        kept = self._joined()
+        out = np.zeros((*kept.shape[:-1], stop - start), np.float32)
+        low, high = max(start, 0), min(stop, self.stop)
+        if low < high:
+            assert low >= self._start, "a span that was already given up"
+            out[..., low - start : high - start] = kept[..., low - self._start : high - self._start]
+        return out
+
+    def drop_before(self, position: int) -> None:
+        position = min(position, self.stop)
+        if position > self._start:
+            self._blocks = [self._joined()[..., position - self._start :].copy()]
+            self._start = position
+
+    def _joined(self) -> Float:
+        if len(self._blocks) > 1:
+            self._blocks = [np.concatenate(self._blocks, axis=-1)]
+        return self._blocks[0]
+
+
+class _Queue:
+    """Blocks of samples that are ready, taken out in other blocks, shape = (rows, channels, samples)."""
+
+    def __init__(self, rows: int, channels: int) -> None:
+        self._blocks: deque[Float] = deque()
+        self._empty: Float = np.zeros((rows, channels, 0), np.float32)
+
+    def put(self, block: Float) -> None:
+        self._blocks.append(block)
+
+    def take(self, samples: int) -> Float:
+        """The oldest ``samples``, a new array."""
+        taken = [self._empty]
+        while samples > 0:
+            block = self._blocks.popleft()
+            taken.append(block[..., :samples])
+            if block.shape[-1] > samples:
+                self._blocks.appendleft(block[..., samples:])
+            samples -= taken[-1].shape[-1]
+        return np.concatenate(taken, axis=-1)
+
+
+class _Kept(NamedTuple):
+    """What is kept of a window of one channel: weighted sources [S, step + fade], presence [C], engine."""
+
+    sources: Float
+    presence: Float
+    engine: str
+
+
+class Stream:
+    """Separates a live signal: `feed` blocks of any size, then `flush`. Belongs to one caller at a time.
+
+    After n samples in, exactly ``max(0, n - latency_samples)`` are out; `flush` brings the rest. Joined, the
+    outputs are those of separating the whole signal at once with the same layout, bit for bit.
+
+    Made by `Separator.stream`.
+
+    Attributes
+    ----------
+    sample_rate, channels
+        Of input and output alike.
+    categories
+        Names of the sources that come out, in order.
+    latency_samples
+        Declared and exact latency, at ``sample_rate``.
+    """
+
+    def __init__(
+        self,
+        engine: Separates,
+        config: ModelConfig,
+        pool: Executor,
+        *,
+        sample_rate: int,
+        channels: int,
+        categories: Sequence[str],
+        latency_s: float | None = None,
+        residual: bool = False,
+    ) -> None:
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self.categories = tuple(categories)
+        self._engine, self._config, self._pool = engine, config, pool
+        self._positions = np.array(
+            [config.categories.index(name) for name in categories], dtype=np.int64
+        )
+        self._residual = residual
+        self._to_model = SpanResampler(sample_rate, config.sample_rate)
+        self._from_model = SpanResampler(config.sample_rate, sample_rate)
+        self._layout, self.latency_samples = self._place(latency_s)
+        self._weights = (self._layout.weights(first=True), self._layout.weights(first=False))
+        self.reset()
+
+    def _place(self, latency_s: float | None) -> tuple[WindowLayout, int]:
+        config, context = self._config, self._to_model.context_s
+        if latency_s is None:
+            layout = WindowLayout.offline(config)
+            return layout, latency_samples(layout, config.sample_rate, self.sample_rate, context)
+        if not 0.0 < latency_s < float("inf"):
+            raise ConfigError(
+                f"latency: got {latency_s} s, expected a positive number of seconds. "
+                "Choose the longest delay that the application bears."
+            )
+        latency = floor(latency_s * self.sample_rate)
+        ahead = look_ahead_for(latency, config.sample_rate, self.sample_rate, context)
+        return WindowLayout.within(config, ahead), latency
+
+    def reset(self) -> None:
+        """Forget everything fed so far, and start a new signal."""
+        sources = len(self._positions)
+        self._fed = 0
+        self._emitted = 0
+        self._windows = 0
+        self._converted = 0
+        self._ended = False
+        self._raw = _Signal(self.channels)
+        self._input = _Signal(self.channels)
+        self._tail: Float = np.zeros((self.channels, sources, self._layout.fade), np.float32)
+        self._separated = _Signal(self.channels, sources)
+        self._ready = _Queue(sources + self._residual, self.channels)
+        self._presence = np.zeros(len(self._config.categories), np.float32)
+        self._engines: Counter[str] = Counter()
+
+    @property
+    def presence(self) -> dict[str, float]:
+        """Highest probability of each category in any window so far, 0 to 1."""
+        return dict(zip(self._config.categories, self._presence.tolist(), strict=True))
+
+    @property
+    def engines(self) -> Mapping[str, int]:
+        """Windows computed so far, by the engine that did."""
+        return dict(self._engines)
+
+    @property
+    def round_samples(self) -> int:
+        """Block size, samples, at which the engine computes as many windows side by side as it likes."""
+        seconds = Fraction(self._per_round() * self._layout.step, self._config.sample_rate)
+        return ceil(seconds * self.sample_rate)
+
+    def _per_round(self) -> int:
+        return max(1, 2 * self._engine.active.concurrency // self.channels)
+
+    def feed(self, block: ArrayLike) -> dict[str, Float]:
+        """Take a block of input and give what is ready.
+
+        Parameters
+        ----------
+        block
+            shape = (channels, samples), or (samples,) where channels is 1; any number of samples, also
+            none; real numbers, full scale 1. It is not kept.
+
+        Returns
+        -------
+        dict
+            Category -> shape = (channels, ready samples), float32; with ``residual`` that key, too.
+
+        Raises
+        ------
+        AudioError
+            For the wrong shape, or samples that are not finite; the block is then not taken.
+        EngineError
+            If every engine fails on a window.
+        """
+        if self._ended:
+            raise SgnError(
+                "stream: got a block after flush, expected none. Call reset() for a new signal."
+            )
+        samples = self._check(block)
+        self._fed += samples.shape[1]
+        self._raw.append(samples.copy())
+        ready = self._windows
+        while self._to_model.source_span(0, self._layout.stop(ready))[1] <= self._fed:
+            ready += 1
+        self._advance(ready)
+        return self._emit(self._fed - self.latency_samples)
+
+    def flush(self) -> dict[str, Float]:
+        """End the signal and give all that is left of it; then only `reset` is of use.
+
+        Returns
+        -------
+        dict
+            As `feed`; after it as many samples have come out as went in.
+        """
+        if not self._ended:
+            self._ended = True
+            _, needed = self._from_model.source_span(0, self._fed)
+            self._advance(self._layout.windows_for(needed) if self._fed else 0)
+        return self._emit(self._fed)
+
+    def _check(self, block: ArrayLike) -> Float:
+        samples = np.asarray(block)
+        if samples.ndim == 1 and self.channels == 1:
+            samples = samples[None]
+        if samples.ndim != 2 or len(samples) != self.channels:
+            raise AudioError(
+                f"block: got shape {samples.shape}, expected ({self.channels}, samples). "
+                "Put channels first."
+            )
+        if samples.dtype.kind != "f":
+            raise AudioError(
+                f"block: got {samples.dtype} samples, expected floating point of full scale 1. "
+                "Divide integer PCM by its full scale."
+            )
+        samples = samples.astype(np.float32, copy=False)
+        if not np.isfinite(samples).all():
+            channel, position = np.argwhere(~np.isfinite(samples))[0]
+            raise AudioError(
+                f"input: got a non-finite sample ({samples[channel, position]}) in channel "
+                f"{channel} at sample {self._fed + position}, expected finite numbers. "
+                "Repair the recording."
+            )
+        return samples
+
+    def _advance(self, windows: int) -> None:
+        """Compute every window up to number ``windows``, a few at a time, and all that follows from them."""
+        while self._windows < windows:
+            concurrency = self._engine.active.concurrency
+            first, last = self._windows, min(windows, self._windows + self._per_round())
+            jobs = [
+                (index, channel)
+                for index, window in enumerate(self._inputs(first, last), start=first)
+                for channel in window
+            ]
+            workers = self._pool.map if concurrency > 1 else map
+            kept = list(workers(self._separate, jobs))
+            self._windows = last
+            for index in range(first, last):
+                self._join(kept[(index - first) * self.channels :][: self.channels])
+            self._convert(first, last)
+
+    def _inputs(self, first: int, last: int) -> Iterator[Float]:
+        """Windows ``first`` .. ``last - 1`` of the input at the model's rate, shape = (channels, N) each."""
+        for index in range(first, last):
+            have, stop = self._input.stop, self._layout.stop(index)
+            span = self._raw.span(*self._to_model.source_span(have, stop))
+            self._input.append(self._to_model(span, have, stop))
+            yield self._input.span(self._layout.start(index), stop)
+            self._input.drop_before(self._layout.start(index + 1))
+        oldest, _ = self._to_model.source_span(self._input.stop, self._input.stop + 1)
+        self._raw.drop_before(min(oldest, self._converted) if self._residual else oldest)
+
+    def _separate(self, job: tuple[int, Float]) -> _Kept:
+        index, mixture = job
+        result, engine = self._engine.separate(mixture[None], self._positions)
+        start = self._layout.discard_left
+        kept = result.sources[0, :, start : start + self._layout.kept]
+        return _Kept(kept * self._weights[index > 0], result.presence[0], engine.name)
+
+    def _join(self, window: list[_Kept]) -> None:
+        """Cross-fade the next window, given per channel, into the separated signal."""
+        sources = np.stack([channel.sources for channel in window])
+        sources[..., : self._layout.fade] += self._tail
+        self._tail = sources[..., self._layout.step :]
+        self._separated.append(sources[..., : self._layout.step])
+        for channel in window:
+            np.maximum(self._presence, channel.presence, out=self._presence)
+            self._engines[channel.engine] += 1
+
+    def _convert(self, first: int, last: int) -> None:
+        """Bring what windows ``first`` .. ``last - 1`` have made final to the caller's rate."""
+        spans = []
+        for index in range(first, last):
+            stop = min(self._final(index), self._fed)
+            if self._ended and index == last - 1:
+                stop = self._fed
+            spans.append((self._converted, stop))
+            self._converted = stop
+        jobs = []
+        for start, stop in spans:
+            needed = self._separated.span(*self._from_model.source_span(start, stop))
+            jobs += [(needed[:, row], start, stop) for row in range(len(self._positions))]
+        converted = list(self._pool.map(lambda job: self._from_model(*job), jobs))
+        for position, (start, stop) in enumerate(spans):
+            rows = converted[position * len(self._positions) :][: len(self._positions)]
+            if self._residual:
+                rows.append(self._raw.span(start, stop) - sum(rows))
+            if rows:
+                self._ready.put(np.stack(rows))
+        self._separated.drop_before(
+            self._from_model.source_span(self._converted, self._converted + 1)[0]
+        )
+
+    def _final(self, index: int) -> int:
+        """Samples at the caller's rate that are final with window ``index``."""
+        settled = Fraction(self._layout.final(index), self._config.sample_rate)
+        return max(0, floor((settled - self._from_model.context_s) * self.sample_rate))
+
+    def _emit(self, until: int) -> dict[str, Float]:
+        """What is ready up to sample ``until`` of the signal."""
+        samples = max(0, until - self._emitted)
+        self._emitted += samples
+        names = (*self.categories, RESIDUAL) if self._residual else self.categories
+        if not names:
+            return {}
+        return dict(zip(names, self._ready.take(samples), strict=True))
