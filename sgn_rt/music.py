@@ -57,7 +57,10 @@ def load_music(folder: str | Path | None, sample_rate: int) -> list[Piece]:
     root = shipped_music() if folder is None else Path(folder)
     pieces = []
     for path in sorted(root.glob(f"*.{MIXTURE}.*")):
-        name, extension = path.name.removesuffix(path.suffix).removesuffix(f".{MIXTURE}"), path.suffix
+        name, extension = (
+            path.name.removesuffix(path.suffix).removesuffix(f".{MIXTURE}"),
+            path.suffix,
+        )
         mixture = _mono(path, sample_rate)
         stems = {}
         for stem in sorted(root.glob(f"{name}.*{extension}")):

@@ -96,8 +96,16 @@ class _Queue:
         return np.concatenate(taken, axis=-1)
 
 
-class _Kept(NamedTuple):
-    """What is kept of a window of one channel: weighted sources [S, step + fade], presence [C], engine."""
+class _Job(NamedTuple):
+    """A window of one channel [N], and the part [start, stop) of the answer that is heard."""
+
+    mixture: Float
+    start: int
+    stop: int
+
+
+class _Heard(NamedTuple):
+    """The answer: sources [S, stop - start], presence [C], name of the engine."""
 
     sources: Float
     presence: Float
@@ -145,7 +153,7 @@ class Stream:
         self._to_model = SpanResampler(sample_rate, config.sample_rate)
         self._from_model = SpanResampler(config.sample_rate, sample_rate)
         self._layout, self.latency_samples = self._place(latency_s)
-        self._weights = (self._layout.weights(first=True), self._layout.weights(first=False))
+        self._rise = self._layout.rise
         self.reset()
 
     def _place(self, latency_s: float | None) -> tuple[WindowLayout, int]:
@@ -168,6 +176,7 @@ class Stream:
         self._fed = 0
         self._emitted = 0
         self._windows = 0
+        self._windows_joined = 0
         self._converted = 0
         self._ended = False
         self._raw = _Signal(self.channels)
@@ -241,8 +250,12 @@ class Stream:
         """
         if not self._ended:
             self._ended = True
-            _, needed = self._from_model.source_span(0, self._fed)
-            self._advance(self._layout.windows_for(needed) if self._fed else 0)
+            length = ceil(self._fed * self._to_model.ratio)
+            whole = self._windows
+            while self._layout.stop(whole) <= length:
+                whole += 1
+            self._advance(whole)
+            self._finish(length)
         return self._emit(self._fed)
 
     def _check(self, block: ArrayLike) -> Float:
@@ -270,78 +283,110 @@ class Stream:
         return samples
 
     def _advance(self, windows: int) -> None:
-        """Compute every window up to number ``windows``, a few at a time, and all that follows from them."""
+        """Compute windows up to number ``windows``, a few at a time, and all that follows from them."""
+        layout = self._layout
         while self._windows < windows:
-            concurrency = self._engine.active.concurrency
             first, last = self._windows, min(windows, self._windows + self._per_round())
-            jobs = [
-                (index, channel)
-                for index, window in enumerate(self._inputs(first, last), start=first)
-                for channel in window
-            ]
-            workers = self._pool.map if concurrency > 1 else map
-            kept = list(workers(self._separate, jobs))
-            self._windows = last
+            jobs = []
             for index in range(first, last):
-                self._join(kept[(index - first) * self.channels :][: self.channels])
-            self._convert(first, last)
+                start = layout.final(index - 1) - layout.start(index)
+                stop = layout.final(index) + layout.fade - layout.start(index)
+                self._extend_input(layout.stop(index))
+                for mixture in self._window(layout.start(index)):
+                    jobs.append(_Job(mixture, start, stop))
+            answers = self._separate(jobs)
+            spans = []
+            for index in range(first, last):
+                sources = self._faded_in(answers[(index - first) * self.channels :])
+                size = layout.final(index) - layout.final(index - 1)
+                self._tail = sources[..., size:]
+                self._separated.append(sources[..., :size])
+                spans.append((self._converted, self._settled(index)))
+                self._converted = self._settled(index)
+            self._windows = last
+            self._convert(spans)
+            self._input.drop_before(layout.start(last - 1))
+            oldest, _ = self._to_model.source_span(self._input.stop, self._input.stop + 1)
+            self._raw.drop_before(min(oldest, self._converted) if self._residual else oldest)
 
-    def _inputs(self, first: int, last: int) -> Iterator[Float]:
-        """Windows ``first`` .. ``last - 1`` of the input at the model's rate, shape = (channels, N) each."""
-        for index in range(first, last):
-            have, stop = self._input.stop, self._layout.stop(index)
+    def _finish(self, length: int) -> None:
+        """Cover the end of the signal, ``length`` samples at the model's rate, by a window that ends there."""
+        done = self._layout.final(self._windows - 1)
+        if done < length:
+            self._extend_input(length)
+            start = max(length - self._layout.window, self._layout.start(0))
+            jobs = [_Job(m, done - start, length - start) for m in self._window(start)]
+            self._separated.append(self._faded_in(self._separate(jobs)))
+        self._convert([(self._converted, self._fed)])
+        self._converted = self._fed
+
+    def _extend_input(self, stop: int) -> None:
+        have = self._input.stop
+        if have < stop:
             span = self._raw.span(*self._to_model.source_span(have, stop))
             self._input.append(self._to_model(span, have, stop))
-            yield self._input.span(self._layout.start(index), stop)
-            self._input.drop_before(self._layout.start(index + 1))
-        oldest, _ = self._to_model.source_span(self._input.stop, self._input.stop + 1)
-        self._raw.drop_before(min(oldest, self._converted) if self._residual else oldest)
 
-    def _separate(self, job: tuple[int, Float]) -> _Kept:
-        index, mixture = job
-        result, engine = self._engine.separate(mixture[None], self._positions)
-        start = self._layout.discard_left
-        kept = result.sources[0, :, start : start + self._layout.kept]
-        return _Kept(kept * self._weights[index > 0], result.presence[0], engine.name)
+    def _window(self, start: int) -> Float:
+        """A window of the input, shape = (channels, N).
 
-    def _join(self, window: list[_Kept]) -> None:
-        """Cross-fade the next window, given per channel, into the separated signal."""
-        sources = np.stack([channel.sources for channel in window])
-        sources[..., : self._layout.fade] += self._tail
-        self._tail = sources[..., self._layout.step :]
-        self._separated.append(sources[..., : self._layout.step])
-        for channel in window:
+        What lies before the signal, or beyond it, is filled with the window's own sound, mirrored: the
+        network has learnt on windows full of sound, and separates them better than half-empty ones.
+        """
+        low, high = max(start, 0), min(start + self._layout.window, self._input.stop)
+        missing = (low - start, start + self._layout.window - high)
+        return np.pad(self._input.span(low, high), ((0, 0), missing), mode="symmetric")
+
+    def _separate(self, jobs: list[_Job]) -> list[_Heard]:
+        side_by_side = self._engine.active.concurrency > 1
+        return list((self._pool.map if side_by_side else map)(self._answer, jobs))
+
+    def _answer(self, job: _Job) -> _Heard:
+        result, engine = self._engine.separate(job.mixture[None], self._positions)
+        heard = result.sources[
+            0, :, job.start : job.stop
+        ].copy()  # lets go of the rest of the window
+        return _Heard(heard, result.presence[0], engine.name)
+
+    def _faded_in(self, channels: list[_Heard]) -> Float:
+        """The next window over all channels, [channels, S, samples], cross-faded with the one before."""
+        channels = channels[: self.channels]
+        for channel in channels:
             np.maximum(self._presence, channel.presence, out=self._presence)
             self._engines[channel.engine] += 1
+        sources = np.stack([channel.sources for channel in channels])
+        fade = min(self._layout.fade, sources.shape[-1])
+        if self._windows_joined and fade:
+            rise = self._rise[:fade]
+            head, tail = sources[..., :fade], self._tail[..., :fade]
+            head -= tail
+            head *= rise
+            head += tail
+        self._windows_joined += 1
+        return sources
 
-    def _convert(self, first: int, last: int) -> None:
-        """Bring what windows ``first`` .. ``last - 1`` have made final to the caller's rate."""
-        spans = []
-        for index in range(first, last):
-            stop = min(self._final(index), self._fed)
-            if self._ended and index == last - 1:
-                stop = self._fed
-            spans.append((self._converted, stop))
-            self._converted = stop
+    def _convert(self, spans: list[tuple[int, int]]) -> None:
+        """Bring spans of the separated signal to the caller's rate, and put them in the queue."""
         jobs = []
         for start, stop in spans:
             needed = self._separated.span(*self._from_model.source_span(start, stop))
             jobs += [(needed[:, row], start, stop) for row in range(len(self._positions))]
         converted = list(self._pool.map(lambda job: self._from_model(*job), jobs))
-        for position, (start, stop) in enumerate(spans):
-            rows = converted[position * len(self._positions) :][: len(self._positions)]
+        for start, stop in spans:
+            rows, converted = (
+                converted[: len(self._positions)],
+                converted[len(self._positions) :],
+            )
             if self._residual:
                 rows.append(self._raw.span(start, stop) - sum(rows))
             if rows:
                 self._ready.put(np.stack(rows))
-        self._separated.drop_before(
-            self._from_model.source_span(self._converted, self._converted + 1)[0]
-        )
+        oldest, _ = self._from_model.source_span(self._converted, self._converted + 1)
+        self._separated.drop_before(oldest)
 
-    def _final(self, index: int) -> int:
-        """Samples at the caller's rate that are final with window ``index``."""
-        settled = Fraction(self._layout.final(index), self._config.sample_rate)
-        return max(0, floor((settled - self._from_model.context_s) * self.sample_rate))
+    def _settled(self, index: int) -> int:
+        """Samples at the caller's rate that no window after ``index`` changes."""
+        final = Fraction(self._layout.final(index), self._config.sample_rate)
+        return max(0, floor((final - self._from_model.context_s) * self.sample_rate))
 
     def _emit(self, until: int) -> dict[str, Float]:
         """What is ready up to sample ``until`` of the signal."""

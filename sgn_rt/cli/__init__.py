@@ -1,0 +1,78 @@
+"""The command line, ``sgn-rt``. A command's module is loaded when it runs, so that each starts fast."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from typing import Any
+
+import click
+
+from sgn_rt import __version__
+from sgn_rt.errors import ParityWarning, SgnError
+
+COMMANDS = {
+    "separate": "One file per category from each recording.",
+    "stream": "Separate raw PCM from stdin to stdout, live.",
+    "export": "Export a checkpoint to a bundle.",
+    "parity": "Compare a bundle's engines with the reference.",
+    "bench": "Time the engines side by side.",
+    "info": "Show what is in a bundle.",
+    "doctor": "Show what this machine can run, proved by running it.",
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"sgn_rt.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sgn-rt")
+def cli() -> None:
+    """Separate a recording into one sound per category with a trained SGN."""
+
+
+def _say(kind: str, message: str) -> None:
+    click.echo(f"sgn-rt: {kind}: {' '.join(message.split())}", err=True)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *details: Any) -> None:
+    if issubclass(category, ParityWarning):
+        _say("warning", str(message))
+
+
+def main() -> None:
+    """Run ``sgn-rt``: exit code 0, 1 where a check did not hold, 2 for an error, 130 when interrupted."""
+    warnings.showwarning = _show_warning
+    try:
+        code = cli.main(standalone_mode=False)
+    except SgnError as error:
+        _say("error", str(error))
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("error", "interrupted")
+        code = 130
+    except BrokenPipeError:
+        # The reader has gone; without this Python complains once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
