@@ -27,15 +27,16 @@ from sgn_rt.errors import (
 
 if TYPE_CHECKING:
     from sgn_rt.bundle import Bundle
-    from sgn_rt.separator import Separation, SeparationFiles, Separator
+    from sgn_rt.report import Separation, SeparationFiles
+    from sgn_rt.separator import Separator
     from sgn_rt.stream import Stream
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Bundle": "sgn_rt.bundle",
-    "Separation": "sgn_rt.separator",
-    "SeparationFiles": "sgn_rt.separator",
+    "Separation": "sgn_rt.report",
+    "SeparationFiles": "sgn_rt.report",
     "Separator": "sgn_rt.separator",
     "Stream": "sgn_rt.stream",
 }

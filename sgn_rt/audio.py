@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import soundfile
 
-from sgn_rt.engines.base import Float
+from sgn_rt._types import Float
 from sgn_rt.errors import AudioError
 
 Format = Literal["wav", "flac"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sgn_rt._types import Float
 from sgn_rt.audio import AudioReader
-from sgn_rt.engines.base import Float
 from sgn_rt.errors import AudioError
 from sgn_rt.resample import SpanResampler
 

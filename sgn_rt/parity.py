@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from sgn_rt._types import Float
 from sgn_rt.contract import Precision
 from sgn_rt.engines.base import Engine, MaskEngine, Separated
 from sgn_rt.errors import ParityError
 from sgn_rt.metrics import si_sdr
-from sgn_rt.probe import Float, Probe
+from sgn_rt.probe import Probe
 
 PRESENCE_THRESHOLD = 0.5
 """Presence above which a category counts as sounding, unless the user sets another."""

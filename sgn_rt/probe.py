@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sgn_rt._types import Float
 from sgn_rt.config import ModelConfig
 from sgn_rt.errors import BundleError
-
-Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

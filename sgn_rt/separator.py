@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -15,13 +14,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sgn_rt import parity as parity_stages
-from sgn_rt.audio import AudioReader, Format, stem_files
+from sgn_rt._types import Float
+from sgn_rt.audio import Format, stem_files
 from sgn_rt.bundle import Bundle
 from sgn_rt.config import ModelConfig
-from sgn_rt.engines.base import Engine, Float, available_cpus
+from sgn_rt.engines.base import Engine, available_cpus
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.engines.guarded import GuardedEngine, ParityMode, Rejection
 from sgn_rt.errors import AudioError, CategoryError, ConfigError
+from sgn_rt.parity import StageResult
+from sgn_rt.recording import Recording, open_recording
+from sgn_rt.report import Separation, SeparationFiles, Timings
 from sgn_rt.stream import RESIDUAL, Stream
 
 Progress = Callable[[float], None]
@@ -32,102 +35,6 @@ _FINDING = 0.4
 
 RATES = (1_000, 768_000)
 """Sample rates that are taken, Hz."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timings:
-    """Where the time went, seconds.
-
-    Attributes
-    ----------
-    load
-        Opening the bundle and the engine.
-    warm_up
-        The start-up probe.
-    separate
-        Reading, separating and, to disk, writing.
-    """
-
-    load: float
-    warm_up: float
-    separate: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What was found in a recording, and how.
-
-    Attributes
-    ----------
-    presence
-        Category -> highest probability in any window, 0 to 1; of all categories, wanted or not.
-    sample_rate, channels, samples
-        Of the recording, and of every source.
-    engine
-        The engine in service at the end.
-    windows
-        Engine -> windows that it computed: more than one engine where one was replaced.
-    replacements
-        What was replaced, and why.
-    peak
-        Largest magnitude in the recording; 0 for digital silence.
-    timings
-        Seconds.
-    """
-
-    presence: dict[str, float]
-    sample_rate: int
-    channels: int
-    samples: int
-    engine: str
-    windows: dict[str, int]
-    replacements: tuple[str, ...]
-    peak: float
-    timings: Timings
-
-    @property
-    def real_time_factor(self) -> float:
-        """Seconds of work per second of sound; below 1 is faster than real time."""
-        return self.timings.separate / (self.samples / self.sample_rate)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Separation(Report):
-    """A separated recording in memory.
-
-    Attributes
-    ----------
-    sources
-        Category (and ``residual``, where asked for) -> shape = (channels, samples), float32.
-    """
-
-    sources: dict[str, Float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeparationFiles(Report):
-    """A separated recording on disk.
-
-    Attributes
-    ----------
-    stems
-        Category (and ``residual``, where asked for) -> file.
-    clipped
-        Stems that the format clipped at full scale.
-    """
-
-    stems: dict[str, Path]
-    clipped: tuple[str, ...] = field(default=())
-
-
-@dataclass(frozen=True, slots=True)
-class _Recording:
-    """A recording that can be read from its start more than once."""
-
-    sample_rate: int
-    channels: int
-    samples: int
-    blocks: Callable[[int], Iterable[Float]]
 
 
 class Separator:
@@ -149,9 +56,11 @@ class Separator:
         threads: int,
         load_s: float,
         warm_up_s: float,
+        proved: Mapping[str, list[StageResult]],
     ) -> None:
         self.bundle = bundle
         self._engine = engine
+        self._proved = proved
         self._load_s, self._warm_up_s = load_s, warm_up_s
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sgn-rt")
 
@@ -194,12 +103,13 @@ class Separator:
         start = time.perf_counter()
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         proving = 0.0
+        proved: dict[str, list[StageResult]] = {}
 
         def prove(candidate: Engine) -> None:
             nonlocal proving
             began = time.perf_counter()
             try:
-                parity_stages.require(candidate, opened.probe)
+                proved[candidate.name] = parity_stages.require(candidate, opened.probe)
             finally:
                 proving += time.perf_counter() - began
 
@@ -218,6 +128,7 @@ class Separator:
             threads=threads or available_cpus(),
             load_s=time.perf_counter() - start - proving,
             warm_up_s=proving,
+            proved=proved,
         )
 
     def close(self) -> None:
@@ -249,6 +160,11 @@ class Separator:
     def engine(self) -> Engine:
         """The engine in service."""
         return self._engine.active
+
+    @property
+    def parity(self) -> list[StageResult]:
+        """What the start-up probe measured of the engine in service; empty where it was not probed."""
+        return self._proved.get(self.engine.name, [])
 
     @property
     def rejected(self) -> tuple[Rejection, ...]:
@@ -344,7 +260,7 @@ class Separator:
             For what cannot be read, is not known, or fails.
         """
         start = time.perf_counter()
-        recording = _recording(mixture, sample_rate)
+        recording = open_recording(mixture, sample_rate)
         stream, names = self._prepare(recording, categories, threshold, residual, progress)
         shape = (recording.channels, recording.samples)
         sources = {name: np.empty(shape, np.float32) for name in names}
@@ -385,7 +301,7 @@ class Separator:
         if format not in ("wav", "flac"):
             raise AudioError(f"format: got {format!r}, expected wav or flac. Choose one of them.")
         start = time.perf_counter()
-        recording = _recording(Path(path), None)
+        recording = open_recording(Path(path), None)
         stream, names = self._prepare(recording, categories, threshold, residual, progress)
         target = Path(folder) / Path(path).stem
         with stem_files(
@@ -423,7 +339,7 @@ class Separator:
 
     def _prepare(
         self,
-        recording: _Recording,
+        recording: Recording,
         categories: Sequence[str] | None,
         threshold: float,
         residual: bool,
@@ -459,7 +375,7 @@ class Separator:
 
     def _run(
         self,
-        recording: _Recording,
+        recording: Recording,
         stream: Stream,
         sink: Callable[[dict[str, Float]], None],
         progress: Progress | None,
@@ -476,7 +392,7 @@ class Separator:
         return peak
 
     def _report(
-        self, recording: _Recording, stream: Stream, peak: float, start: float
+        self, recording: Recording, stream: Stream, peak: float, start: float
     ) -> dict[str, Any]:
         return {
             "presence": stream.presence,
@@ -497,31 +413,3 @@ class Separator:
 
 def _part(progress: Progress, start: float, share: float) -> Progress:
     return lambda done: progress(start + share * done)
-
-
-def _recording(mixture: str | Path | ArrayLike, sample_rate: int | None) -> _Recording:
-    if isinstance(mixture, str | Path):
-        reader = AudioReader(mixture)
-        if sample_rate is not None and sample_rate != reader.sample_rate:
-            raise AudioError(
-                f"{mixture}: sample rate: got {sample_rate} Hz, expected the file's own "
-                f"{reader.sample_rate} Hz. Leave it out for files."
-            )
-        return _Recording(reader.sample_rate, reader.channels, reader.frames, reader.blocks)
-    samples = np.atleast_2d(np.asarray(mixture))
-    if sample_rate is None:
-        raise AudioError(
-            "sample_rate: got none, expected the rate of the samples in Hz. Add sample_rate=..."
-        )
-    if samples.ndim != 2 or 0 in samples.shape:
-        raise AudioError(
-            f"mixture: got shape {samples.shape}, expected (channels, samples) with at least one of "
-            "each. Put channels first."
-        )
-    channels, length = samples.shape
-    return _Recording(
-        sample_rate,
-        channels,
-        length,
-        lambda size: (samples[:, at : at + size] for at in range(0, length, size)),
-    )

@@ -8,7 +8,7 @@ position in the signal alone, never on the blocks in which it comes.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from fractions import Fraction
 from math import ceil, floor
@@ -17,8 +17,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sgn_rt._types import Float, Positions
 from sgn_rt.config import ModelConfig
-from sgn_rt.engines.base import Engine, Float, Positions, Separated
+from sgn_rt.engines.base import Engine, Separated
 from sgn_rt.errors import AudioError, ConfigError, SgnError
 from sgn_rt.layout import WindowLayout, latency_samples, look_ahead_for
 from sgn_rt.resample import SpanResampler

@@ -1,4 +1,4 @@
-"""The command line, ``sgn-rt``. A command's module is loaded when it runs, so that each starts fast."""
+"""The command line, ``sgn-rt``. A command's module is loaded when it runs: each starts fast."""
 
 from __future__ import annotations
 
@@ -52,13 +52,16 @@ def _say(kind: str, message: str) -> None:
     click.echo(f"sgn-rt: {kind}: {' '.join(message.split())}", err=True)
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *details: Any) -> None:
+def _show_warning(
+    message: Warning | str, category: type[Warning], *details: Any, **more: Any
+) -> None:
+    del details, more
     if issubclass(category, ParityWarning):
         _say("warning", str(message))
 
 
 def main() -> None:
-    """Run ``sgn-rt``: exit code 0, 1 where a check did not hold, 2 for an error, 130 when interrupted."""
+    """Run ``sgn-rt``: exits with 0, 1 where a check did not hold, 2 for an error, 130 interrupted."""
     warnings.showwarning = _show_warning
     try:
         code = cli.main(standalone_mode=False)

@@ -53,7 +53,7 @@ def console(*, err: bool = False) -> Console:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
-    """A progress bar on stderr for what takes longer than a second; nothing where it is no terminal."""
+    """A progress bar on stderr for what takes over a second; nothing where it is no terminal."""
     shown = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -7,15 +7,12 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sgn_rt._types import Float, Positions
 from sgn_rt.config import ModelConfig
 from sgn_rt.contract import Precision
 from sgn_rt.dsp import Transform
 from sgn_rt.errors import EngineError
-
-Float = NDArray[np.float32]
-Positions = NDArray[np.int64]
 
 
 class Separated(NamedTuple):

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sgn_rt.engines.base import Engine, Float, Positions, Separated
+from sgn_rt._types import Float, Positions
+from sgn_rt.engines.base import Engine, Separated
 from sgn_rt.errors import DependencyError, EngineError, ParityError, ParityWarning
 
 ParityMode = Literal["fallback", "raise", "off"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sgn_rt._optional import require
+from sgn_rt._types import Float, Positions
 from sgn_rt.bundle import Bundle
 from sgn_rt.contract import BUNDLE_CHECKPOINT, Precision
-from sgn_rt.engines.base import Float, Masked, MaskEngine, Positions, Separated
+from sgn_rt.engines.base import Masked, MaskEngine, Separated
 from sgn_rt.errors import EngineError
 
 

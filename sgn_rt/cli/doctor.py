@@ -1,0 +1,94 @@
+"""``sgn-rt doctor``."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.table import Table
+
+from sgn_rt import __version__
+from sgn_rt.bundle import Bundle
+from sgn_rt.cli.common import console, json_option, write_json
+from sgn_rt.engines.base import available_cpus
+from sgn_rt.engines.factory import ENGINES, open_engine
+from sgn_rt.errors import SgnError
+from sgn_rt.parity import measure
+
+PACKAGES = (
+    "numpy", "scipy", "soundfile", "soxr", "onnxruntime", "onnxruntime-gpu", "torch", "onnx",
+    "onnxscript", "safetensors", "matplotlib",
+)  # fmt: skip
+
+
+@click.command("doctor")
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@json_option
+def command(bundle: Path | None, json_path: Path | None) -> int:
+    """Show what this machine can run: every engine is opened, proved and timed on a real window.
+
+    Exit code 0 if at least one engine runs and holds parity.
+    """
+    opened = Bundle.open(bundle)
+    engines = {name: _examine(name, opened) for name in ENGINES}
+    packages = {name: _version(name) for name in PACKAGES}
+    if json_path is not None:
+        machine = {"platform": platform.platform(), "cpus": available_cpus()}
+        report = {"sgn-rt": __version__, **machine, "packages": packages, "engines": engines}
+        write_json(json_path, report)
+    if str(json_path) != "-":
+        _show(packages, engines)
+    return 0 if any(engine["usable"] for engine in engines.values()) else 1
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _examine(name: str, bundle: Bundle) -> dict[str, Any]:
+    try:
+        engine = open_engine(name, bundle)
+        results = measure(engine, bundle.probe, quick=True)
+        window, everything = bundle.probe.mixture[:1], np.arange(len(bundle.config.categories))
+        start = time.perf_counter()
+        engine.separate(window, everything)
+        elapsed = time.perf_counter() - start
+    except SgnError as error:
+        return {"usable": False, "reason": str(error)}
+    failed = [str(result) for result in results if not result.passed]
+    return {
+        "usable": not failed,
+        "reason": f"parity: {'; '.join(failed)}" if failed else None,
+        "detail": engine.detail,
+        "window_s": None if failed else elapsed,
+        "parity": {result.stage: result.to_dict() for result in results},
+    }
+
+
+def _show(packages: dict[str, str | None], engines: dict[str, dict[str, Any]]) -> None:
+    out = console()
+    out.print(
+        f"sgn-rt {__version__}, Python {platform.python_version()}, {platform.platform()}, "
+        f"{available_cpus()} processors"
+    )
+    out.print(", ".join(f"{name} {version or '-'}" for name, version in packages.items()))
+    table = Table(box=None, pad_edge=False)
+    for title in ("engine", "", "one window, all categories", ""):
+        table.add_column(title, overflow="fold")
+    for name, found in engines.items():
+        if found["usable"]:
+            stages = found["parity"].items()
+            parity = ", ".join(f"{k} {v['figure']} {v['unit']}".strip() for k, v in stages)
+            row = ("[green]runs[/green]", f"{1e3 * found['window_s']:.0f} ms", found["detail"])
+            table.add_row(name, *row[:2], f"{row[2]}; parity: {parity}")
+        else:
+            table.add_row(name, "[dim]no[/dim]", "", found["reason"])
+    out.print(table)

@@ -1,0 +1,82 @@
+"""``sgn-rt export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from sgn_rt._optional import require
+from sgn_rt.cli.common import console, names
+from sgn_rt.cli.parity import show_stages
+from sgn_rt.contract import Kind, Precision
+from sgn_rt.errors import ConfigError
+
+Choice = TypeVar("Choice", Kind, Precision)
+
+
+def _choices(text: str, kind: type[Choice], option: str) -> list[Choice]:
+    try:
+        return [kind(name) for name in names(text) or []]
+    except ValueError as error:
+        raise ConfigError(
+            f"{option}: got {text!r}, expected a list from {', '.join(kind)}. Separate them by commas."
+        ) from error
+
+
+@click.command("export")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="BUNDLE",
+              help="Folder to write; it appears whole, or not at all.")  # fmt: skip
+@click.option("--precision", default=",".join(Precision), show_default=True, metavar="P,Q",
+              help="Number formats of the graphs.")  # fmt: skip
+@click.option("--kind", default=",".join(Kind), show_default=True, metavar="K,L",
+              help="Graphs: core (masks from log-magnitude), waveform (waveform to waveform).")  # fmt: skip
+@click.option("--key-map", type=click.Path(path_type=Path), metavar="FILE",
+              help="TOML file that renames the tensors of other training code.")  # fmt: skip
+@click.option("--music", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="Mixtures with stems to prove parity on; the ones shipped if left out.")  # fmt: skip
+@click.option(
+    "--licence", default="unspecified", help="Licence of the weights (SPDX), written down."
+)
+@click.option("--shared-weights", is_flag=True,
+              help="float32 graphs refer to the checkpoint in the bundle: a third of the size.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
+def command(
+    checkpoint: Path,
+    output: Path,
+    precision: str,
+    kind: str,
+    key_map: Path | None,
+    music: Path | None,
+    licence: str,
+    shared_weights: bool,
+    overwrite: bool,
+) -> None:
+    """Export a trained checkpoint to a bundle of ONNX graphs.
+
+    Every graph is compared with the PyTorch reference, stage by stage; nothing is written if one is
+    beyond its limit.
+    """
+    kinds = _choices(kind, Kind, "--kind")
+    precisions = _choices(precision, Precision, "--precision")
+    for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
+        require(module, extra="export", purpose="sgn-rt export")
+    from sgn_rt.export.writer import export_bundle
+
+    progress = console(err=True)
+    with progress.status("loading") as status:
+
+        def tell(line: str) -> None:
+            status.update(line)
+            if not progress.is_terminal:
+                progress.print(line)
+
+        measured = export_bundle(
+            checkpoint, output, kinds=kinds, precisions=precisions, key_map=key_map, music=music,
+            licence=licence, shared_weights=shared_weights, overwrite=overwrite, tell=tell,
+        )  # fmt: skip
+    show_stages(measured)
+    size = sum(path.stat().st_size for path in output.iterdir())
+    console().print(f"{output}: {len(measured)} graphs, {size / 1e6:.0f} MB")

@@ -1,0 +1,65 @@
+"""``sgn-rt info``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from sgn_rt.bundle import Bundle
+from sgn_rt.cli.common import console, json_option, write_json
+
+
+@click.command("info")
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@json_option
+def command(bundle: Path | None, json_path: Path | None) -> None:
+    """Show what is in a bundle: model, graphs, measured parity."""
+    opened = Bundle.open(bundle)
+    config = opened.config
+    if json_path is not None:
+        write_json(
+            json_path,
+            {
+                "name": opened.name,
+                "licence": opened.licence,
+                "generator": opened.generator,
+                "folder": str(opened.root),
+                "config": config.to_dict(),
+                "artifacts": {
+                    a.name: {"path": a.path, "parity": a.parity} for a in opened.artifacts
+                },
+            },
+        )
+        if str(json_path) == "-":
+            return
+    out = console()
+    size = sum(record.size for record in opened.files.values())
+    out.print(f"[bold]{opened.name}[/bold]  {opened.root}  ({size / 1e6:.1f} MB, hashes verified)")
+    out.print(f"licence {opened.licence}, written by {opened.generator}")
+    out.print(
+        f"{config.sample_rate} Hz, windows of {config.window_s:.2f} s, STFT {config.n_fft}/"
+        f"{config.hop_length}, masks {config.frequency_bins} x {config.frames}"
+    )
+    out.print(f"{len(config.categories)} categories: {', '.join(config.categories)}")
+    table = Table(box=None, pad_edge=False)
+    for title in ("graph", "file", "MB", "opset", "weights", "parity as exported"):
+        table.add_column(title)
+    for artifact in opened.artifacts:
+        stages = ", ".join(
+            f"{stage} {'exact' if entry['figure'] is None else entry['figure']} {entry['unit']}".strip()
+            for stage, entry in artifact.parity.items()
+        )
+        size = opened.files[artifact.path].size
+        weights = ", ".join(artifact.external) or "inside"
+        row = (
+            artifact.name,
+            artifact.path,
+            f"{size / 1e6:.1f}",
+            str(artifact.opset),
+            weights,
+            stages,
+        )
+        table.add_row(*row)
+    out.print(table)

@@ -1,0 +1,172 @@
+"""``sgn-rt separate``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from rich.table import Table
+
+from sgn_rt.cli.common import (
+    bundle_option,
+    console,
+    engine_option,
+    json_option,
+    names,
+    parity_option,
+    progress_bar,
+    threads_option,
+    write_json,
+)
+from sgn_rt.errors import AudioError, SgnError
+from sgn_rt.report import SeparationFiles
+from sgn_rt.separator import Separator
+
+
+@click.command("separate")
+@click.argument(
+    "inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT..."
+)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="Stems go to DIR/<input name>/<category>.<format>.")  # fmt: skip
+@bundle_option
+@engine_option
+@click.option(
+    "--categories", metavar="A,B", help="Categories wanted; all that are present if left out."
+)
+@click.option("--threshold", type=click.FloatRange(0.0, 1.0), default=0.5, show_default=True,
+              help="Presence from which a category counts as present.")  # fmt: skip
+@click.option(
+    "--residual", is_flag=True, help="Also write what is left: stems and it add up to the input."
+)
+@click.option("--format", "audio_format", type=click.Choice(["wav", "flac"]), default="wav",
+              show_default=True, help="wav is float32 and never clips; flac is 24 bit.")  # fmt: skip
+@json_option
+@click.option("--plot", is_flag=True, help="Also draw DIR/<input name>/overview.png.")
+@parity_option
+@threads_option
+def command(
+    inputs: Sequence[Path],
+    output: Path,
+    bundle: Path | None,
+    engine: str,
+    categories: str | None,
+    threshold: float,
+    residual: bool,
+    audio_format: Literal["wav", "flac"],
+    json_path: Path | None,
+    plot: bool,
+    parity: Literal["fallback", "raise", "off"],
+    threads: int | None,
+) -> int:
+    """Separate recordings into one file per category.
+
+    Any format of libsndfile, any sample rate and number of channels; stems are of the input's very
+    length, rate and channels.
+    """
+    _expect_distinct(inputs)
+    if plot:
+        from sgn_rt.plot import draw_overview, require_matplotlib
+
+        require_matplotlib()
+    results: list[dict[str, Any]] = []
+    failures = 0
+    with Separator.open(bundle, engine, parity, threads=threads) as separator:
+        for path in inputs:
+            try:
+                with progress_bar(path.name) as progress:
+                    files = separator.separate_to(
+                        path, output, names(categories), threshold=threshold, residual=residual,
+                        format=audio_format, progress=progress,
+                    )  # fmt: skip
+                if files.peak == 0.0 and categories is None:
+                    raise AudioError(
+                        f"{path}: got digital silence, expected sound. "
+                        "Name --categories to have silent stems of it."
+                    )
+                if plot:
+                    draw_overview(path, files, output / path.stem / "overview.png")
+            except SgnError as error:
+                if len(inputs) == 1:
+                    raise
+                click.echo(f"sgn-rt: error: {error}", err=True)
+                failures += 1
+                continue
+            if str(json_path) != "-":
+                _show(path, files, threshold)
+            results.append(_as_json(path, files, separator))
+    if json_path is not None:
+        write_json(json_path, results[0] if len(inputs) == 1 else results)
+    return 2 if failures else 0
+
+
+def _expect_distinct(inputs: Sequence[Path]) -> None:
+    stems = [path.stem for path in inputs]
+    for path in inputs:
+        if stems.count(path.stem) > 1:
+            raise AudioError(
+                f"inputs: got several called {path.stem!r}, expected names that differ, as stems go to "
+                "a folder of that name. Separate them into different folders."
+            )
+
+
+def _show(path: Path, files: SeparationFiles, threshold: float) -> None:
+    out = console()
+    seconds = files.samples / files.sample_rate
+    out.print(
+        f"[bold]{path}[/bold]  {seconds:.1f} s, {files.sample_rate} Hz, {files.channels} ch  ->  "
+        f"{files.timings.separate:.2f} s on {files.engine} "
+        f"({1 / files.real_time_factor:.0f}x real time)"
+    )
+    table = Table(box=None, pad_edge=False)
+    for title in ("category", "presence", "", "stem"):
+        table.add_column(title, justify="right" if title == "presence" else "left")
+    for name, presence in sorted(files.presence.items(), key=lambda item: -item[1]):
+        stem = files.stems.get(name)
+        if stem is not None or presence >= 0.1:
+            bar = "#" * round(20 * presence)
+            table.add_row(
+                name, f"{presence:.2f}", bar, str(stem) if stem else "[dim]not written[/dim]"
+            )
+    if "residual" in files.stems:
+        table.add_row("residual", "", "", str(files.stems["residual"]))
+    out.print(table)
+    if not files.stems:
+        likeliest = max(files.presence, key=files.presence.__getitem__)
+        out.print(
+            f"No category reaches the threshold of {threshold:g}; the likeliest is {likeliest} "
+            f"({files.presence[likeliest]:.2f}). Lower --threshold, or name --categories."
+        )
+    if files.clipped:
+        out.print(f"Clipped at full scale: {', '.join(files.clipped)}. --format wav does not clip.")
+
+
+def _as_json(path: Path, files: SeparationFiles, separator: Separator) -> dict[str, Any]:
+    timings = files.timings
+    return {
+        "input": str(path),
+        "model": separator.bundle.name,
+        "engine": {
+            "name": files.engine,
+            "detail": separator.engine.detail,
+            "windows": files.windows,
+            "replacements": list(files.replacements),
+        },
+        "sample_rate": files.sample_rate,
+        "model_sample_rate": separator.config.sample_rate,
+        "channels": files.channels,
+        "samples": files.samples,
+        "duration_s": files.samples / files.sample_rate,
+        "presence": files.presence,
+        "stems": {name: str(stem) for name, stem in files.stems.items()},
+        "clipped": list(files.clipped),
+        "timings_s": {
+            "load": timings.load,
+            "warm_up": timings.warm_up,
+            "separate": timings.separate,
+        },
+        "real_time_factor": files.real_time_factor,
+        "parity": {result.stage: result.to_dict() for result in separator.parity},
+    }

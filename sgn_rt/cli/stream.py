@@ -1,0 +1,113 @@
+"""``sgn-rt stream``: raw PCM in, raw PCM out, live."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import click
+import numpy as np
+
+from sgn_rt._types import Float
+from sgn_rt.cli.common import bundle_option, engine_option, names, parity_option, threads_option
+from sgn_rt.errors import AudioError
+from sgn_rt.separator import Separator
+from sgn_rt.stream import Stream
+
+BLOCK_S = 0.02
+"""Largest block taken from stdin at a time, seconds; what has come is taken at once."""
+
+_INT16_SCALE = 32768.0
+
+
+@click.command("stream")
+@click.option("--rate", type=int, required=True, help="Sample rate of input and output, Hz.")
+@click.option("--channels", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Interleaved channels of the input.")  # fmt: skip
+@click.option("--categories", required=True, metavar="A,B",
+              help="Categories wanted; each comes as that many channels, one category after the other.")  # fmt: skip
+@click.option("--latency", "latency_s", type=float, metavar="SECONDS",
+              help="Longest delay that is borne; the least work if left out.")  # fmt: skip
+@click.option("--sample-format", type=click.Choice(["s16le", "f32le"]), default="s16le",
+              show_default=True, help="Of input and output alike.")  # fmt: skip
+@click.option("--residual", is_flag=True, help="Also give what is left, as the last category.")
+@bundle_option
+@engine_option
+@parity_option
+@threads_option
+def command(
+    rate: int,
+    channels: int,
+    categories: str,
+    latency_s: float | None,
+    sample_format: Literal["s16le", "f32le"],
+    residual: bool,
+    bundle: Path | None,
+    engine: str,
+    parity: Literal["fallback", "raise", "off"],
+    threads: int | None,
+) -> None:
+    """Separate raw PCM from stdin to stdout while it comes.
+
+    The output is the input's format and rate with the categories as consecutive channels, delayed by
+    the latency that is printed on stderr, and of the input's length.
+    """
+    if sys.stdin.isatty():
+        raise AudioError(
+            "stdin: got a terminal, expected raw PCM. For a file: ffmpeg -i FILE -f s16le - | sgn-rt "
+            "stream ..., or use sgn-rt separate."
+        )
+    with Separator.open(bundle, engine, parity, threads=threads) as separator:
+        stream = separator.stream(
+            sample_rate=rate,
+            channels=channels,
+            categories=names(categories),
+            latency_s=latency_s,
+            residual=residual,
+        )
+        click.echo(
+            f"sgn-rt: {separator.engine.name}, latency {stream.latency_samples} samples "
+            f"({stream.latency_samples / rate:.3f} s), "
+            f"{channels * (len(stream.categories) + residual)} channels out",
+            err=True,
+        )
+        _pump(stream, sys.stdin.buffer, sys.stdout.buffer, sample_format)
+
+
+def _pump(stream: Stream, source: BinaryIO, sink: BinaryIO, sample_format: str) -> None:
+    frame = stream.channels * (2 if sample_format == "s16le" else 4)
+    size = max(1, int(stream.sample_rate * BLOCK_S)) * frame
+    held = b""
+    read = getattr(source, "read1", source.read)  # what is there, not the whole of a block
+    while data := read(size):
+        held += data
+        whole = len(held) - len(held) % frame
+        block = _decode(held[:whole], stream.channels, sample_format)
+        held = held[whole:]
+        _write(sink, stream.feed(block), sample_format)
+    _write(sink, stream.flush(), sample_format)
+    if held:
+        raise AudioError(
+            f"stdin: got {len(held)} bytes after the last whole frame, expected frames of {frame} "
+            f"bytes ({stream.channels} channels of {sample_format}). Check --channels and "
+            "--sample-format; all whole frames were separated."
+        )
+
+
+def _decode(data: bytes, channels: int, sample_format: str) -> Float:
+    if sample_format == "s16le":
+        samples = np.frombuffer(data, "<i2").astype(np.float32) / np.float32(_INT16_SCALE)
+    else:
+        samples = np.frombuffer(data, "<f4").astype(np.float32)
+    return samples.reshape(-1, channels).T
+
+
+def _write(sink: BinaryIO, blocks: dict[str, Float], sample_format: str) -> None:
+    samples = np.concatenate(list(blocks.values())).T
+    if sample_format == "s16le":
+        clipped = np.clip(np.rint(samples * _INT16_SCALE), -_INT16_SCALE, _INT16_SCALE - 1)
+        sink.write(clipped.astype("<i2").tobytes())
+    else:
+        sink.write(samples.astype("<f4").tobytes())
+    sink.flush()

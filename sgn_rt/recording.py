@@ -1,0 +1,52 @@
+"""A recording to separate, be it a file or an array: read from its start as often as is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sgn_rt._types import Float
+from sgn_rt.audio import AudioReader
+from sgn_rt.errors import AudioError
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording that can be read from its start more than once."""
+
+    sample_rate: int
+    channels: int
+    samples: int
+    blocks: Callable[[int], Iterable[Float]]
+
+
+def open_recording(mixture: str | Path | ArrayLike, sample_rate: int | None) -> Recording:
+    if isinstance(mixture, str | Path):
+        reader = AudioReader(mixture)
+        if sample_rate is not None and sample_rate != reader.sample_rate:
+            raise AudioError(
+                f"{mixture}: sample rate: got {sample_rate} Hz, expected the file's own "
+                f"{reader.sample_rate} Hz. Leave it out for files."
+            )
+        return Recording(reader.sample_rate, reader.channels, reader.frames, reader.blocks)
+    samples = np.atleast_2d(np.asarray(mixture))
+    if sample_rate is None:
+        raise AudioError(
+            "sample_rate: got none, expected the rate of the samples in Hz. Add sample_rate=..."
+        )
+    if samples.ndim != 2 or 0 in samples.shape:
+        raise AudioError(
+            f"mixture: got shape {samples.shape}, expected (channels, samples) with at least one of "
+            "each. Put channels first."
+        )
+    channels, length = samples.shape
+    return Recording(
+        sample_rate,
+        channels,
+        length,
+        lambda size: (samples[:, at : at + size] for at in range(0, length, size)),
+    )
