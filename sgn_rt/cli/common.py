@@ -15,6 +15,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from sgn_rt.errors import AudioError
 
@@ -48,7 +49,19 @@ def names(text: str | None) -> list[str] | None:
 def console(*, err: bool = False) -> Console:
     """A console that never wraps into a file or pipe."""
     stream = sys.stderr if err else sys.stdout
-    return Console(stderr=err, width=None if stream.isatty() else 160, highlight=False)
+    return Console(
+        stderr=err, width=None if stream.isatty() else 160, highlight=False, markup=False
+    )
+
+
+def table(*columns: str, right: str = "") -> Table:
+    """An empty table of plain columns, ``right`` the one that is aligned there."""
+    made = Table(box=None, pad_edge=False)
+    for title in columns:
+        made.add_column(
+            title, justify="right" if title and title == right else "left", overflow="fold"
+        )
+    return made
 
 
 @contextmanager

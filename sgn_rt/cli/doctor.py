@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 import numpy as np
-from rich.table import Table
+from rich.text import Text
 
 from sgn_rt import __version__
 from sgn_rt.bundle import Bundle
-from sgn_rt.cli.common import console, json_option, write_json
+from sgn_rt.cli.common import console, json_option, table, write_json
 from sgn_rt.engines.base import available_cpus
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.errors import SgnError
@@ -80,15 +80,13 @@ def _show(packages: dict[str, str | None], engines: dict[str, dict[str, Any]]) -
         f"{available_cpus()} processors"
     )
     out.print(", ".join(f"{name} {version or '-'}" for name, version in packages.items()))
-    table = Table(box=None, pad_edge=False)
-    for title in ("engine", "", "one window, all categories", ""):
-        table.add_column(title, overflow="fold")
+    rows = table("engine", "", "one window, all categories", "")
     for name, found in engines.items():
         if found["usable"]:
             stages = found["parity"].items()
             parity = ", ".join(f"{k} {v['figure']} {v['unit']}".strip() for k, v in stages)
-            row = ("[green]runs[/green]", f"{1e3 * found['window_s']:.0f} ms", found["detail"])
-            table.add_row(name, *row[:2], f"{row[2]}; parity: {parity}")
+            row = (Text("runs", style="green"), f"{1e3 * found['window_s']:.0f} ms")
+            rows.add_row(name, *row, f"{found['detail']}; parity: {parity}")
         else:
-            table.add_row(name, "[dim]no[/dim]", "", found["reason"])
-    out.print(table)
+            rows.add_row(name, Text("no", style="dim"), "", found["reason"])
+    out.print(rows)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from sgn_rt.bundle import Bundle
-from sgn_rt.cli.common import console, json_option, write_json
+from sgn_rt.cli.common import console, json_option, table, write_json
 
 
 @click.command("info")
@@ -36,16 +35,14 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
             return
     out = console()
     size = sum(record.size for record in opened.files.values())
-    out.print(f"[bold]{opened.name}[/bold]  {opened.root}  ({size / 1e6:.1f} MB, hashes verified)")
+    out.print(f"{opened.name}  {opened.root}  ({size / 1e6:.1f} MB, hashes verified)")
     out.print(f"licence {opened.licence}, written by {opened.generator}")
     out.print(
         f"{config.sample_rate} Hz, windows of {config.window_s:.2f} s, STFT {config.n_fft}/"
         f"{config.hop_length}, masks {config.frequency_bins} x {config.frames}"
     )
     out.print(f"{len(config.categories)} categories: {', '.join(config.categories)}")
-    table = Table(box=None, pad_edge=False)
-    for title in ("graph", "file", "MB", "opset", "weights", "parity as exported"):
-        table.add_column(title)
+    rows = table("graph", "file", "MB", "opset", "weights", "parity as exported")
     for artifact in opened.artifacts:
         stages = ", ".join(
             f"{stage} {'exact' if entry['figure'] is None else entry['figure']} {entry['unit']}".strip()
@@ -61,5 +58,5 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
             weights,
             stages,
         )
-        table.add_row(*row)
-    out.print(table)
+        rows.add_row(*row)
+    out.print(rows)

@@ -8,10 +8,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import click
-from rich.table import Table
+from rich.text import Text
 
 from sgn_rt.bundle import Bundle
-from sgn_rt.cli.common import console, json_option, write_json, write_text
+from sgn_rt.cli.common import console, json_option, table, write_json, write_text
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import BundleError, EngineError
 from sgn_rt.parity import StageResult, measure
@@ -19,18 +19,18 @@ from sgn_rt.parity import StageResult, measure
 
 def show_stages(measured: Mapping[str, Sequence[StageResult] | str]) -> None:
     """Print a table of stages, or what stopped an engine."""
-    table = Table(box=None, pad_edge=False)
-    for title in ("engine", "stage", "figure", "limit", ""):
-        table.add_column(title, justify="right" if title == "figure" else "left")
+    failed, holds = Text("FAILED", style="red"), Text("holds", style="green")
+    rows = table("engine", "stage", "figure", "limit", "", right="figure")
     for name, results in measured.items():
         if isinstance(results, str):
-            table.add_row(name, "", "", results, "[red]FAILED[/red]")
+            rows.add_row(name, "", "", results, failed)
             continue
         for result in results:
             figure = "exact" if math.isinf(result.figure) else f"{result.figure:.3g}"
-            verdict = "[green]holds[/green]" if result.passed else "[red]FAILED[/red]"
-            table.add_row(name, result.stage, figure, str(result.limit), verdict)
-    console().print(table)
+            rows.add_row(
+                name, result.stage, figure, str(result.limit), holds if result.passed else failed
+            )
+    console().print(rows)
 
 
 @click.command("parity")

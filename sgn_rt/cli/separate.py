@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-from rich.table import Table
+from rich.text import Text
 
 from sgn_rt.cli.common import (
     bundle_option,
@@ -17,6 +17,7 @@ from sgn_rt.cli.common import (
     names,
     parity_option,
     progress_bar,
+    table,
     threads_option,
     write_json,
 )
@@ -116,23 +117,24 @@ def _show(path: Path, files: SeparationFiles, threshold: float) -> None:
     out = console()
     seconds = files.samples / files.sample_rate
     out.print(
-        f"[bold]{path}[/bold]  {seconds:.1f} s, {files.sample_rate} Hz, {files.channels} ch  ->  "
+        f"{path}  {seconds:.1f} s, {files.sample_rate} Hz, {files.channels} ch  ->  "
         f"{files.timings.separate:.2f} s on {files.engine} "
         f"({1 / files.real_time_factor:.0f}x real time)"
     )
-    table = Table(box=None, pad_edge=False)
-    for title in ("category", "presence", "", "stem"):
-        table.add_column(title, justify="right" if title == "presence" else "left")
+    rows = table("category", "presence", "", "stem", right="presence")
     for name, presence in sorted(files.presence.items(), key=lambda item: -item[1]):
         stem = files.stems.get(name)
         if stem is not None or presence >= 0.1:
             bar = "#" * round(20 * presence)
-            table.add_row(
-                name, f"{presence:.2f}", bar, str(stem) if stem else "[dim]not written[/dim]"
+            rows.add_row(
+                name,
+                f"{presence:.2f}",
+                bar,
+                str(stem) if stem else Text("not written", style="dim"),
             )
     if "residual" in files.stems:
-        table.add_row("residual", "", "", str(files.stems["residual"]))
-    out.print(table)
+        rows.add_row("residual", "", "", str(files.stems["residual"]))
+    out.print(rows)
     if not files.stems:
         likeliest = max(files.presence, key=files.presence.__getitem__)
         out.print(
