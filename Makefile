@@ -1,0 +1,44 @@
+# Two commands do all the set-up: `make demo` separates the example mixture, `make test` runs the tests.
+
+PYTHON ?= python3
+# Any newer PyTorch does, too; this one is what the tests are run with.
+TORCH ?= torch==2.13.0
+DEMO := .venv/demo
+TEST := .venv/test
+EXAMPLE := sgn_rt/data/music/003.mix.flac
+
+.PHONY: demo test lint bench clean
+
+# setuptools would put files that are long gone from build/lib into the wheel.
+define install
+	rm -rf build/lib build/bdist.*
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check ".[$(2)]"
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
+endef
+
+demo:
+	test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
+	$(call install,$(DEMO),cpu)
+	$(DEMO)/bin/sgn-rt separate $(EXAMPLE) --output demo --residual --json demo/report.json
+
+$(TEST)/.torch:
+	test -x $(TEST)/bin/python || $(PYTHON) -m venv $(TEST)
+	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	touch $@
+
+test: $(TEST)/.torch
+	$(call install,$(TEST),test)
+	$(TEST)/bin/pytest $(PYTEST_ARGS)
+
+lint: $(TEST)/.torch
+	$(call install,$(TEST),dev)
+	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/mypy
+
+bench: $(TEST)/.torch
+	$(call install,$(TEST),test)
+	$(TEST)/bin/sgn-rt bench $(BENCH_ARGS)
+
+clean:
+	rm -rf .venv build demo *.egg-info
