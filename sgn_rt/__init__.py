@@ -27,6 +27,7 @@ from sgn_rt.errors import (
 
 if TYPE_CHECKING:
     from sgn_rt.bundle import Bundle
+    from sgn_rt.config import ModelConfig
     from sgn_rt.report import Separation, SeparationFiles
     from sgn_rt.separator import Separator
     from sgn_rt.stream import Stream
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Bundle": "sgn_rt.bundle",
+    "ModelConfig": "sgn_rt.config",
     "Separation": "sgn_rt.report",
     "SeparationFiles": "sgn_rt.report",
     "Separator": "sgn_rt.separator",
@@ -50,6 +52,7 @@ __all__ = [
     "ConfigError",
     "DependencyError",
     "EngineError",
+    "ModelConfig",
     "ParityError",
     "ParityWarning",
     "Separation",

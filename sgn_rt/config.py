@@ -18,7 +18,7 @@ def _expect(what: str, ok: bool, got: object, expected: str) -> None:
     if not ok:
         raise ConfigError(
             f"{what}: got {got!r}, expected {expected}. "
-            "Correct the model's configuration (MODEL configuration in the README)."
+            "Correct the model's configuration."
         )
 
 
