@@ -1,0 +1,143 @@
+"""Weights of a graph: each follows from tensors of the checkpoint by a recipe.
+
+The recipe serves twice. Its value becomes the graph's initializer; and where a graph shares the
+checkpoint's file, its steps become the graph's nodes. Both give the same bits, as every step is
+exact or one correctly rounded multiplication in float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sgn_rt.contract import NORM_EPSILON
+from sgn_rt.reference.model import Sgn
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a weight follows from the checkpoint.
+
+    Attributes
+    ----------
+    sources
+        Checkpoint tensors, joined along axis 1 where there are several.
+    order
+        Permutation of the axes, None to leave them.
+    scale
+        Factor that broadcasts against the permuted tensor, float32; None for one.
+    """
+
+    sources: tuple[str, ...]
+    order: tuple[int, ...] | None = None
+    scale: Float32 | None = None
+
+    def value(self, tensors: dict[str, Float32]) -> Float32:
+        """The weight, float32, contiguous."""
+        parts = [tensors[name] for name in self.sources]
+        value = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        if self.order is not None:
+            value = value.transpose(self.order)
+        if self.scale is not None:
+            value = value * self.scale
+        return np.ascontiguousarray(value)
+
+
+class GraphWeights:
+    """Weights by their names in the graph; those with a `Recipe`, and small ones computed here."""
+
+    def __init__(self, model: Sgn) -> None:
+        self.config = model.config
+        self.tensors: dict[str, Float32] = {
+            name: tensor.numpy() for name, tensor in model.state_dict().items()
+        }
+        self.recipes: dict[str, Recipe] = {}
+        self.computed: dict[str, Float32] = {}
+        self._convolutions()
+        self._tokens()
+        self._linears()
+        self._norms()
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name in self.computed:
+            value = self.computed[name]
+        else:
+            value = self.recipes[name].value(self.tensors)
+        return torch.from_numpy(np.array(value))
+
+    def _affine(self, norm: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """BatchNorm ``norm`` as scale and shift."""
+        mean, var, weight, bias = (
+            self.tensors[f"{norm}.{part}"].astype(np.float64)
+            for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        scale = weight / np.sqrt(var + NORM_EPSILON)
+        return scale, bias - mean * scale
+
+    def _convolutions(self) -> None:
+        scale, shift = self._affine("input_norm")
+        self.computed["input_scale"] = scale.astype(np.float32)
+        self.computed["input_shift"] = shift.astype(np.float32)
+        levels = len(self.config.encoder_channels)
+        for part, out_axis in (("encoder", 0), ("decoder", 1)):
+            for level in range(levels):
+                name = f"{part}.{level}.conv"
+                norm = f"{part}.{level}.norm"
+                if f"{norm}.weight" not in self.tensors:
+                    self._copy(f"{name}.weight", f"{name}.bias")
+                    continue
+                scale, shift = self._affine(norm)
+                shape = [1, 1, 1, 1]
+                shape[out_axis] = -1
+                self.recipes[f"{name}.weight"] = Recipe(
+                    (f"{name}.weight",), scale=scale.astype(np.float32).reshape(shape)
+                )
+                self.computed[f"{name}.bias"] = shift.astype(np.float32)
+
+    def _tokens(self) -> None:
+        # Rows of the features get their position, the zero rows behind them become class tokens.
+        self.recipes["token_offset"] = Recipe(("position_embedding", "class_tokens"))
+        name = "token_projection"
+        weight = self.tensors[f"{name}.weight"]
+        self.tensors[f"{name}.weight"] = weight.reshape(weight.shape[:2])
+        self.recipes[f"{name}.weight"] = Recipe((f"{name}.weight",), (1, 0))
+        self._copy(f"{name}.bias")
+
+    def _linears(self) -> None:
+        dim, heads = self.config.embedding_dim, self.config.attention_heads
+        qkv = np.ones(3 * dim)
+        qkv[:dim] = (dim // heads) ** -0.5
+        guide = np.full(self.config.mask_basis + 1, self.config.mask_basis**-0.5)
+        guide[-1] = 1.0
+        blocks = [f"transformer.{i}" for i in range(self.config.transformer_depth)]
+        for block in blocks:
+            self._linear(f"{block}.attention.qkv", qkv)
+            for part in ("attention.output", "mlp.up", "mlp.down"):
+                self._linear(f"{block}.{part}")
+        self._linear("grouping.query", np.full(dim, dim**-0.5))
+        for name in ("grouping.key", "grouping.value", "grouping.output", "presence_head"):
+            self._linear(name)
+        self._linear("mask_guide.up")
+        self._linear("mask_guide.down", guide)
+
+    def _linear(self, name: str, scale: NDArray[np.float64] | None = None) -> None:
+        """Weight [in, out]; ``scale`` [out] multiplies weight and bias."""
+        factor = None if scale is None else scale.astype(np.float32)
+        self.recipes[f"{name}.weight"] = Recipe((f"{name}.weight",), (1, 0), factor)
+        self.recipes[f"{name}.bias"] = Recipe((f"{name}.bias",), scale=factor)
+
+    def _norms(self) -> None:
+        names = ["feature_norm", "token_norm", "grouping.norm"]
+        for i in range(self.config.transformer_depth):
+            names += [f"transformer.{i}.attention_norm", f"transformer.{i}.mlp_norm"]
+        for name in names:
+            self._copy(f"{name}.weight", f"{name}.bias")
+
+    def _copy(self, *names: str) -> None:
+        for name in names:
+            self.recipes[name] = Recipe((name,))
