@@ -7,6 +7,7 @@ exact or one correctly rounded multiplication in float32.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,39 @@ Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
+class Transpose:
+    """Permute the axes."""
+
+    order: tuple[int, ...]
+
+    def apply(self, value: Float32) -> Float32:
+        return value.transpose(self.order)
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape:
+    """Give another shape to the same items."""
+
+    shape: tuple[int, ...]
+
+    def apply(self, value: Float32) -> Float32:
+        return value.reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Multiply by a float32 array that broadcasts."""
+
+    factor: Float32
+
+    def apply(self, value: Float32) -> Float32:
+        return value * self.factor
+
+
+Step = Transpose | Reshape | Scale
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """How a weight follows from the checkpoint.
 
@@ -27,24 +61,19 @@ class Recipe:
     ----------
     sources
         Checkpoint tensors, joined along axis 1 where there are several.
-    order
-        Permutation of the axes, None to leave them.
-    scale
-        Factor that broadcasts against the permuted tensor, float32; None for one.
+    steps
+        What is done to them, in order.
     """
 
     sources: tuple[str, ...]
-    order: tuple[int, ...] | None = None
-    scale: Float32 | None = None
+    steps: tuple[Step, ...] = ()
 
-    def value(self, tensors: dict[str, Float32]) -> Float32:
+    def value(self, tensors: Mapping[str, Float32]) -> Float32:
         """The weight, float32, contiguous."""
         parts = [tensors[name] for name in self.sources]
         value = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        if self.order is not None:
-            value = value.transpose(self.order)
-        if self.scale is not None:
-            value = value * self.scale
+        for step in self.steps:
+            value = step.apply(value)
         return np.ascontiguousarray(value)
 
 
@@ -94,18 +123,17 @@ class GraphWeights:
                 scale, shift = self._affine(norm)
                 shape = [1, 1, 1, 1]
                 shape[out_axis] = -1
-                self.recipes[f"{name}.weight"] = Recipe(
-                    (f"{name}.weight",), scale=scale.astype(np.float32).reshape(shape)
-                )
+                factor = scale.astype(np.float32).reshape(shape)
+                self.recipes[f"{name}.weight"] = Recipe((f"{name}.weight",), (Scale(factor),))
                 self.computed[f"{name}.bias"] = shift.astype(np.float32)
 
     def _tokens(self) -> None:
         # Rows of the features get their position, the zero rows behind them become class tokens.
         self.recipes["token_offset"] = Recipe(("position_embedding", "class_tokens"))
         name = "token_projection"
-        weight = self.tensors[f"{name}.weight"]
-        self.tensors[f"{name}.weight"] = weight.reshape(weight.shape[:2])
-        self.recipes[f"{name}.weight"] = Recipe((f"{name}.weight",), (1, 0))
+        shape = self.tensors[f"{name}.weight"].shape
+        steps = (Reshape(shape[:2]), Transpose((1, 0)))
+        self.recipes[f"{name}.weight"] = Recipe((f"{name}.weight",), steps)
         self._copy(f"{name}.bias")
 
     def _linears(self) -> None:
@@ -127,9 +155,9 @@ class GraphWeights:
 
     def _linear(self, name: str, scale: NDArray[np.float64] | None = None) -> None:
         """Weight [in, out]; ``scale`` [out] multiplies weight and bias."""
-        factor = None if scale is None else scale.astype(np.float32)
-        self.recipes[f"{name}.weight"] = Recipe((f"{name}.weight",), (1, 0), factor)
-        self.recipes[f"{name}.bias"] = Recipe((f"{name}.bias",), scale=factor)
+        scaled = () if scale is None else (Scale(scale.astype(np.float32)),)
+        self.recipes[f"{name}.weight"] = Recipe((f"{name}.weight",), (Transpose((1, 0)), *scaled))
+        self.recipes[f"{name}.bias"] = Recipe((f"{name}.bias",), scaled)
 
     def _norms(self) -> None:
         names = ["feature_norm", "token_norm", "grouping.norm"]
