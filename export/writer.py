@@ -43,6 +43,7 @@ def export_bundle(
     precisions: Sequence[Precision] = tuple(Precision),
     key_map: str | Path | None = None,
     music: str | Path | None = None,
+    name: str | None = None,
     licence: str = "unspecified",
     shared_weights: bool = False,
     overwrite: bool = False,
@@ -63,6 +64,8 @@ def export_bundle(
     music
         Folder of mixtures with stems (`sgn_rt.music.load_music`) to probe with; None for the music that
         ships with the package.
+    name
+        Of the model, written down; None for the checkpoint's file name.
     licence
         Of the weights, as SPDX; written down.
     shared_weights
@@ -100,7 +103,9 @@ def export_bundle(
     except OSError as error:
         raise _unwritable(target, error) from error
     try:
-        _write_checkpoint(model, Path(checkpoint), work / BUNDLE_CHECKPOINT, renamed=key_map is not None)
+        _write_checkpoint(
+            model, Path(checkpoint), work / BUNDLE_CHECKPOINT, renamed=key_map is not None
+        )
         (work / BUNDLE_PROBE).write_bytes(probe.to_bytes())
         artifacts = []
         for kind in kinds:
@@ -110,7 +115,7 @@ def export_bundle(
         manifest = {
             "schema": BUNDLE_SCHEMA,
             "generator": f"sgn-rt {sgn_rt.__version__}",
-            "name": Path(checkpoint).stem,
+            "name": name or Path(checkpoint).stem,
             "licence": licence,
             "config": model.config.to_dict(),
             "files": {path.name: _record(path) for path in sorted(work.iterdir())},
@@ -138,7 +143,9 @@ def _expect_free(target: Path, overwrite: bool) -> None:
         return
     if not (overwrite and is_bundle):
         found = "a bundle" if is_bundle else "something that is no bundle"
-        advice = "Name another folder, or pass --overwrite." if is_bundle else "Name another folder."
+        advice = (
+            "Name another folder, or pass --overwrite." if is_bundle else "Name another folder."
+        )
         raise BundleError(f"{target}: got {found} there already, expected no such folder. {advice}")
 
 
