@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 
 def si_sdr(estimate: ArrayLike, reference: ArrayLike) -> float:
-    """Scale-invariant signal-to-distortion ratio, dB: projection onto the reference, no mean removal.
+    """Scale-invariant signal-to-distortion ratio, dB, without removal of the mean.
 
     Parameters
     ----------

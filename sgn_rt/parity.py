@@ -190,8 +190,8 @@ def quality(results: list[Separated], probe: Probe) -> float | None:
 def measure(engine: Engine, probe: Probe, *, quick: bool = False) -> list[StageResult]:
     """Measure every stage that an engine lets be seen.
 
-    The stages ``network`` and ``synthesis`` need an engine that takes a log-magnitude; of the others
-    only the whole can be seen from outside.
+    The stages ``network`` and ``synthesis`` need an engine that takes a log-magnitude; of the
+    others only the whole can be seen from outside.
 
     Parameters
     ----------
