@@ -81,4 +81,4 @@ def command(
         )  # fmt: skip
     show_stages(measured)
     size = sum(path.stat().st_size for path in output.iterdir())
-    console().print(f"{output}: {len(measured)} graph{"s" if len(measured) > 1 else ""}, {size / 1e6:.0f} MB")
+    console().print(f"{output}: {', '.join(measured)}, {size / 1e6:.0f} MB")
