@@ -79,14 +79,15 @@ class Outcome:
 
 
 def orders(names: Sequence[str], rounds: int, seed: int) -> Iterator[list[str]]:
-    """An order for each round: shuffled once, rotated by one each time, every other one reversed.
+    """An order for each round: shuffled once, then each order and its reverse, rotated by one.
 
-    So each comes early and late, and after one neighbour as well as after the other.
+    In every two rounds each name is as much late as early; in twice as many rounds as there are
+    names it has had every place, and both neighbours.
     """
     base = list(names)
     random.Random(seed).shuffle(base)
     for turn in range(rounds):
-        at = turn % max(len(base), 1)
+        at = turn // 2 % max(len(base), 1)
         rotated = base[at:] + base[:at]
         yield rotated[::-1] if turn % 2 else rotated
 
