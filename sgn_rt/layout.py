@@ -140,22 +140,23 @@ def place(
     -------
     layout : WindowLayout
     latency : int
-        Samples at ``rate``, at most ``latency_s``.
+        Samples at ``rate``: ``latency_s``, or less where the layout of least cost needs less.
 
     Raises
     ------
     ConfigError
         If the look-ahead that the latency leaves is less than two frames of the STFT.
     """
+    model_rate = config.sample_rate
+    best = WindowLayout.offline(config)
+    longest = latency_samples(best, model_rate, rate, context_s)
     if latency_s is None:
-        layout = WindowLayout.offline(config)
-        return layout, latency_samples(layout, config.sample_rate, rate, context_s)
+        return best, longest
     if not 0.0 < latency_s < float("inf"):
         raise ConfigError(
             f"latency: got {latency_s} s, expected a positive number of seconds. "
             "Choose the longest delay that the application bears."
         )
-    model_rate = config.sample_rate
     latency = floor(latency_s * rate + 1e-6)  # n / rate is n samples, whatever its rounding
     look_ahead = floor((Fraction(latency, rate) - 2 * context_s) * model_rate)
     shortest = WindowLayout.within(config, 2 * config.n_fft)
@@ -165,5 +166,4 @@ def place(
             f"latency: got {latency_s:g} s, expected at least {ceil(least / rate * 1e4) / 1e4:g} s "
             f"({least} samples at {rate} Hz). Ask for more latency."
         )
-    layout = WindowLayout.within(config, look_ahead)
-    return layout, latency_samples(layout, model_rate, rate, context_s)
+    return WindowLayout.within(config, look_ahead), min(latency, longest)
