@@ -21,7 +21,7 @@ _SHORTENED = (
 """What libsndfile notes in its log where a file (WAV, AIFF, SVX, AU, W64; RF64) promises more than
 it holds. It shortens the file and goes on: a truncated recording would pass for a whole one."""
 
-_UNTOLD_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)
+_UNTOLD_SIZES = (0xFFFFFFFF, 0x7FFFFFFF)
 """Sizes in the headers of files that were written to a pipe; such files go to their end."""
 
 _UNTOLD_FRAMES = 1 << 62

@@ -62,7 +62,12 @@ class Probe:
         BundleError
             If one does not fit.
         """
-        w, s = self.categories.shape if self.categories.ndim == 2 else (0, 0)
+        if self.categories.ndim != 2:
+            raise BundleError(
+                f"{where}: categories: got shape {self.categories.shape}, expected two axes, "
+                "windows and categories. Export the bundle again."
+            )
+        w, s = self.categories.shape
         n, plane = config.window_samples, (config.frequency_bins, config.frames)
         shapes: dict[str, tuple[int, ...]] = {
             "mixture": (w, n),

@@ -61,7 +61,7 @@ _CLEAR = re.compile(r"\A[^:]+: .*got .+, expected .+[.)] [A-Z].*\Z", re.DOTALL)
 
 @pytest.fixture
 def fails() -> Callable[..., object]:
-    """``with fails(AudioError, "part"):`` - that very error, and it says what, got, expected, do."""
+    """``with fails(AudioError, "part"):`` - that error, and it says what, got, expected, do."""
 
     class Expectation:
         def __init__(self, kind: type[SgnError], *parts: str) -> None:
