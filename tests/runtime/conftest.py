@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -107,12 +108,14 @@ class FakeEngine(Engine):
     ) -> None:
         super().__init__(config)
         self.name, self.concurrency, self.precision = name, concurrency, Precision.FP32
-        self.calls = 0
+        self.calls, self._lock = 0, threading.Lock()
         self._presence = np.array(presence, np.float32)
         self._depends, self._fault = depends, fault
 
     def _separate(self, mixture, categories):
-        self.calls += 1
+        with self._lock:
+            call = self.calls
+            self.calls += 1
         shares = np.array([0.5, 0.3, 0.2], np.float32)[categories]
         sources = mixture[:, None] * shares[:, None]
         if self._depends:
@@ -120,7 +123,7 @@ class FakeEngine(Engine):
             level = np.abs(mixture).mean(axis=1, dtype=np.float64).astype(np.float32)
             sources += level[:, None, None] * ramp * (1 + categories[:, None]).astype(np.float32)
         presence = np.tile(self._presence, (len(mixture), 1))
-        return self._fault(self.calls - 1, Separated(sources.astype(np.float32), presence))
+        return self._fault(call, Separated(sources.astype(np.float32), presence))
 
 
 class FakeMaskEngine(MaskEngine):
