@@ -108,7 +108,7 @@ def _expect_distinct(inputs: Sequence[Path]) -> None:
     for path in inputs:
         if stems.count(path.stem) > 1:
             raise AudioError(
-                f"inputs: got several called {path.stem!r}, expected names that differ, as stems go "
+                f"inputs: got several called {path.stem!r}, expected distinct names, as stems go "
                 "to a folder of that name. Separate them into different folders."
             )
 

@@ -50,7 +50,7 @@ def command(
 ) -> None:
     """Separate raw PCM from stdin to stdout while it comes.
 
-    The output has the input's format, rate and length, with the categories as consecutive channels; it
+    The output has the input's format, rate and length; the categories are consecutive channels. It
     comes later by the latency that is printed on stderr.
     """
     if sys.stdin.isatty():
