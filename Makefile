@@ -14,7 +14,6 @@ EXAMPLE := sgn_rt/data/music/003.mix.flac
 define install
 	rm -rf build/lib build/bdist.*
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check ".[$(2)]"
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
 endef
 
 demo:
