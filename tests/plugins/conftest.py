@@ -287,7 +287,7 @@ def toolchain() -> SimpleNamespace:
     try:
         tensorrt = tensorrt_include_dir()
     except PluginError as error:
-        missing(str(error))
+        missing(str(error).split(" with `pip")[0][:120])
     return SimpleNamespace(cuda=cuda, tensorrt=tensorrt)
 
 

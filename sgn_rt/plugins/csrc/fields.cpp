@@ -74,7 +74,8 @@ Fields::Fields(FieldSpec const* specs, std::size_t size, nvinfer1::PluginFieldCo
         // TensorRT hands over declared attributes alone, so another one comes from another version's engine.
         if (index == size || found[index])
         {
-            fail(std::string("attribute ") + name, index == size ? "an unknown name" : "it twice",
+            constexpr std::size_t kLongestQuoted = 64;
+            fail("attribute " + std::string(name, strnlen(name, kLongestQuoted)), index == size ? "an unknown name" : "it twice",
                 "every declared attribute once", kAdvice);
         }
         values_[index] = value(specs[index], field);

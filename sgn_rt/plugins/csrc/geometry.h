@@ -14,8 +14,11 @@ constexpr std::int64_t kMaximumItems = 65535;                      // gridDim.y
 constexpr std::int64_t kMaximumBatch = kMaximumItems;
 
 // Scratch that one call uses at most, unless a single item needs more: batch and number of sources are worked off
-// in chunks, which bounds memory and leaves the intermediate frames to the second-level cache.
-constexpr std::int64_t kChunkBytes = std::int64_t{128} << 20;
+// in chunks, which bounds memory whatever is asked for. Tests make it small.
+#ifndef SGN_RT_CHUNK_BYTES
+#define SGN_RT_CHUNK_BYTES (std::int64_t{128} << 20)
+#endif
+constexpr std::int64_t kChunkBytes = SGN_RT_CHUNK_BYTES;
 
 struct StftGeometry
 {
