@@ -92,7 +92,7 @@ def build_library(
         If headers or tools are missing or the build fails; the message ends with the end of its output.
     """
     library = cached_library()
-    with _locked(library.parent.with_suffix(".lock")):
+    with _locked(library.parent.parent / f"{library.parent.name}.lock"):
         if library.is_file() and not force:
             return library
         headers = tensorrt_include_dir(tensorrt_include)
@@ -123,7 +123,7 @@ def _compile(folder: Path, headers: Path, architectures: str | None, jobs: int |
 def _call(command: list[str], what: str) -> None:
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False
-    )  # fmt: skip
+    )
     if done.returncode != 0:
         end = "\n".join(done.stdout.splitlines()[-_LOG_LINES:])
         raise PluginError(
@@ -147,10 +147,11 @@ def _locked(path: Path) -> Iterator[None]:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-    except PermissionError as error:
+        file = path.open("w")
+    except OSError as error:
         raise PluginError(
             f"plugin cache: got {error}, expected a folder to write to. Set {CACHE_VARIABLE} to one."
         ) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

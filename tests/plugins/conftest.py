@@ -18,7 +18,7 @@ import pytest
 from sgn_rt.contract import PluginOp
 from sgn_rt.errors import PluginError
 from sgn_rt.plugins.build import package_version
-from sgn_rt.plugins.headers import cuda_include_dir, tensorrt_include_dir
+from sgn_rt.plugins.headers import cuda_include_dir, cufft_folder, tensorrt_include_dir
 
 REQUIRE = "SGN_RT_REQUIRE_PLUGIN_TOOLCHAIN"
 HOST_LIBRARY = "SGN_RT_PLUGIN_HOST_LIBRARY"
@@ -291,6 +291,13 @@ def toolchain() -> SimpleNamespace:
     return SimpleNamespace(cuda=cuda, tensorrt=tensorrt)
 
 
+def cufft_header_dir() -> str:
+    """Of an nvidia-cufft package, if its header is there."""
+    folder = cufft_folder()
+    found = folder is not None and (folder.parent / "include" / "cufft.h").is_file()
+    return str(folder.parent / "include") if found else ""
+
+
 @pytest.fixture(scope="session")
 def build_host(toolchain: SimpleNamespace):
     """Builds the host library: (folder, sanitizers) -> path."""
@@ -301,6 +308,7 @@ def build_host(toolchain: SimpleNamespace):
             "SGN_RT_CUDA_INCLUDE_DIR": toolchain.cuda,
             "SGN_RT_VERSION": package_version(),
             "SGN_RT_SANITIZE": sanitize,
+            "SGN_RT_CUFFT_INCLUDE_DIR": cufft_header_dir(),
         }
         definitions = [f"-D{name}={value}" for name, value in options.items()]
         for command in (
@@ -341,3 +349,23 @@ def operate(host: Host):
             return node.run(*arrays)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def plugin_build(toolchain: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """The library for the GPU, built from the top of the tree for every architecture: its path and the build's log."""
+    if shutil.which("nvcc") is None:
+        missing("no nvcc on PATH")
+    folder = tmp_path_factory.mktemp("plugins-cuda")
+    log = ""
+    for command in (
+        [
+            "cmake", "-S", str(CSRC.parents[2]), "-B", str(folder), "-DSGN_RT_WARNINGS_AS_ERRORS=ON",
+            f"-DSGN_RT_TENSORRT_INCLUDE_DIR={toolchain.tensorrt}", "-DCMAKE_CUDA_FLAGS=--resource-usage",
+        ],
+        ["cmake", "--build", str(folder), "-j2"],
+    ):  # fmt: skip
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        log += done.stdout
+        assert done.returncode == 0, log[-5000:]
+    return SimpleNamespace(path=folder / "sgn_rt" / "plugins" / "libsgn_rt_plugins.so", log=log)

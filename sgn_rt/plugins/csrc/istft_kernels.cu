@@ -48,19 +48,24 @@ __global__ void __launch_bounds__(kThreads) maskingKernel(MaskingArguments<Value
         bool const paired = a.frames % 2 == 0; // else every other row starts between pairs
         bool const second = first_frame + frame + 1 < a.frames;
         Value const* const mask = a.masks + item * a.log_bins * a.frames + first_frame + frame;
+        // Bins beyond the last repeat it, and all are read before any is stored: no condition and no store keeps the
+        // reads from overlapping.
+        float2 value[kTileBins / kGroups];
+        SGN_UNROLL
+        for (int i = 0; i < kTileBins / kGroups; ++i)
+        {
+            FrequencyTap const tap = a.taps[min(first_bin + i * kGroups + group, a.bins - 1)];
+            Value const* const row = mask + static_cast<std::int64_t>(tap.low) * a.frames;
+            float2 const low = maskPair(row, paired, second);
+            float2 const high = maskPair(row + a.frames, paired, second);
+            value[i] = make_float2(interpolated(tap, low.x, high.x), interpolated(tap, low.y, high.y));
+        }
         SGN_UNROLL
         for (int i = 0; i < kTileBins / kGroups; ++i)
         {
             int const bin = i * kGroups + group;
-            if (first_bin + bin < a.bins)
-            {
-                FrequencyTap const tap = a.taps[first_bin + bin];
-                Value const* const row = mask + static_cast<std::int64_t>(tap.low) * a.frames;
-                float2 const low = maskPair(row, paired, second);
-                float2 const high = maskPair(row + a.frames, paired, second);
-                tile[bin][frame] = interpolated(tap, low.x, high.x);
-                tile[bin][frame + 1] = interpolated(tap, low.y, high.y);
-            }
+            tile[bin][frame] = value[i].x;
+            tile[bin][frame + 1] = value[i].y;
         }
     }
     __syncthreads();

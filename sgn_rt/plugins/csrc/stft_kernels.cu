@@ -57,15 +57,20 @@ __global__ void __launch_bounds__(kThreads) logMagnitudeKernel(LogMagnitudeArgum
     {
         FrequencyTap const tap = a.taps[first_bin + lane];
         float2 const* const column = a.spectrum + (batch * a.frames + first_frame) * a.bins + tap.low;
+        // Frames beyond the last repeat it, and all are read before any is stored: no condition and no store keeps
+        // the reads from overlapping.
+        float value[kTileFrames / kGroups];
         SGN_UNROLL
         for (int i = 0; i < kTileFrames / kGroups; ++i)
         {
-            int const frame = i * kGroups + group;
-            if (first_frame + frame < a.frames)
-            {
-                float2 const* const low = column + static_cast<std::int64_t>(frame) * a.bins;
-                tile[lane][frame] = logMagnitude(tap, low[0], low[1], a.epsilon);
-            }
+            int const frame = min(i * kGroups + group, a.frames - 1 - first_frame);
+            float2 const* const low = column + static_cast<std::int64_t>(frame) * a.bins;
+            value[i] = logMagnitude(tap, low[0], low[1], a.epsilon);
+        }
+        SGN_UNROLL
+        for (int i = 0; i < kTileFrames / kGroups; ++i)
+        {
+            tile[lane][i * kGroups + group] = value[i];
         }
     }
     __syncthreads();

@@ -7,6 +7,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+
 // Shared memory is one variable for all threads, as blocks do not overlap.
 #undef __shared__
 #define __shared__ static
@@ -42,6 +44,8 @@ cudaError_t run(dim3 grid, dim3 block, void (*body)(void const*), void const* co
 
 namespace sgn
 {
+
+using std::min; // CUDA's is in the global namespace
 
 template <typename Arguments>
 cudaError_t launch(void (*kernel)(Arguments), dim3 grid, dim3 block, cudaStream_t /*stream*/, Arguments arguments)
