@@ -39,15 +39,15 @@ __global__ void __launch_bounds__(kThreads) maskingKernel(MaskingArguments<Value
     int const group = static_cast<int>(threadIdx.x) / kLanes;
     int const first_frame = static_cast<int>(blockIdx.x) % a.frame_tiles * kTileFrames;
     int const first_bin = static_cast<int>(blockIdx.x) / a.frame_tiles * kTileBins;
-    std::int64_t const row_item = blockIdx.y;
-    std::int64_t const item = a.first_item + row_item;
+    int const row_item = static_cast<int>(blockIdx.y);
+    int const item = a.first_item + row_item;
 
     int const frame = 2 * lane;
     if (first_frame + frame < a.frames)
     {
         bool const paired = a.frames % 2 == 0; // else every other row starts between pairs
         bool const second = first_frame + frame + 1 < a.frames;
-        Value const* const mask = a.masks + item * a.log_bins * a.frames + first_frame + frame;
+        Value const* const mask = a.masks + std::int64_t{item} * a.log_bins * a.frames + first_frame + frame;
         // Bins beyond the last repeat it, and all are read before any is stored: no condition and no store keeps the
         // reads from overlapping.
         float2 value[kTileBins / kGroups];
@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(kThreads) maskingKernel(MaskingArguments<Value
     bool const real = bin == 0 || bin == a.real_last_bin;
     std::int64_t const window = item / a.sources;
     float2 const* const spectrum = a.spectrum + (window * a.frames + first_frame) * a.bins + bin;
-    float2* const rows = a.rows + (row_item * a.frames + first_frame) * a.bins + bin;
+    float2* const rows = a.rows + (std::int64_t{row_item} * a.frames + first_frame) * a.bins + bin;
     SGN_UNROLL
     for (int i = 0; i < kTileFrames / kGroups; ++i)
     {

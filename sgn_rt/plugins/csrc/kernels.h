@@ -1,6 +1,7 @@
 // Launchers of the kernels. Pointers are device memory; all return the launch's status and never synchronise.
 // Layouts are row-major, dimensions written outermost first; a spectrum is [batch, frames, bins] of (re, im), as rows
-// are what the FFT transforms.
+// are what the FFT transforms. Counts of rows and items are below kMaximumRows, so that kernels divide 32-bit numbers:
+// the 64-bit division is a subroutine, which costs registers and stack.
 #pragma once
 
 #include "elementwise.h"
@@ -19,7 +20,7 @@ struct FramingArguments
     float const* mixture; // [batch, samples]
     float const* window;  // [rowFloats], zero beyond n_fft
     float* rows;          // [batch * frames, rowFloats], all of it; the kernel writes from first_row on
-    std::int64_t first_row;
+    int first_row;
     int samples;
     int frames;
     int hop_length;
@@ -53,8 +54,8 @@ struct MaskingArguments
     Value const* masks;       // [batch * sources, log_bins, frames]
     FrequencyTap const* taps; // [bins]
     float2* rows;             // [items, frames, bins], item 0 being first_item
-    std::int64_t first_item;
-    std::int64_t sources;
+    int first_item;
+    int sources;
     int bins;
     int log_bins;
     int frames;
@@ -70,7 +71,7 @@ struct OverlapAddArguments
     float const* rows;   // [items, frames, row_floats], n_fft samples each, item 0 being first_item
     float const* window; // [rowFloats]
     float* sources;      // [batch * sources, samples]
-    std::int64_t first_item;
+    int first_item;
     int samples;
     int frames;
     int n_fft;

@@ -18,7 +18,7 @@ struct Settings
 {
     long long work_bytes; // what a plan asks for; -1: its own size
     int fail_allocation;
-    int fail_fft;
+    int fail_fft; // 1: plans cannot be created, 2: cannot be made
 };
 extern Settings settings;
 

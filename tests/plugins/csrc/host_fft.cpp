@@ -92,7 +92,7 @@ void transform(Plan& plan, Complex const* input, Complex* output, std::size_t le
 FftResult create(FftHandle* handle)
 {
     ++host::counters.fft_setup;
-    if (host::settings.fail_fft)
+    if (host::settings.fail_fft == 1)
     {
         return kInternalError; // what cuFFT answers without a driver
     }
@@ -122,6 +122,10 @@ FftResult makePlanMany(FftHandle handle, int rank, long long* n, long long* inpu
     if (found == plans.end())
     {
         return kInvalidPlan;
+    }
+    if (host::settings.fail_fft == 2)
+    {
+        return kInternalError;
     }
     Plan& plan = found->second;
     bool const forward = type == kFftRealToComplex;
