@@ -20,6 +20,7 @@ from sgn_rt.plugins.headers import cuda_include_dir, cufft_folder, tensorrt_incl
 from .harness import Host, through_tensorrt
 
 REQUIRE = "SGN_RT_REQUIRE_PLUGIN_TOOLCHAIN"
+HOST_NAME = "libsgn_rt_plugins_host.so"
 HOST_LIBRARY = "SGN_RT_PLUGIN_HOST_LIBRARY"
 CSRC = Path(__file__).parent / "csrc"
 
@@ -54,18 +55,17 @@ def cufft_header_dir() -> str:
 
 
 @pytest.fixture(scope="session")
-def build_host(toolchain: SimpleNamespace):
-    """Builds the host library: (folder, sanitizers) -> path."""
+def build_driver(toolchain: SimpleNamespace):
+    """Builds one of csrc/'s libraries: (folder, its name, further options) -> path."""
 
-    def build(folder: Path, sanitize: str = "") -> Path:
+    def build(folder: Path, name: str, others: Mapping[str, str]) -> Path:
         options = {
             "SGN_RT_TENSORRT_INCLUDE_DIR": toolchain.tensorrt,
             "SGN_RT_CUDA_INCLUDE_DIR": toolchain.cuda,
-            "SGN_RT_VERSION": package_version(),
-            "SGN_RT_SANITIZE": sanitize,
             "SGN_RT_CUFFT_INCLUDE_DIR": cufft_header_dir(),
+            "SGN_RT_VERSION": package_version(),
         }
-        definitions = [f"-D{name}={value}" for name, value in options.items()]
+        definitions = [f"-D{key}={value}" for key, value in (options | others).items()]
         for command in (
             ["cmake", "-S", str(CSRC), "-B", str(folder), *definitions],
             ["cmake", "--build", str(folder), "-j2"],
@@ -74,7 +74,7 @@ def build_host(toolchain: SimpleNamespace):
                 command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
             )
             assert done.returncode == 0, done.stdout
-        return folder / "libsgn_rt_plugins_host.so"
+        return folder / name
 
     return build
 
@@ -84,7 +84,9 @@ def host_library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     named = os.environ.get(HOST_LIBRARY)
     if named:
         return Path(named)
-    return request.getfixturevalue("build_host")(tmp_path_factory.mktemp("plugins-host"))
+    return request.getfixturevalue("build_driver")(
+        tmp_path_factory.mktemp("plugins-host"), HOST_NAME, {}
+    )
 
 
 @pytest.fixture
@@ -114,9 +116,9 @@ def operate(host: Host):
 
 @pytest.fixture(scope="session")
 def plugin_build(
-    toolchain: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory
+    toolchain: SimpleNamespace, host_library: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> SimpleNamespace:
-    """The library for the GPU, for every architecture: its path and the build's log."""
+    """The libraries for the GPU, for every architecture: their paths and the build's log."""
     if shutil.which("nvcc") is None:
         missing("no nvcc on PATH")
     folder = tmp_path_factory.mktemp("plugins-cuda")
@@ -126,6 +128,8 @@ def plugin_build(
             "cmake", "-S", str(CSRC.parents[2]), "-B", str(folder),
             "-DSGN_RT_WARNINGS_AS_ERRORS=ON", "-DCMAKE_CUDA_FLAGS=--resource-usage",
             f"-DSGN_RT_TENSORRT_INCLUDE_DIR={toolchain.tensorrt}",
+            "-DSGN_RT_REGISTERING_LIBRARY=ON",
+            f"-DSGN_RT_TENSORRT_LIBRARY={host_library.with_name('libnvinfer_registry.so')}",
         ],
         ["cmake", "--build", str(folder), "-j2"],
     ):  # fmt: skip
@@ -134,4 +138,9 @@ def plugin_build(
         )
         log += done.stdout
         assert done.returncode == 0, log[-5000:]
-    return SimpleNamespace(path=folder / "sgn_rt" / "plugins" / "libsgn_rt_plugins.so", log=log)
+    built = folder / "sgn_rt" / "plugins"
+    return SimpleNamespace(
+        path=built / "libsgn_rt_plugins.so",
+        registering=built / "libsgn_rt_plugins_register.so",
+        log=log,
+    )

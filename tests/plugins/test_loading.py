@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -80,12 +81,13 @@ def test_our_declarations_are_cuffts(built: Path) -> None:
     assert library.sgn_test_cufft_declarations_compared() == 1
 
 
-def load_registering(built: Path, **variables: str) -> tuple[str, str]:
+def load_registering(built: Path, library: Path | None = None, **variables: str) -> tuple[str, str]:
     """In a fresh process: what is registered after a plain dlopen, and standard error."""
+    library = library or built / "libsgn_rt_plugins_host_register.so"
     script = (
         "import ctypes\n"
         f"infer = ctypes.CDLL({str(built / 'libnvinfer_registry.so')!r})\n"
-        f"ctypes.CDLL({str(built / 'libsgn_rt_plugins_host_register.so')!r})\n"
+        f"ctypes.CDLL({str(library)!r})\n"
         "infer.sgn_test_registered.restype = ctypes.c_char_p\n"
         "print(infer.sgn_test_registered().decode())\n"
     )
@@ -99,8 +101,10 @@ def load_registering(built: Path, **variables: str) -> tuple[str, str]:
     return done.stdout.strip(), done.stderr
 
 
-def test_loading_registers_both_operations(built: Path) -> None:
-    assert load_registering(built) == ("sgn::Stft/1 sgn::Istft/1", "")
+def test_loading_registers_both_operations(built: Path, plugin_build: SimpleNamespace) -> None:
+    """The host build's, and the one that ships."""
+    for library in (None, plugin_build.registering):
+        assert load_registering(built, library) == ("sgn::Stft/1 sgn::Istft/1", "")
 
 
 def test_another_major_version_is_refused(built: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from sgn_rt.contract import PluginOp
 
+from .conftest import HOST_NAME
+
 HERE = Path(__file__).parent
 SANITIZERS = "address,undefined"
 LARGEST = "N1000000 or N65279"
@@ -19,7 +21,7 @@ LARGEST = "N1000000 or N65279"
 
 
 @pytest.fixture(scope="module")
-def sanitized(build_host, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def sanitized(build_driver, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Environment in which Python loads the sanitized library."""
     runtime = subprocess.run(
         [shutil.which("g++") or "c++", "-print-file-name=libasan.so"],
@@ -27,7 +29,9 @@ def sanitized(build_host, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         text=True,
         check=True,
     ).stdout.strip()
-    library = build_host(tmp_path_factory.mktemp("plugins-sanitized"), SANITIZERS)
+    library = build_driver(
+        tmp_path_factory.mktemp("plugins-sanitized"), HOST_NAME, {"SGN_RT_SANITIZE": SANITIZERS}
+    )
     return os.environ | {
         # Python itself is not instrumented: the runtime must be there first, and its leaks are none
         # of ours (plans and device memory are counted by the `host` fixture). Exceptions thrown

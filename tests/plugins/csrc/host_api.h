@@ -1,5 +1,10 @@
-// Host memory behind the library's tables, with counters and failures for the tests.
+// What the driver needs of the memory that it runs on: host_api.cpp on host memory, with counters and failures for the
+// tests; gpu_api.cpp on a GPU.
 #pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
 
 namespace sgn::host
 {
@@ -21,5 +26,12 @@ struct Settings
     int fail_fft; // 1: plans cannot be created, 2: cannot be made
 };
 extern Settings settings;
+
+// Memory of tensors and workspaces, which the tests read and write too.
+void* allocateTensor(std::size_t bytes);
+void releaseTensor(void* memory);
+
+// Runs what enqueue puts on a stream to its end; returns enqueue's status.
+int execute(int (*enqueue)(void* context, cudaStream_t stream), void* context);
 
 } // namespace sgn::host
