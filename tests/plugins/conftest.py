@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -93,11 +94,8 @@ def host_library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 def host(host_library: Path) -> Iterator[Host]:
     """The host library; checks that a test leaves no device memory and no plan behind."""
     library = Host(host_library)
-    library.settings.work_bytes, library.settings.fail_allocation, library.settings.fail_fft = (
-        -1,
-        0,
-        0,
-    )
+    ctypes.memset(ctypes.byref(library.settings), 0, ctypes.sizeof(library.settings))
+    library.settings.work_bytes = -1
     before = (library.counters.device_alive, library.counters.plans_alive)
     yield library
     assert (library.counters.device_alive, library.counters.plans_alive) == before

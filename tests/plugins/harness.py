@@ -58,6 +58,7 @@ class Settings(ctypes.Structure):
     _fields_ = (
         ("work_bytes", ctypes.c_longlong),
         ("fail_allocation", ctypes.c_int),
+        ("fail_load", ctypes.c_int),
         ("fail_fft", ctypes.c_int),
     )
 

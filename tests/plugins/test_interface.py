@@ -340,10 +340,15 @@ def test_a_plan_that_wants_more_memory_brings_it(op: PluginOp, host) -> None:
 
 
 @both
-@pytest.mark.parametrize("failure", ["allocation", "cufftCreate", "cufftMakePlanMany64"])
+@pytest.mark.parametrize("failure", ["allocation", "load", "cufftCreate", "cufftMakePlanMany64"])
 def test_failures_of_the_device_are_statuses(op: PluginOp, failure: str, host, shapes) -> None:
     inputs, outputs = shapes(op)
     with host.create(op, FIELDS[op]) as node:
+        if failure == "load":
+            host.settings.fail_load = 1
+            with pytest.raises(harness.RefusedError, match=r"CUDA error 209.*code for this GPU"):
+                node.attach()
+            host.settings.fail_load = 0
         if failure == "allocation":
             host.settings.fail_allocation = 1
             with pytest.raises(harness.RefusedError, match="out of memory"):

@@ -7,6 +7,8 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
+#include <initializer_list>
+
 namespace sgn
 {
 namespace
@@ -91,8 +93,8 @@ __global__ void __launch_bounds__(kThreads) maskingKernel(MaskingArguments<Value
     }
 }
 
-// Width neighbouring samples, aligned in the padded signal, per thread. Two go together where hop and n_fft are even: then
-// both lie in the same frames, at even offsets.
+// Width neighbouring samples, aligned in the padded signal, per thread. Two go together where hop and n_fft are even:
+// then both lie in the same frames, at even offsets.
 template <int Width>
 __global__ void __launch_bounds__(kThreads) overlapAddKernel(OverlapAddArguments a)
 {
@@ -184,6 +186,19 @@ cudaError_t launchOverlapAdd(OverlapAddArguments const& arguments, std::int64_t 
     int const threads = tiles(arguments.samples + arguments.n_fft / 2 % width, width);
     dim3 const grid(static_cast<unsigned>(tiles(threads, kThreads)), static_cast<unsigned>(items));
     return launch(paired ? &overlapAddKernel<2> : &overlapAddKernel<1>, grid, dim3(kThreads), stream, arguments);
+}
+
+cudaError_t loadIstftKernels()
+{
+    for (cudaError_t const error : {load(&maskingKernel<float>), load(&maskingKernel<__half>),
+             load(&overlapAddKernel<1>), load(&overlapAddKernel<2>)})
+    {
+        if (error != cudaSuccess)
+        {
+            return error;
+        }
+    }
+    return cudaSuccess;
 }
 
 } // namespace sgn

@@ -65,6 +65,11 @@ std::vector<FrequencyTap> IstftPlugin::hostTaps() const
     return linearFromLogTaps(geometry().bins(), logBins());
 }
 
+cudaError_t IstftPlugin::loadKernels() const
+{
+    return loadIstftKernels();
+}
+
 std::int32_t IstftPlugin::networkTensor() const noexcept
 {
     return kMasks;

@@ -85,6 +85,11 @@ std::vector<FrequencyTap> StftPlugin::hostTaps() const
     return logFromLinearTaps(geometry().bins(), logBins());
 }
 
+cudaError_t StftPlugin::loadKernels() const
+{
+    return loadStftKernels();
+}
+
 std::int32_t StftPlugin::networkTensor() const noexcept
 {
     return kLogMagnitude;

@@ -25,7 +25,8 @@ void keepMessage(char const* message)
     last_message = message;
 }
 
-// Expressions over known dimensions: computed at once. (TensorRT's own are symbolic; a test builds an engine with those.)
+// Expressions over known dimensions: computed at once. (TensorRT's own are symbolic; a test builds an engine with
+// those.)
 class Constant final : public IDimensionExpr, private apiv::VDimensionExpr
 {
 public:
@@ -323,15 +324,13 @@ SGN_RT_EXPORT std::int32_t sgn_test_supports(
 SGN_RT_EXPORT std::int32_t sgn_test_configure(
     void* plugin, TestTensor const* in, std::int32_t inputs, TestTensor const* out, std::int32_t outputs)
 {
-    return build(plugin)->configurePlugin(
-        dynamic(in, inputs).data(), inputs, dynamic(out, outputs).data(), outputs);
+    return build(plugin)->configurePlugin(dynamic(in, inputs).data(), inputs, dynamic(out, outputs).data(), outputs);
 }
 
 SGN_RT_EXPORT std::size_t sgn_test_workspace(
     void* plugin, TestTensor const* in, std::int32_t inputs, TestTensor const* out, std::int32_t outputs)
 {
-    return build(plugin)->getWorkspaceSize(
-        dynamic(in, inputs).data(), inputs, dynamic(out, outputs).data(), outputs);
+    return build(plugin)->getWorkspaceSize(dynamic(in, inputs).data(), inputs, dynamic(out, outputs).data(), outputs);
 }
 
 SGN_RT_EXPORT std::int32_t sgn_test_shape_change(

@@ -1,5 +1,5 @@
-// The driver on a GPU. Every call is run as it is, captured into a CUDA graph, and the graph run twice: what enqueue must
-// not do (allocate, synchronise, plan) fails the capture.
+// The driver on a GPU. Every call is run as it is, captured into a CUDA graph, and the graph run twice: what enqueue
+// must not do (allocate, synchronise, plan) fails the capture.
 #include "host_api.h"
 
 #include <cuda_runtime_api.h>
@@ -8,7 +8,7 @@ namespace sgn::host
 {
 
 Counters counters{0, 0, 0, 0, -1};
-Settings settings{-1, 0, 0};
+Settings settings{-1, 0, 0, 0};
 
 namespace
 {

@@ -12,7 +12,7 @@ namespace host
 {
 
 Counters counters{};
-Settings settings{-1, 0, 0};
+Settings settings{-1, 0, 0, 0};
 
 // Exactly that many bytes, so that AddressSanitizer sees the first one beyond.
 void* allocateTensor(std::size_t bytes)

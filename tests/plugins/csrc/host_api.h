@@ -13,7 +13,7 @@ struct Counters
 {
     long long device_calls; // of allocate, release and upload
     long long device_alive; // allocations not yet released
-    long long fft_setup;    // plans created or made
+    long long fft_setup; // plans created or made
     long long plans_alive;
     long long heap; // calls of operator new, -1 where a sanitizer owns it
 };
@@ -23,6 +23,7 @@ struct Settings
 {
     long long work_bytes; // what a plan asks for; -1: its own size
     int fail_allocation;
+    int fail_load; // of kernels
     int fail_fft; // 1: plans cannot be created, 2: cannot be made
 };
 extern Settings settings;
