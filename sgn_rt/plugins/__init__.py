@@ -1,0 +1,1 @@
+"""TensorRT plugins ``sgn::Stft`` and ``sgn::Istft``: built on demand, found by the runtime."""
