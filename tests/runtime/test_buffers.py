@@ -41,7 +41,7 @@ def test_a_queue_gives_other_blocks_than_it_took():
     whole = np.arange(20, dtype=np.float32).reshape(1, 2, 10)
     for part in np.array_split(whole, 4, axis=-1):
         queue.put(part)
-    taken = [queue.take(n) for n in (0, 1, 5, 0, 4)]
+    taken = [np.stack(queue.take(n)) for n in (0, 1, 5, 0, 4)]
     assert [part.shape for part in taken] == [(1, 2, n) for n in (0, 1, 5, 0, 4)]
     np.testing.assert_array_equal(np.concatenate(taken, axis=-1), whole)
     taken[2][:] = -1
