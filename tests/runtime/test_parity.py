@@ -72,6 +72,7 @@ WRONG = {
     "scaled": (masks(lambda m: m * 0.9), {N, X, L}),
     "offset": (masks(lambda m: m + 0.1), {N, X, W, L, Q}),
     "noisy": (masks(lambda m: m + 0.01 * NOISE), {N, X, W, L}),
+    "one in a hundred": (masks(lambda m: m + 1e-4 * (NOISE > 2.33)), {N}),
     "one cell": (masks(one_cell), {X}),
     "swapped": (masks(lambda m: m[:, ::-1]), {N, X, W, L, Q}),
     "presence": (presence, {D}),

@@ -211,7 +211,7 @@ ARRAYS = {
     "no channel": (np.zeros((0, 9), "f4"), 8000, AudioError, "got shape (0, 9)"),
     "three axes": (np.zeros((1, 1, 9), "f4"), 8000, AudioError, "got shape (1, 1, 9)"),
     "samples first": (np.zeros((9000, 2), "f4"), 8000, AudioError, "Put channels first"),
-    "integers": (np.zeros((1, 9), "i2"), 8000, AudioError, "got int16"),
+    "integers": (np.zeros((1, 9), "i2"), 8000, AudioError, "mixture: got int16 samples"),
     "ragged": ([[0.0, 0.0], [0.0]], 8000, AudioError, "one length"),
     "bytes": (b"abc", 8000, AudioError, "expected floating point"),
     "rate 0": (np.zeros(9, "f4"), 0, AudioError, "got 0 Hz"),
