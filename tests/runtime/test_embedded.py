@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sgn_rt.bundle import Bundle
 from sgn_rt.contract import Kind, Precision
 from sgn_rt.dsp import Transform
 from sgn_rt.engines.factory import open_engine
+from sgn_rt.errors import EngineError
 from sgn_rt.metrics import si_sdr as ratio
 from sgn_rt.music import load_music, shipped_music
 from sgn_rt.parity import measure
@@ -105,6 +107,41 @@ def test_a_seam_is_not_heard(separator, pieces):
     seams = [layout.final(0), layout.final(1)]
     near = np.mean([error[at : at + layout.fade].mean() for at in seams])
     assert near < 2 * error.mean()
+
+
+def test_a_graph_of_another_model(tmp_path, edit_manifest, fails):
+    """Same sizes, other names: nothing but the graph's own record tells them apart."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(Bundle.open().root, folder)
+    edit_manifest(folder, lambda m: m["config"]["categories"].reverse())
+    with fails(EngineError, "core.fp32.onnx: got a graph of another model"):
+        open_engine("onnxruntime", Bundle.open(folder))
+
+
+@pytest.mark.parametrize(
+    ("engine", "provider"),
+    [
+        ("onnxruntime-cuda:core.fp32", "CUDAExecutionProvider"),
+        ("onnxruntime-tensorrt:core.fp32", "TensorrtExecutionProvider"),
+    ],
+)
+def test_a_provider_that_is_not_there_is_never_the_cpu(engine, provider, fails):
+    import onnxruntime
+
+    if provider in onnxruntime.get_available_providers():
+        pytest.skip(f"this onnxruntime has {provider}")
+    with fails(EngineError, "provider: got only", f"expected {provider}", "sgn-rt[gpu]"):
+        open_engine(engine, Bundle.open())
+
+
+def test_the_choice_of_categories_changes_no_source(separator, pieces):
+    window = pieces[0].mixture[None, :65280]
+    full = separator.engine.separate(window, np.arange(11))
+    for choice in ([], [8], [5, 0]):
+        got = separator.engine.separate(window, np.array(choice, np.int64))
+        assert got.sources.shape == (1, len(choice), 65280)
+        np.testing.assert_allclose(got.presence, full.presence, atol=1e-6)
+        np.testing.assert_allclose(got.sources, full.sources[:, choice], atol=1e-6)
 
 
 def test_short_and_silent_recordings(separator):

@@ -78,6 +78,16 @@ def test_too_few_samples_are_an_error(tmp_path, tree, fails):
     assert tree(tmp_path) == []
 
 
+def test_a_short_write_is_told(tmp_path, tree, monkeypatch, fails):
+    def write_less(self, data):
+        raise AssertionError  # what soundfile does where fewer frames were written
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", write_less)
+    with fails(AudioError, "got a short write"):
+        write(tmp_path / "out")
+    assert tree(tmp_path) == []
+
+
 def test_no_names_no_folder(tmp_path, tree):
     assert write(tmp_path / "out", names=()).paths == {}
     assert tree(tmp_path) == []
@@ -171,6 +181,8 @@ def test_clipping_is_told_where_the_format_clips(tmp_path):
     assert files.clipped() == ["bell", "horn"]
     got = soundfile.read(files.paths["bell"], dtype="float32")[0]
     np.testing.assert_allclose(got, [0.5, 1.0, -1.0, 0.0], atol=2.5e-7)
+    full = loud.clip(-1, 1)
+    assert write(tmp_path, **options | {"signal": full}, format="flac").clipped() == []
     files = write(tmp_path, **options)
     assert files.clipped() == []
     np.testing.assert_array_equal(soundfile.read(files.paths["bell"], dtype="float32")[0], loud[0])

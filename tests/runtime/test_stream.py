@@ -332,6 +332,28 @@ def test_an_engine_that_fails_once_loses_nothing(fake_separator, noise):
 
 
 @pytest.mark.parametrize("latency_s", [None, 0.05])
+@pytest.mark.parametrize("samples", [1, 5, 700, 1016, 3000])
+def test_windows_are_full_of_sound(fake_separator, noise, latency_s, samples):
+    """Beyond the signal's ends the network hears the signal mirrored, and never silence."""
+    opened = fake_separator()
+    stream = opened.separator.stream(sample_rate=8000, latency_s=latency_s)
+    layout, signal = stream._layout, noise(1, samples)
+    run(stream, signal, [samples])
+    *inner, last = opened.engine.seen
+    for index, window in enumerate(inner):
+        heard = signal[:, max(0, layout.start(index)) : layout.stop(index)]
+        missing = max(0, -layout.start(index))
+        np.testing.assert_array_equal(window, np.pad(heard, ((0, 0), (missing, 0)), "symmetric"))
+    if samples >= layout.window:
+        np.testing.assert_array_equal(last, signal[:, -layout.window :])
+    else:
+        # A short one lies at the window's end, as far as this has been heard before.
+        left = min(layout.window - samples, -layout.start(0))
+        right = layout.window - samples - left
+        np.testing.assert_array_equal(last, np.pad(signal, ((0, 0), (left, right)), "symmetric"))
+
+
+@pytest.mark.parametrize("latency_s", [None, 0.05])
 def test_windows_fade_into_each_other(fake_separator, latency_s):
     """Window k answers with the number k: what comes out shows who is heard where."""
 
