@@ -113,4 +113,7 @@ PLUGIN_ATTRIBUTES: Final[dict[PluginOp, dict[str, type[int] | type[float]]]] = {
         "samples": int,
     },
 }
-"""Attributes of each operation; ``window_length`` may be left out, ``dtype`` is an onnx.TensorProto.DataType."""
+"""Attributes of each operation; ``window_length`` may be left out.
+
+``dtype`` is an onnx.TensorProto.DataType.
+"""
