@@ -115,7 +115,7 @@ class FakeEngine(Engine):
         super().__init__(config)
         self.name, self.concurrency, self.precision = name, concurrency, Precision.FP32
         self.calls, self._lock = 0, threading.Lock()
-        self.seen: list[np.ndarray] = []
+        self.seen: list[np.ndarray] | None = None
         self._presence = np.array(presence, np.float32)
         self._depends, self._fault = depends, fault
 
@@ -123,7 +123,8 @@ class FakeEngine(Engine):
         with self._lock:
             call = self.calls
             self.calls += 1
-            self.seen.append(mixture.copy())
+            if self.seen is not None:
+                self.seen.append(mixture.copy())
         shares = np.array([0.5, 0.3, 0.2], np.float32)[categories]
         sources = mixture[:, None] * shares[:, None]
         if self._depends:

@@ -144,6 +144,18 @@ def test_the_choice_of_categories_changes_no_source(separator, pieces):
         np.testing.assert_allclose(got.sources, full.sources[:, choice], atol=1e-6)
 
 
+def test_presence_alone_runs_no_decoder(separator, pieces, monkeypatch):
+    """Finding the categories costs only the part of the graph that presence needs."""
+    asked, run = [], separator.engine.session.run
+    monkeypatch.setattr(
+        separator.engine.session,
+        "run",
+        lambda outputs, inputs: asked.append(outputs) or run(outputs, inputs),
+    )
+    separator.engine.separate(pieces[0].mixture[None, :65280], np.array([], np.int64))
+    assert asked == [["presence"]]
+
+
 def test_short_and_silent_recordings(separator):
     for samples in (1, 100, 5000):
         result = separator.separate(np.zeros(samples, np.float32), sample_rate=11025)

@@ -338,6 +338,7 @@ def test_windows_are_full_of_sound(fake_separator, noise, latency_s, samples):
     opened = fake_separator()
     stream = opened.separator.stream(sample_rate=8000, latency_s=latency_s)
     layout, signal = stream._layout, noise(1, samples)
+    opened.engine.seen = []
     run(stream, signal, [samples])
     *inner, last = opened.engine.seen
     for index, window in enumerate(inner):

@@ -1,0 +1,108 @@
+"""A stream that runs ahead of its caller: the same samples as `feed`, in pieces."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from sgn_rt.errors import EngineError
+
+
+def joined(stream, pieces):
+    names = [*stream.categories, *(["residual"] if stream._residual else [])]
+    return {name: np.concatenate([piece[name] for piece in pieces], axis=1) for name in names}
+
+
+def blocks_of(signal, size):
+    return [signal[:, at : at + size] for at in range(0, signal.shape[1], size)]
+
+
+@pytest.mark.parametrize("rate", [8000, 44100])
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize("size", [500, 7001, None])
+def test_the_same_samples(fake_separator, noise, rate, residual, concurrency, size):
+    opened = fake_separator(concurrency=concurrency).separator
+    options = {"sample_rate": rate, "channels": 2, "residual": residual}
+    signal = noise(2, 3 * rate, 5)
+    plain = opened.stream(**options)
+    expected = joined(plain, [plain.feed(signal), plain.flush()])
+    ahead = opened.stream(**options)
+    pieces = []
+    for block in blocks_of(signal, size or ahead.round_samples):
+        pieces += ahead.feed_ahead(block)
+    pieces += ahead.flush_ahead()
+    assert ahead.flush_ahead() == []
+    for name, samples in joined(ahead, pieces).items():
+        np.testing.assert_array_equal(samples, expected[name])
+    assert ahead.presence == plain.presence
+    assert ahead.engines == plain.engines
+
+
+def test_windows_are_in_work_when_it_returns(fake_separator, noise):
+    go = threading.Event()
+
+    def wait(call, answer):
+        assert go.wait(timeout=20)
+        return answer
+
+    stream = fake_separator(concurrency=2, fault=wait).separator.stream(sample_rate=8000)
+    assert stream.feed_ahead(noise(1, stream.round_samples)) == []
+    assert not stream.engines
+    go.set()
+    pieces = stream.flush_ahead()
+    assert sum(piece["bell"].shape[1] for piece in pieces) == stream.round_samples
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_an_engine_that_fails_once_loses_nothing(fake_separator, noise, concurrency):
+    def once(call, answer):
+        if call == 5:
+            raise RuntimeError("not now")
+        return answer
+
+    signal = noise(1, 40_000)
+    right = fake_separator(concurrency=concurrency).separator.stream(sample_rate=8000)
+    expected = joined(right, [right.feed(signal), right.flush()])
+    opened = fake_separator(concurrency=concurrency, fault=once).separator
+    stream, failures, pieces = opened.stream(sample_rate=8000), 0, []
+    for block in blocks_of(signal, 3000):
+        try:
+            pieces += stream.feed_ahead(block)
+        except EngineError:
+            failures += 1
+    try:
+        pieces += stream.flush_ahead()
+    except EngineError:
+        failures += 1
+        pieces += stream.flush_ahead()
+    assert failures == 1
+    for name, samples in joined(stream, pieces).items():
+        np.testing.assert_array_equal(samples, expected[name])
+
+
+def test_feed_after_feed_ahead_waits_for_all(fake_separator, noise):
+    signal = noise(1, 20_000)
+    opened = fake_separator(concurrency=2).separator
+    plain = opened.stream(sample_rate=8000)
+    expected = joined(plain, [plain.feed(signal), plain.flush()])
+    stream = opened.stream(sample_rate=8000)
+    pieces = stream.feed_ahead(signal[:, :9000])
+    pieces += [stream.feed(signal[:, 9000:]), stream.flush()]
+    for name, samples in joined(stream, pieces).items():
+        np.testing.assert_array_equal(samples, expected[name])
+
+
+def test_reset_forgets_what_is_in_work(fake_separator, noise):
+    opened = fake_separator(concurrency=2).separator
+    signal = noise(1, 20_000)
+    stream = opened.stream(sample_rate=8000)
+    expected = joined(stream, [stream.feed(signal), stream.flush()])
+    stream.reset()
+    stream.feed_ahead(noise(1, 12_000, 9))
+    stream.reset()
+    again = joined(stream, [*stream.feed_ahead(signal), *stream.flush_ahead()])
+    for name, samples in again.items():
+        np.testing.assert_array_equal(samples, expected[name])
