@@ -85,3 +85,9 @@ class Queue:
                 self._blocks.appendleft([row[:, here:] for row in block])
             samples -= here
         return [np.concatenate(parts, axis=-1) for parts in taken]
+
+    def drain(self) -> list[list[Float]]:
+        """All there is, in the blocks in which it came."""
+        blocks = list(self._blocks)
+        self._blocks.clear()
+        return blocks

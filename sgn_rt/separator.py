@@ -382,17 +382,23 @@ class Separator:
     ) -> float:
         """Put a whole recording through a stream; its peak magnitude."""
         done, peak = 0, 0.0
-        for block in recording.blocks(stream.round_samples):
-            try:
-                ready = stream.feed(block)
-            except AudioError as error:  # of the samples: say whose they are
-                raise AudioError(f"{recording.name}: {error}") from error
-            sink(ready)
-            done += block.shape[1]
-            peak = max(peak, float(np.abs(block).max(initial=0.0)))
-            if progress is not None:
-                progress(done / recording.samples)
-        sink(stream.flush())
+        # What is ready is written while the next windows are computed.
+        with ThreadPoolExecutor(1, thread_name_prefix="sgn-rt-sink") as writer:
+            written = writer.submit(_each, sink, [])
+            for block in recording.blocks(stream.round_samples):
+                try:
+                    ready = stream.feed_ahead(block)
+                except AudioError as error:  # of the samples: say whose they are
+                    raise AudioError(f"{recording.name}: {error}") from error
+                written.result()
+                written = writer.submit(_each, sink, ready)
+                done += block.shape[1]
+                peak = max(peak, float(np.abs(block).max(initial=0.0)))
+                if progress is not None:
+                    progress(done / recording.samples)
+            rest = stream.flush_ahead()
+            written.result()
+            _each(sink, rest)
         return peak
 
     def _report(
@@ -413,6 +419,11 @@ class Separator:
                 separate=time.perf_counter() - start,
             ),
         }
+
+
+def _each(sink: Callable[[dict[str, Float]], None], pieces: list[dict[str, Float]]) -> None:
+    for piece in pieces:
+        sink(piece)
 
 
 def _part(progress: Progress, start: float, share: float) -> Progress:

@@ -7,8 +7,8 @@ depends on the position in the signal alone, never on the blocks in which it com
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from fractions import Fraction
 from math import ceil, floor
@@ -59,6 +59,22 @@ class _Heard(NamedTuple):
     sources: Float
     presence: Float
     engine: str
+
+
+class _Round(NamedTuple):
+    """Windows [first, last) in work; their answers, channel by channel, as they come."""
+
+    first: int
+    last: int
+    answers: Iterable[_Heard]
+
+
+class _Conversion(NamedTuple):
+    """Spans of the output in work: the mixture of each, for the residual, and rows as they come."""
+
+    spans: list[tuple[int, int]]
+    mixtures: list[Float]
+    rows: Iterator[Float]
 
 
 class Stream:
@@ -116,9 +132,13 @@ class Stream:
         sources = len(self._positions)
         self._fed = 0
         self._emitted = 0
+        self._begun = 0
         self._windows = 0
         self._windows_joined = 0
+        self._rounds: deque[_Round] = deque()
+        self._conversions: deque[_Conversion] = deque()
         self._converted = 0
+        self._collected = 0
         self._ended = False
         self._finished = False
         self._raw = Signal(self.channels)
@@ -171,6 +191,47 @@ class Stream:
             If every engine fails on a window; the block is taken, and its output comes with the
             next call that succeeds.
         """
+        self._advance(self._take(block))
+        return self._emit(self._fed - self.latency_samples)
+
+    def feed_ahead(self, block: ArrayLike) -> list[dict[str, Float]]:
+        """As `feed`, for a signal that is at hand: the processors go on while the caller does.
+
+        The block's windows are still in work when it returns. What it gives is what was ready, in
+        pieces of any length, later than `feed` would; `flush_ahead` brings the rest.
+        """
+        self._advance(self._take(block), ahead=1)
+        return self._pieces()
+
+    def flush_ahead(self) -> list[dict[str, Float]]:
+        """As `flush`, in pieces."""
+        self._end()
+        return self._pieces()
+
+    def flush(self) -> dict[str, Float]:
+        """End the signal and give all that is left of it; then only `reset` is of use.
+
+        Returns
+        -------
+        dict
+            As `feed`; after it as many samples have come out as went in.
+        """
+        self._end()
+        return self._emit(self._fed)
+
+    def _end(self) -> None:
+        self._ended = True
+        if not self._finished:
+            length = ceil(self._fed * self._to_model.ratio)
+            whole = self._windows
+            while self._layout.stop(whole) <= length:
+                whole += 1
+            self._advance(whole)
+            self._finish(length)
+            self._finished = True
+
+    def _take(self, block: ArrayLike) -> int:
+        """Take a block; the number of windows that can be computed with it."""
         if self._ended:
             raise SgnError(
                 "stream: got a block after flush, expected none. Call reset() for a new signal."
@@ -181,27 +242,7 @@ class Stream:
         ready = self._windows
         while self._to_model.source_span(0, self._layout.stop(ready))[1] <= self._fed:
             ready += 1
-        self._advance(ready)
-        return self._emit(self._fed - self.latency_samples)
-
-    def flush(self) -> dict[str, Float]:
-        """End the signal and give all that is left of it; then only `reset` is of use.
-
-        Returns
-        -------
-        dict
-            As `feed`; after it as many samples have come out as went in.
-        """
-        self._ended = True
-        if not self._finished:
-            length = ceil(self._fed * self._to_model.ratio)
-            whole = self._windows
-            while self._layout.stop(whole) <= length:
-                whole += 1
-            self._advance(whole)
-            self._finish(length)
-            self._finished = True
-        return self._emit(self._fed)
+        return ready
 
     def _check(self, block: ArrayLike) -> Float:
         try:
@@ -235,31 +276,62 @@ class Stream:
             )
         return samples
 
-    def _advance(self, windows: int) -> None:
-        """Compute windows up to number ``windows``, a few at a time, and all that follows."""
+    def _advance(self, windows: int, ahead: int = 0) -> None:
+        """Compute windows up to number ``windows``, a few at a time, and all that follows.
+
+        Parameters
+        ----------
+        windows
+            How many there will be.
+        ahead
+            Rounds of windows, and of conversions, that may still be in work at the end.
+        """
+        while self._begun < windows:
+            self._begin(min(windows, self._begun + self._per_round()))
+            self._settle(ahead)
+        self._settle(ahead)
+
+    def _begin(self, last: int) -> None:
         layout = self._layout
-        while self._windows < windows:
-            first, last = self._windows, min(windows, self._windows + self._per_round())
-            jobs: list[_Job] = []
-            for index in range(first, last):
-                start = layout.final(index - 1) - layout.start(index)
-                stop = layout.final(index) + layout.fade - layout.start(index)
-                self._extend_input(layout.stop(index))
-                jobs += [_Job(m, start, stop) for m in self._window(layout.start(index))]
-            answers = self._separate(jobs)
-            spans = []
-            for index in range(first, last):
-                sources = self._faded_in(answers[(index - first) * self.channels :])
-                size = layout.final(index) - layout.final(index - 1)
-                self._tail = sources[..., size:]
-                self._separated.append(sources[..., :size])
-                spans.append((self._converted, self._settled(index)))
-                self._converted = self._settled(index)
-            self._windows = last
-            self._convert(spans)
-            self._input.drop_before(layout.start(last - 1))
-            oldest, _ = self._to_model.source_span(self._input.stop, self._input.stop + 1)
-            self._raw.drop_before(min(oldest, self._converted) if self._residual else oldest)
+        jobs: list[_Job] = []
+        for index in range(self._begun, last):
+            start = layout.final(index - 1) - layout.start(index)
+            stop = layout.final(index) + layout.fade - layout.start(index)
+            self._extend_input(layout.stop(index))
+            jobs += [_Job(m, start, stop) for m in self._window(layout.start(index))]
+        self._rounds.append(_Round(self._begun, last, self._separate(jobs)))
+        self._begun = last
+
+    def _settle(self, ahead: int) -> None:
+        while len(self._rounds) > ahead:
+            self._join(self._rounds[0])
+            self._rounds.popleft()
+        while len(self._conversions) > ahead:
+            self._collect()
+
+    def _join(self, work: _Round) -> None:
+        """Wait for a round of windows, and append what they say to the separated signal."""
+        layout = self._layout
+        try:
+            answers = list(work.answers)
+        except BaseException:
+            # So that the next call computes them again.
+            self._rounds.clear()
+            self._begun = self._windows
+            raise
+        spans = []
+        for index in range(work.first, work.last):
+            sources = self._faded_in(answers[(index - work.first) * self.channels :])
+            size = layout.final(index) - layout.final(index - 1)
+            self._tail = sources[..., size:]
+            self._separated.append(sources[..., :size])
+            spans.append((self._converted, self._settled(index)))
+            self._converted = self._settled(index)
+        self._windows = work.last
+        self._convert(spans)
+        self._input.drop_before(layout.start(work.last - 1))
+        oldest, _ = self._to_model.source_span(self._input.stop, self._input.stop + 1)
+        self._raw.drop_before(min(oldest, self._converted) if self._residual else oldest)
 
     def _finish(self, length: int) -> None:
         """Cover the end of the signal by a window that ends there.
@@ -274,9 +346,10 @@ class Stream:
             self._extend_input(length)
             start = max(length - self._layout.window, self._layout.start(0))
             jobs = [_Job(m, done - start, length - start) for m in self._window(start)]
-            self._separated.append(self._faded_in(self._separate(jobs)))
+            self._separated.append(self._faded_in(list(self._separate(jobs))))
         self._convert([(self._converted, self._fed)])
         self._converted = self._fed
+        self._collect()
 
     def _extend_input(self, stop: int) -> None:
         have = self._input.stop
@@ -295,9 +368,9 @@ class Stream:
         missing = (low - start, start + self._layout.window - high)
         return np.pad(self._input.span(low, high), ((0, 0), missing), mode="symmetric")
 
-    def _separate(self, jobs: list[_Job]) -> list[_Heard]:
+    def _separate(self, jobs: list[_Job]) -> Iterable[_Heard]:
         side_by_side = self._engine.active.concurrency > 1
-        return list((self._pool.map if side_by_side else map)(self._answer, jobs))
+        return (self._pool.map if side_by_side else map)(self._answer, jobs)
 
     def _answer(self, job: _Job) -> _Heard:
         result, engine = self._engine.separate(job.mixture[None], self._positions)
@@ -323,20 +396,28 @@ class Stream:
         return sources
 
     def _convert(self, spans: list[tuple[int, int]]) -> None:
-        """Bring spans of the separated signal to the caller's rate, and put them in the queue."""
-        jobs = []
+        """Begin to bring spans of the separated signal to the caller's rate."""
+        jobs, mixtures = [], []
         for start, stop in spans:
             needed = self._separated.span(*self._from_model.source_span(start, stop))
             jobs += [(needed[:, row], start, stop) for row in range(len(self._positions))]
-        converted = self._pool.map(lambda job: self._from_model(*job), jobs)
-        for start, stop in spans:
-            rows = [next(converted) for _ in self._positions]
             if self._residual:
-                rows.append(self._raw.span(start, stop) - sum(rows))
-            if rows:
-                self._ready.put(rows)
+                mixtures.append(self._raw.span(start, stop))
+        rows = self._pool.map(lambda job: self._from_model(*job), jobs)
+        self._conversions.append(_Conversion(spans, mixtures, rows))
         oldest, _ = self._from_model.source_span(self._converted, self._converted + 1)
         self._separated.drop_before(oldest)
+
+    def _collect(self) -> None:
+        """Wait for the oldest conversion, and put it in the queue."""
+        work = self._conversions.popleft()
+        for number, (_, stop) in enumerate(work.spans):
+            rows = [next(work.rows) for _ in self._positions]
+            if self._residual:
+                rows.append(work.mixtures[number] - sum(rows))
+            if rows:
+                self._ready.put(rows)
+            self._collected = stop
 
     def _settled(self, index: int) -> int:
         """Samples at the caller's rate that no window after ``index`` changes."""
@@ -347,7 +428,13 @@ class Stream:
         """What is ready up to sample ``until`` of the signal."""
         samples = max(0, until - self._emitted)
         self._emitted += samples
+        return self._named(self._ready.take(samples))
+
+    def _pieces(self) -> list[dict[str, Float]]:
+        """What is ready, without joining it."""
+        self._emitted = self._collected
+        return [self._named(block) for block in self._ready.drain()]
+
+    def _named(self, rows: list[Float]) -> dict[str, Float]:
         names = (*self.categories, RESIDUAL) if self._residual else self.categories
-        if not names:
-            return {}
-        return dict(zip(names, self._ready.take(samples), strict=True))
+        return dict(zip(names, rows, strict=True))
