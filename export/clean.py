@@ -34,8 +34,12 @@ def clean(model: ir.Model, *, name: str, metadata: Mapping[str, str]) -> onnx.Mo
     model.producer_version = None
     model.metadata_props.update(metadata)
     proto = ir.to_proto(model)
-    # Shapes as the exporter writes them carry its symbols; these carry the contract's names.
+    # Shapes as the exporter writes them carry its symbols; these carry the contract's names. What
+    # an operation of another domain gives, inference cannot know: there the exporter's word stays.
+    foreign = {name for node in proto.graph.node if node.domain for name in node.output}
+    told = [value for value in proto.graph.value_info if value.name in foreign]
     del proto.graph.value_info[:]
+    proto.graph.value_info.extend(told)
     proto = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
     onnx.checker.check_model(proto, full_check=True)
     return proto

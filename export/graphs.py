@@ -26,6 +26,7 @@ from sgn_rt.contract import (
 from sgn_rt.export.clean import clean
 from sgn_rt.export.cpu import CpuNetwork
 from sgn_rt.export.network import Network
+from sgn_rt.export.plugin import Plugin
 from sgn_rt.export.waveform import Waveform
 from sgn_rt.export.weights import GraphWeights
 from sgn_rt.reference.model import Sgn
@@ -34,8 +35,11 @@ OPSET: Final = 20
 """The first with Gelu; TensorRT's parsers and ONNX Runtime 1.20 take it, later ones not all."""
 
 # The float32 core is the CPU's graph; the others are made for GPUs, or for any runtime.
-_FLOAT32: Final[dict[Kind, type[Network]]] = {Kind.CORE: CpuNetwork, Kind.WAVEFORM: Waveform}
-_FLOAT16: Final[dict[Kind, type[Network]]] = {Kind.CORE: Network, Kind.WAVEFORM: Waveform}
+_MODULES: Final[dict[Kind, type[Network]]] = {
+    Kind.CORE: Network,
+    Kind.WAVEFORM: Waveform,
+    Kind.PLUGIN: Plugin,
+}
 
 
 def export_module(model: Sgn, kind: Kind, precision: Precision) -> Network:
@@ -46,8 +50,8 @@ def export_module(model: Sgn, kind: Kind, precision: Precision) -> Network:
     """
     weights = GraphWeights(model)
     if precision == Precision.FP32:
-        return _FLOAT32[kind](weights).eval()
-    return _FLOAT16[kind](weights).half_body().eval()
+        return (CpuNetwork if kind == Kind.CORE else _MODULES[kind])(weights).eval()
+    return _MODULES[kind](weights).half_body().eval()
 
 
 def build_graph(model: Sgn, kind: Kind, precision: Precision) -> onnx.ModelProto:
@@ -67,6 +71,8 @@ def build_graph(model: Sgn, kind: Kind, precision: Precision) -> onnx.ModelProto
         Checked and shape-inferred. Two exports of the same weights are identical.
     """
     module = export_module(model, kind, precision)
+    if isinstance(module, Plugin):
+        module.as_nodes()
     config = model.config
     inputs, outputs = GRAPH_INPUTS[kind], GRAPH_OUTPUTS[kind]
     signal = (
@@ -81,7 +87,7 @@ def build_graph(model: Sgn, kind: Kind, precision: Precision) -> onnx.ModelProto
         {i: axes[axis] for i, axis in enumerate(AXES[name]) if axis in DYNAMIC_AXES}
         for name in inputs
     )
-    with _quiet(), torch.inference_mode():
+    with quiet(), torch.inference_mode():
         program: Any = torch.onnx.export(
             module,
             (signal, categories),
@@ -103,7 +109,7 @@ def build_graph(model: Sgn, kind: Kind, precision: Precision) -> onnx.ModelProto
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the exporter silent about what is not about the model."""
     # It reports at every call that torchvision, which nothing here needs, is not installed.
     log = logging.getLogger("torch.onnx._internal.exporter._registration")
@@ -113,6 +119,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # PyTorch's own use of its own deprecated tree type.
             warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*", FutureWarning)
+            # Two inputs that share an axis, which is what is meant.
+            warnings.filterwarnings("ignore", ".*axis name: batch will not be used", UserWarning)
             yield
     finally:
         log.setLevel(level)

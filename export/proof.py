@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -11,12 +12,14 @@ import torch
 
 from sgn_rt._types import Float, Positions
 from sgn_rt.bundle import Artifact, Bundle
-from sgn_rt.contract import Kind, Precision, Tensor
+from sgn_rt.contract import PLUGIN_NAMESPACE, Kind, PluginOp, Precision, Tensor
 from sgn_rt.dsp import Transform
 from sgn_rt.engines.base import Engine, Masked, MaskEngine, Separated
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import ParityError
 from sgn_rt.export.graphs import export_module
+from sgn_rt.export.network import Network
+from sgn_rt.export.standard import standard_copy
 from sgn_rt.parity import StageResult, measure
 from sgn_rt.reference import Sgn
 
@@ -41,9 +44,7 @@ def prove(bundle: Bundle, model: Sgn, tell: Callable[[str], None]) -> dict[str, 
     measured = {}
     for artifact in bundle.artifacts:
         tell(f"proving {artifact.name}")
-        engine = open_engine(f"onnxruntime:{artifact.name}", bundle)
-        if artifact.kind == Kind.WAVEFORM:
-            engine = _Staged(bundle, artifact, engine)
+        engine = _engine(bundle, artifact)
         results = measure(engine, bundle.probe)
         if artifact.precision == Precision.FP16:
             tell(f"proving {artifact.name}, operator by operator")
@@ -58,6 +59,19 @@ def prove(bundle: Bundle, model: Sgn, tell: Callable[[str], None]) -> dict[str, 
                 )
         measured[artifact.name] = results
     return measured
+
+
+def _engine(bundle: Bundle, artifact: Artifact) -> Engine:
+    """What runs an artifact on the CPU, as many of its stages open to view as there are."""
+    if artifact.kind == Kind.CORE:
+        return open_engine(f"onnxruntime:{artifact.name}", bundle)
+    model = onnx.load_model(bundle.root / artifact.path)
+    if artifact.kind == Kind.WAVEFORM:
+        whole = open_engine(f"onnxruntime:{artifact.name}", bundle)
+        return _Staged(bundle, model, _waveform_cuts(model.graph), whole)
+    cuts = _plugin_cuts(model.graph)
+    model = standard_copy(model, bundle.config)
+    return _Staged(bundle, model, cuts, _Copy(bundle, artifact, model))
 
 
 def _worse(one: Iterable[StageResult], other: Iterable[StageResult]) -> Iterable[StageResult]:
@@ -77,46 +91,74 @@ class _Rounded(MaskEngine):
 
     def __init__(self, model: Sgn, kind: Kind) -> None:
         super().__init__(model.config)
-        self._network = export_module(model, Kind.CORE, Precision.FP16)
-        self._whole = export_module(model, kind, Precision.FP16) if kind != Kind.CORE else None
+        self._module = export_module(model, kind, Precision.FP16)
+        self._is_whole = kind != Kind.CORE
         self.detail = f"PyTorch {torch.__version__}, float16 on the CPU"
 
     def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
         with torch.inference_mode():
-            masks, presence, _ = self._network(
-                torch.from_numpy(log_magnitude), torch.from_numpy(categories)
+            masks, presence, _ = Network.forward(
+                self._module, torch.from_numpy(log_magnitude), torch.from_numpy(categories)
             )
-        return Masked(masks.numpy(), presence.numpy())
+        return Masked(masks.float().numpy(), presence.numpy())
 
     def _separate(self, mixture: Float, categories: Positions) -> Separated:
-        if self._whole is None:
+        if not self._is_whole:
             return super()._separate(mixture, categories)
         with torch.inference_mode():
-            sources, presence, _ = self._whole(
+            sources, presence, _ = self._module(
                 torch.from_numpy(mixture), torch.from_numpy(categories)
             )
         return Separated(sources.numpy(), presence.numpy())
 
 
-class _Staged(MaskEngine):
-    """A ``waveform`` graph cut open at log-magnitude and masks: each stage is seen alone."""
+class _Copy(Engine):
+    """A ``plugin`` graph's copy in standard operators."""
 
     concurrency = 1
 
-    def __init__(self, bundle: Bundle, artifact: Artifact, whole: Engine) -> None:
+    def __init__(self, bundle: Bundle, artifact: Artifact, model: onnx.ModelProto) -> None:
+        super().__init__(bundle.config)
+        self.name, self.precision = artifact.name, artifact.precision
+        self.detail = f"in standard operators, onnxruntime {onnxruntime.__version__}"
+        self._session = _session(model)
+
+    def _separate(self, mixture: Float, categories: Positions) -> Separated:
+        inputs = {Tensor.MIXTURE.value: mixture, Tensor.CATEGORIES.value: categories}
+        outputs = [Tensor.SOURCES.value, Tensor.PRESENCE.value]
+        return Separated(*self._session.run(outputs, inputs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cuts:
+    """Names of the values at which a graph from mixture to sources comes apart."""
+
+    log_magnitude: str
+    masks: str
+    spectrum: tuple[str, ...]
+    """Real and imaginary part, or both in one."""
+
+
+class _Staged(MaskEngine):
+    """A graph from mixture to sources, cut open: each stage is seen alone."""
+
+    concurrency = 1
+
+    def __init__(self, bundle: Bundle, model: onnx.ModelProto, cuts: _Cuts, whole: Engine) -> None:
         super().__init__(bundle.config)
         self.name, self.detail, self.precision = whole.name, whole.detail, whole.precision
         self._whole = whole
-        model = onnx.load_model(bundle.root / artifact.path)
-        cuts = _cuts(model.graph)
-        self._names = cuts
-        self._network = _part(model, [cuts[0], Tensor.CATEGORIES], [cuts[1], Tensor.PRESENCE])
-        self.transform = _Synthesis(bundle, _part(model, cuts[1:], [Tensor.SOURCES]), cuts)
+        self._cuts = cuts
+        self._network = _part(
+            model, [cuts.log_magnitude, Tensor.CATEGORIES], [cuts.masks, Tensor.PRESENCE]
+        )
+        synthesis = _part(model, [cuts.masks, *cuts.spectrum], [Tensor.SOURCES])
+        self.transform = _Synthesis(bundle, synthesis, cuts)
 
     def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
-        inputs = {self._names[0]: log_magnitude, Tensor.CATEGORIES.value: categories}
-        masks, presence = self._network.run([self._names[1], Tensor.PRESENCE.value], inputs)
-        return Masked(masks, presence)
+        inputs = {self._cuts.log_magnitude: log_magnitude, Tensor.CATEGORIES.value: categories}
+        masks, presence = self._network.run([self._cuts.masks, Tensor.PRESENCE.value], inputs)
+        return Masked(masks.astype(np.float32), presence)
 
     def _separate(self, mixture: Float, categories: Positions) -> Separated:
         return self._whole.separate(mixture, categories)
@@ -125,23 +167,25 @@ class _Staged(MaskEngine):
 class _Synthesis(Transform):
     """A graph's own synthesis in the place of SciPy's."""
 
-    def __init__(
-        self, bundle: Bundle, session: onnxruntime.InferenceSession, cuts: list[str]
-    ) -> None:
+    def __init__(self, bundle: Bundle, session: onnxruntime.InferenceSession, cuts: _Cuts) -> None:
         super().__init__(bundle.config)
         self._session, self._cuts = session, cuts
+        half = session.get_inputs()[0].type == "tensor(float16)"
+        self._mask_type = np.float16 if half else np.float32
 
     def synthesize(self, spectrum: np.ndarray, mask: Float) -> Float:
         """As `Transform.synthesize`, by the graph."""
         frames = np.ascontiguousarray(spectrum.T)[None]
-        parts = (mask[None, None], frames.real.copy(), frames.imag.copy())
-        feed = dict(zip(self._cuts[1:], parts, strict=True))
+        parts = [frames.real.copy(), frames.imag.copy()]
+        if len(self._cuts.spectrum) == 1:
+            parts = [np.stack(parts, axis=-1)]
+        feed = dict(zip(self._cuts.spectrum, parts, strict=True))
+        feed[self._cuts.masks] = mask[None, None].astype(self._mask_type)
         source: Float = self._session.run([Tensor.SOURCES.value], feed)[0][0, 0]
         return source
 
 
-def _cuts(graph: onnx.GraphProto) -> list[str]:
-    """Names, in a ``waveform`` graph, of log-magnitude, masks, real and imaginary part."""
+def _waveform_cuts(graph: onnx.GraphProto) -> _Cuts:
     made_by = {name: node for node in graph.node for name in node.output}
 
     def reader(of: str) -> onnx.NodeProto:
@@ -150,16 +194,27 @@ def _cuts(graph: onnx.GraphProto) -> list[str]:
 
     log_magnitude = next(name for name in reader("input_scale").input if name != "input_scale")
     masks = made_by[reader("istft.unwarp").input[0]].input[0]  # behind a transposition
-    real, imaginary = reader(reader("stft.matrix").output[0]).output
-    return [log_magnitude, masks, real, imaginary]
+    return _Cuts(log_magnitude, masks, tuple(reader(reader("stft.matrix").output[0]).output))
+
+
+def _plugin_cuts(graph: onnx.GraphProto) -> _Cuts:
+    stft, istft = (
+        next(node for node in graph.node if (node.domain, node.op_type) == (PLUGIN_NAMESPACE, op))
+        for op in (PluginOp.STFT, PluginOp.ISTFT)
+    )
+    return _Cuts(stft.output[1], istft.input[1], (istft.input[0],))
 
 
 def _part(
     model: onnx.ModelProto, inputs: list[str], outputs: list[str]
 ) -> onnxruntime.InferenceSession:
-    part = onnx.utils.Extractor(model).extract_model([*map(str, inputs)], [*map(str, outputs)])
+    extractor = onnx.utils.Extractor(model)
+    return _session(extractor.extract_model([*map(str, inputs)], [*map(str, outputs)]))
+
+
+def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(
-        part.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

@@ -70,7 +70,8 @@ def export_bundle(
         Of the weights, as SPDX; written down.
     shared_weights
         float32 graphs refer to the checkpoint's tensors in the bundle instead of holding their own:
-        the bundle is then hardly larger than the checkpoint, but a graph needs it beside it.
+        the bundle is then hardly larger than the checkpoint, but a graph needs it beside it. Not
+        ``plugin``, which TensorRT reads: its parser would be given nodes in the place of weights.
     overwrite
         Replace a bundle that is there already.
     tell
@@ -173,7 +174,7 @@ def _write_graph(
 ) -> dict[str, Any]:
     graph = build_graph(model, kind, precision)
     external: list[str] = []
-    if shared and precision == Precision.FP32:
+    if shared and precision == Precision.FP32 and kind != Kind.PLUGIN:
         graph = share_weights(graph, work / BUNDLE_CHECKPOINT)
         external = [BUNDLE_CHECKPOINT]
     path = f"{kind}.{precision}.onnx"

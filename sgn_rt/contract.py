@@ -32,6 +32,7 @@ class Kind(StrEnum):
 
     CORE = "core"
     WAVEFORM = "waveform"
+    PLUGIN = "plugin"
 
 
 class Precision(StrEnum):
@@ -68,10 +69,12 @@ class Axis(StrEnum):
 GRAPH_INPUTS: Final[dict[Kind, tuple[Tensor, ...]]] = {
     Kind.CORE: (Tensor.LOG_MAGNITUDE, Tensor.CATEGORIES),
     Kind.WAVEFORM: (Tensor.MIXTURE, Tensor.CATEGORIES),
+    Kind.PLUGIN: (Tensor.MIXTURE, Tensor.CATEGORIES),
 }
 GRAPH_OUTPUTS: Final[dict[Kind, tuple[Tensor, ...]]] = {
     Kind.CORE: (Tensor.MASKS, Tensor.PRESENCE, Tensor.EMBEDDING),
     Kind.WAVEFORM: (Tensor.SOURCES, Tensor.PRESENCE, Tensor.EMBEDDING),
+    Kind.PLUGIN: (Tensor.SOURCES, Tensor.PRESENCE, Tensor.EMBEDDING),
 }
 AXES: Final[dict[Tensor, tuple[Axis | int, ...]]] = {
     Tensor.MIXTURE: (Axis.BATCH, Axis.SAMPLES),
@@ -113,7 +116,7 @@ PLUGIN_ATTRIBUTES: Final[dict[PluginOp, dict[str, type[int] | type[float]]]] = {
         "samples": int,
     },
 }
-"""Attributes of each operation; ``window_length`` may be left out.
+"""Attributes of each operation, all written by the exporter; ``window_length`` may be left out.
 
 ``dtype`` is an onnx.TensorProto.DataType.
 """

@@ -33,7 +33,8 @@ def _choices(text: str, kind: type[Choice], option: str) -> list[Choice]:
 @click.option("--precision", default=",".join(Precision), show_default=True, metavar="P,Q",
               help="Number formats of the graphs.")  # fmt: skip
 @click.option("--kind", default=",".join(Kind), show_default=True, metavar="K,L",
-              help="Graphs: core (log-magnitude to masks), waveform (to sources).")  # fmt: skip
+              help="Graphs: core (log-magnitude to masks), waveform (mixture to sources), plugin "
+                   "(the same, for TensorRT with sgn-rt's plugins).")  # fmt: skip
 @click.option("--key-map", type=click.Path(path_type=Path), metavar="FILE",
               help="TOML file that renames the tensors of other training code.")  # fmt: skip
 @click.option("--music", type=click.Path(path_type=Path), metavar="FOLDER",

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sgn_rt.bundle import Bundle
 from sgn_rt.cli.common import console, json_option, table, write_json, write_text
+from sgn_rt.contract import Kind
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import BundleError, EngineError
 from sgn_rt.parity import StageResult, measure
@@ -37,7 +38,7 @@ def show_stages(measured: Mapping[str, Sequence[StageResult] | str]) -> None:
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--engine", "engines", multiple=True, metavar="NAME",
               help="Engine to compare, as in `sgn-rt separate`; may be repeated. Every graph "
-                   "of the bundle on the CPU if left out.")  # fmt: skip
+                   "of the bundle that the CPU runs if left out.")  # fmt: skip
 @json_option
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE",
               help="Also write the result as JUnit XML.")  # fmt: skip
@@ -50,11 +51,16 @@ def command(
     of every engine holds, 1 if one does not.
     """
     opened = Bundle.open(bundle)
-    specs = list(engines) or [f"onnxruntime:{artifact.name}" for artifact in opened.artifacts]
+    specs = list(engines)
+    if not specs:
+        specs = [f"onnxruntime:{a.name}" for a in opened.artifacts if a.kind != Kind.PLUGIN]
+        skipped = ", ".join(a.name for a in opened.artifacts if a.kind == Kind.PLUGIN)
+        if skipped:
+            console(err=True).print(f"not compared: {skipped}, which only TensorRT runs")
     if not specs:
         raise BundleError(
-            f"{opened.root}: got a bundle without graphs, expected one to compare. "
-            "Name --engine torch, or export the bundle again."
+            f"{opened.root}: got a bundle without a graph that the CPU runs, expected one to "
+            "compare. Name --engine torch, or export the bundle again."
         )
     measured: dict[str, list[StageResult] | str] = {}
     for spec in specs:

@@ -37,13 +37,19 @@ def choose_artifact(bundle: Bundle, provider: str, wanted: str | None) -> Artifa
     Raises
     ------
     EngineError
-        If the bundle has it not.
+        If the bundle has it not, or ONNX Runtime cannot run it.
     """
     if wanted is None:
         found = [bundle.find(*choice) for choice in PREFERENCE[provider]]
     else:
         found = [artifact for artifact in bundle.artifacts if artifact.name == wanted]
     for artifact in found:
+        if artifact is not None and artifact.kind == Kind.PLUGIN:
+            raise EngineError(
+                f"onnxruntime ({provider}): got {artifact.name}, a graph with the operations of "
+                "sgn-rt's TensorRT plugins, expected core or waveform. Choose one of those, or "
+                "build a TensorRT engine of it."
+            )
         if artifact is not None:
             return artifact
     names = ", ".join(artifact.name for artifact in bundle.artifacts) or "no graph"

@@ -256,6 +256,34 @@ def test_parity_holds_for_what_ships(run, tmp_path):
     assert int(suite.get("tests")) == sum(len(engine["stages"]) for engine in engines.values())
 
 
+@pytest.fixture
+def with_plugin_graph(tmp_path):
+    """The shipped bundle, its core graph listed as a ``plugin`` graph too, or only so."""
+
+    def write(*, only: bool) -> Path:
+        folder = Path(shutil.copytree(embedded(), tmp_path / "bundle"))
+        manifest = json.loads((folder / "bundle.json").read_text())
+        plugin = manifest["artifacts"][0] | {"kind": "plugin"}
+        manifest["artifacts"] = [plugin] if only else [*manifest["artifacts"], plugin]
+        (folder / "bundle.json").write_text(json.dumps(manifest))
+        return folder
+
+    return write
+
+
+def test_parity_names_the_graphs_that_only_tensorrt_runs(run, with_plugin_graph):
+    result = run("parity", with_plugin_graph(only=False), "--json", "-")
+    assert result.code == 0
+    assert "not compared: plugin.fp32, which only TensorRT runs" in result.err
+    assert list(json.loads(result.out)["engines"]) == ["onnxruntime:core.fp32"]
+
+
+def test_parity_of_a_bundle_for_tensorrt_alone_is_not_a_success(run, with_plugin_graph):
+    result = run("parity", with_plugin_graph(only=True))
+    assert result.code not in (0, 1)
+    assert "got a bundle without a graph that the CPU runs" in result.err
+
+
 def test_parity_includes_the_reference_itself(run):
     result = run("parity", "--engine", "torch", "--json", "-")
     stages = json.loads(result.out)["engines"]["torch"]["stages"]
