@@ -83,3 +83,34 @@ AXES: Final[dict[Tensor, tuple[Axis | int, ...]]] = {
     Tensor.EMBEDDING: (Axis.BATCH, Axis.CATEGORY, Axis.DIM),
 }
 DYNAMIC_AXES: Final = (Axis.BATCH, Axis.SOURCES)
+
+
+class PluginOp(StrEnum):
+    """Operations of the plugin library; node types in the domain ``PLUGIN_NAMESPACE``."""
+
+    STFT = "Stft"
+    ISTFT = "Istft"
+
+
+PLUGIN_NAMESPACE: Final = "sgn"
+PLUGIN_VERSION: Final = "1"
+"""Of the operations' interface (TensorRT's ``plugin_version``), not of this package."""
+
+PLUGIN_ATTRIBUTES: Final[dict[PluginOp, dict[str, type[int] | type[float]]]] = {
+    PluginOp.STFT: {
+        "n_fft": int,
+        "hop_length": int,
+        "window_length": int,
+        "frequency_bins": int,
+        "log_epsilon": float,
+        "dtype": int,
+    },
+    PluginOp.ISTFT: {
+        "n_fft": int,
+        "hop_length": int,
+        "window_length": int,
+        "frequency_bins": int,
+        "samples": int,
+    },
+}
+"""Attributes of each operation; ``window_length`` may be left out, ``dtype`` is an onnx.TensorProto.DataType."""

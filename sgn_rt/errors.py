@@ -35,6 +35,10 @@ class EngineError(SgnError, RuntimeError):
     """An engine that cannot start, fails on a window, or returns what it must not."""
 
 
+class PluginError(SgnError, RuntimeError):
+    """A plugin library that cannot be built, found or used."""
+
+
 class ParityError(SgnError, RuntimeError):
     """A stage of parity beyond its limit."""
 

@@ -1,0 +1,41 @@
+#include "device_api.h"
+
+#include <cuda_runtime_api.h>
+
+namespace sgn
+{
+namespace
+{
+
+cudaError_t allocate(void** memory, std::size_t bytes)
+{
+    return cudaMalloc(memory, bytes);
+}
+
+cudaError_t release(void* memory)
+{
+    return cudaFree(memory);
+}
+
+// A copy from pageable memory may return before its last bytes arrive, and streams created non-blocking do not
+// wait for the default stream: hence the explicit wait.
+cudaError_t upload(void* destination, void const* source, std::size_t bytes)
+{
+    cudaError_t const copied = cudaMemcpyAsync(destination, source, bytes, cudaMemcpyHostToDevice, nullptr);
+    return copied != cudaSuccess ? copied : cudaStreamSynchronize(nullptr);
+}
+
+char const* describe(cudaError_t error)
+{
+    return cudaGetErrorString(error);
+}
+
+} // namespace
+
+DeviceApi const& deviceApi() noexcept
+{
+    static constexpr DeviceApi kCuda{&allocate, &release, &upload, &describe};
+    return kCuda;
+}
+
+} // namespace sgn

@@ -1,0 +1,117 @@
+// The arithmetic of single elements, for device and host alike.
+#pragma once
+
+#include <cuda_fp16.h>
+#include <cuda_runtime_api.h>
+
+#include <cmath>
+
+#define SGN_HOST_DEVICE __host__ __device__ __forceinline__
+
+namespace sgn
+{
+
+// Two neighbours on the other frequency axis and their weights; 16 bytes, so that one load fetches all.
+struct alignas(16) FrequencyTap
+{
+    int low;
+    float low_weight;
+    float high_weight;
+    int unused;
+};
+
+// Position in a signal of that many samples continued by reflection; at most one reflection, as padding < samples.
+SGN_HOST_DEVICE int reflected(int position, int samples)
+{
+    if (position < 0)
+    {
+        return -position;
+    }
+    return position < samples ? position : 2 * (samples - 1) - position;
+}
+
+// Squares stay in range: full scale gives magnitudes up to n_fft / 2, and below 1e-19 the epsilon alone counts.
+SGN_HOST_DEVICE float magnitude(float2 value)
+{
+    return sqrtf(value.x * value.x + value.y * value.y);
+}
+
+SGN_HOST_DEVICE float interpolated(FrequencyTap const& tap, float low, float high)
+{
+    return tap.low_weight * low + tap.high_weight * high;
+}
+
+SGN_HOST_DEVICE float logMagnitude(FrequencyTap const& tap, float2 low, float2 high, float epsilon)
+{
+    return logf(interpolated(tap, magnitude(low), magnitude(high)) + epsilon);
+}
+
+// A bin of a masked spectrum. The inverse real transform wants the first bin, and the last of an even length, real:
+// cuFFT's result is undefined otherwise, where torch.istft ignores the imaginary part.
+SGN_HOST_DEVICE float2 masked(float2 value, float mask, bool real)
+{
+    return make_float2(value.x * mask, real ? 0.0F : value.y * mask);
+}
+
+// First and last frame whose n_fft samples contain a position of the padded signal.
+SGN_HOST_DEVICE int firstFrame(int position, int n_fft, int hop_length)
+{
+    int const beyond = position - n_fft;
+    return beyond < 0 ? 0 : beyond / hop_length + 1;
+}
+
+SGN_HOST_DEVICE int lastFrame(int position, int frames, int hop_length)
+{
+    int const last = position / hop_length;
+    return last < frames ? last : frames - 1;
+}
+
+// A network value as stored, alone and in pairs of neighbours.
+template <typename Value>
+struct Stored;
+
+template <>
+struct Stored<float>
+{
+    using Pair = float2;
+    static SGN_HOST_DEVICE float from(float value)
+    {
+        return value;
+    }
+    static SGN_HOST_DEVICE float2 from(float first, float second)
+    {
+        return make_float2(first, second);
+    }
+    static SGN_HOST_DEVICE float toFloat(float value)
+    {
+        return value;
+    }
+    static SGN_HOST_DEVICE float2 toFloat(float2 pair)
+    {
+        return pair;
+    }
+};
+
+template <>
+struct Stored<__half>
+{
+    using Pair = __half2;
+    static SGN_HOST_DEVICE __half from(float value)
+    {
+        return __float2half_rn(value);
+    }
+    static SGN_HOST_DEVICE __half2 from(float first, float second)
+    {
+        return __floats2half2_rn(first, second);
+    }
+    static SGN_HOST_DEVICE float toFloat(__half value)
+    {
+        return __half2float(value);
+    }
+    static SGN_HOST_DEVICE float2 toFloat(__half2 pair)
+    {
+        return __half22float2(pair);
+    }
+};
+
+} // namespace sgn
