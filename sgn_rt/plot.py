@@ -11,7 +11,6 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from sgn_rt._optional import require
-from sgn_rt._types import Float
 from sgn_rt.audio import AudioReader
 from sgn_rt.report import SeparationFiles
 
