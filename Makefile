@@ -5,9 +5,10 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 DEMO := .venv/demo
 TEST := .venv/test
+MODEL := sgn_rt/data/instruments
 EXAMPLE := sgn_rt/data/music/003.mix.flac
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bundle clean
 
 # setuptools would put files that are long gone from build/lib into the wheel.
 define install
@@ -39,6 +40,13 @@ lint: $(TEST)/.torch
 bench: $(TEST)/.torch
 	$(call install,$(TEST),test)
 	$(TEST)/bin/sgn-rt bench $(BENCH_ARGS)
+
+# Exports the model that ships anew; after a change of the exporter or of the probes.
+bundle: $(TEST)/.torch
+	$(call install,$(TEST),test)
+	$(TEST)/bin/sgn-rt export $(MODEL)/checkpoint.safetensors --output build/bundle --overwrite \
+		--kind core --precision fp32 --shared-weights --name sgn-instruments --licence Apache-2.0
+	cp build/bundle/* $(MODEL)/
 
 clean:
 	rm -rf .venv build demo *.egg-info

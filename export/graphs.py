@@ -24,6 +24,7 @@ from sgn_rt.contract import (
     Precision,
 )
 from sgn_rt.export.clean import clean
+from sgn_rt.export.cpu import CpuNetwork
 from sgn_rt.export.network import Network
 from sgn_rt.export.waveform import Waveform
 from sgn_rt.export.weights import GraphWeights
@@ -32,7 +33,9 @@ from sgn_rt.reference.model import Sgn
 OPSET: Final = 20
 """The first with Gelu; TensorRT's parsers and ONNX Runtime 1.20 take it, later ones not all."""
 
-_MODULES: Final[dict[Kind, type[Network]]] = {Kind.CORE: Network, Kind.WAVEFORM: Waveform}
+# The float32 core is the CPU's graph; the others are made for GPUs, or for any runtime.
+_FLOAT32: Final[dict[Kind, type[Network]]] = {Kind.CORE: CpuNetwork, Kind.WAVEFORM: Waveform}
+_FLOAT16: Final[dict[Kind, type[Network]]] = {Kind.CORE: Network, Kind.WAVEFORM: Waveform}
 
 
 def export_module(model: Sgn, kind: Kind, precision: Precision) -> Network:
@@ -41,10 +44,10 @@ def export_module(model: Sgn, kind: Kind, precision: Precision) -> Network:
     Running it in ``FP16`` on the CPU rounds after every operator, as the graph's types say. ONNX
     Runtime does not: it computes float16 operators that it lacks in float32.
     """
-    module = _MODULES[kind](GraphWeights(model))
-    if precision == Precision.FP16:
-        module.half_body()
-    return module.eval()
+    weights = GraphWeights(model)
+    if precision == Precision.FP32:
+        return _FLOAT32[kind](weights).eval()
+    return _FLOAT16[kind](weights).half_body().eval()
 
 
 def build_graph(model: Sgn, kind: Kind, precision: Precision) -> onnx.ModelProto:

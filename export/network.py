@@ -54,18 +54,30 @@ class Norm(nn.Module):
         return F.layer_norm(x.float(), self.weight.shape, self.weight, self.bias, NORM_EPSILON)
 
 
-class Convolution(nn.Module):
-    """4x4, stride 2, pad 1, down or (transposed) up."""
+class Down(nn.Module):
+    """4x4 convolution, stride 2, pad 1."""
 
-    def __init__(self, weights: GraphWeights, name: str, *, up: bool) -> None:
+    def __init__(self, weights: GraphWeights, name: str) -> None:
         super().__init__()
-        self.up = up
         self.weight = _parameter(weights[f"{name}.weight"])
         self.bias = _parameter(weights[f"{name}.bias"])
 
     def forward(self, x: Tensor) -> Tensor:
-        convolve = F.conv_transpose2d if self.up else F.conv2d
-        return convolve(x, self.weight, self.bias, stride=2, padding=1)
+        return F.conv2d(x, self.weight, self.bias, stride=2, padding=1)
+
+
+class Up(nn.Module):
+    """4x4 transposed convolution, stride 2, pad 1, and ReLU (but at the last level)."""
+
+    def __init__(self, weights: GraphWeights, name: str, *, last: bool) -> None:
+        super().__init__()
+        self.last = last
+        self.weight = _parameter(weights[f"{name}.weight"])
+        self.bias = _parameter(weights[f"{name}.bias"])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv_transpose2d(x, self.weight, self.bias, stride=2, padding=1)
+        return x if self.last else F.relu(x)
 
 
 class Level(nn.Module):
@@ -183,10 +195,10 @@ class Network(nn.Module):
         self.input_scale = _parameter(weights["input_scale"])
         self.input_shift = _parameter(weights["input_shift"])
         self.encoder = nn.ModuleList(
-            Level(Convolution(weights, f"encoder.{i}.conv", up=False)) for i in range(last + 1)
+            Level(Down(weights, f"encoder.{i}.conv")) for i in range(last + 1)
         )
         self.decoder = nn.ModuleList(
-            Level(Convolution(weights, f"decoder.{i}.conv", up=True)) for i in range(last + 1)
+            Level(Up(weights, f"decoder.{i}.conv", last=i == last)) for i in range(last + 1)
         )
         self.token_projection = Projection(weights)
         self.token_offset = _parameter(weights["token_offset"])
@@ -198,7 +210,7 @@ class Network(nn.Module):
         self.grouping = Grouping(weights)
         self.presence_head = Affine(weights, "presence_head")
         self.mask_guide = Mlp(weights, "mask_guide")
-        self.mask = Mask()
+        self.mask: nn.Module = Mask()
 
     def half_body(self) -> Network:
         """Turn all but the float32 islands to float16, in place."""
@@ -251,5 +263,5 @@ class Network(nn.Module):
         """Basis maps [B, K, L, T]."""
         x: Tensor = self.decoder[0](skips[-1])
         for level, skip in zip(list(self.decoder)[1:], reversed(skips[:-1]), strict=True):
-            x = level(torch.cat((F.relu(x), skip), dim=1))
+            x = level(torch.cat((x, skip), dim=1))
         return x

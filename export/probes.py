@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from sgn_rt.config import ModelConfig
 from sgn_rt._types import Float
+from sgn_rt.config import ModelConfig
 from sgn_rt.music import Piece
 from sgn_rt.probe import Probe
 from sgn_rt.reference import Sgn
@@ -27,7 +28,7 @@ def _middle(signal: Float, samples: int) -> Float:
 
 
 def _choose(piece: Piece, config: ModelConfig, presence: Float) -> list[int]:
-    """Positions of the categories to probe: with true stems, then by presence, the least present last."""
+    """Positions to probe: with true stems, then by presence, and the least present one."""
     order = np.argsort(-presence, kind="stable").tolist()
     known = [i for i in order if config.categories[i] in piece.stems]
     others = [i for i in order if i not in known]
@@ -49,14 +50,13 @@ def make_probe(model: Sgn, music: Sequence[Piece]) -> Probe:
         At the model's rate; stems serve where the model knows their category.
     """
     config = model.config
-    rows: list[dict[str, Float]] = []
+    rows: list[dict[str, Any]] = []
     for piece in music[:WINDOWS]:
         mixture = torch.from_numpy(_middle(piece.mixture, config.window_samples))[None]
         with torch.inference_mode():
             spectrum = model.stft(mixture)
             log_magnitude = model.log_magnitude(spectrum)
-            everything = torch.arange(0)
-            _, presence, _ = model.masks(log_magnitude, everything)
+            _, presence, _ = model.masks(log_magnitude, torch.arange(0))
             chosen = _choose(piece, config, presence[0].numpy())
             masks, _, _ = model.masks(log_magnitude, torch.tensor(chosen))
             sources = model.istft(spectrum, masks)
@@ -64,7 +64,10 @@ def make_probe(model: Sgn, music: Sequence[Piece]) -> Probe:
         silence = np.zeros(config.window_samples, np.float32)
         stems = [_middle(piece.stems.get(name, silence), config.window_samples) for name in names]
         # A stem that is silent in this very window is no reference for SI-SDR.
-        known = [name in piece.stems and bool(stem.any()) for name, stem in zip(names, stems, strict=True)]
+        known = [
+            name in piece.stems and bool(stem.any())
+            for name, stem in zip(names, stems, strict=True)
+        ]
         rows.append(
             {
                 "mixture": mixture[0].numpy(),

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from sgn_rt.contract import Precision
 from sgn_rt.errors import CheckpointError
-from sgn_rt.export.weights import GraphWeights, Recipe, Scale, Transpose
+from sgn_rt.export.weights import GraphWeights, Pick, Recipe, Reshape, Scale, Transpose
 from sgn_rt.reference import load
 from sgn_rt.reference.safetensors_file import Header, read_header
 
@@ -97,6 +98,18 @@ def _external(name: str, location: str, header: Header) -> TensorProto:
     return tensor
 
 
+def _operator(step: Reshape | Pick | Scale) -> tuple[str, list[NDArray[Any]]]:
+    """Operator of a step and its inputs behind the first."""
+    if isinstance(step, Scale):
+        return "Mul", [step.factor]
+    if isinstance(step, Reshape):
+        return "Reshape", [np.array(step.shape, np.int64)]
+    # Counting down, an end below every index means "to the first item".
+    ends = [np.iinfo(np.int64).min if step.step < 0 else np.iinfo(np.int64).max] * 2
+    values = (step.starts, ends, step.axes, [step.step] * 2)
+    return "Slice", [np.array(value, np.int64) for value in values]
+
+
 def _nodes(
     name: str, recipe: Recipe, sources: list[TensorProto]
 ) -> tuple[list[NodeProto], list[TensorProto]]:
@@ -120,10 +133,10 @@ def _nodes(
         if isinstance(step, Transpose):
             value = emit("Transpose", [value], perm=step.order)
             continue
-        constant = step.factor if isinstance(step, Scale) else np.array(step.shape, np.int64)
-        constants.append(numpy_helper.from_array(constant, f"{name}/{len(nodes)}.input1"))
-        operator = "Mul" if isinstance(step, Scale) else "Reshape"
-        value = emit(operator, [value, constants[-1].name])
+        operator, arrays = _operator(step)
+        inputs = [f"{name}/{len(nodes)}.input{i}" for i in range(1, len(arrays) + 1)]
+        constants += map(numpy_helper.from_array, arrays, inputs)
+        value = emit(operator, [value, *inputs])
     if not nodes:
         emit("Identity", [value])
     nodes[-1].output[0] = name

@@ -41,6 +41,21 @@ class Reshape:
 
 
 @dataclass(frozen=True, slots=True)
+class Pick:
+    """Items ``start``, ``start + step`` .. of two axes, to the end that ``step`` leads to."""
+
+    axes: tuple[int, int]
+    starts: tuple[int, int]
+    step: int
+
+    def apply(self, value: Float32) -> Float32:
+        index: list[slice] = [slice(None)] * value.ndim
+        for axis, start in zip(self.axes, self.starts, strict=True):
+            index[axis] = slice(start, None, self.step)
+        return value[tuple(index)]
+
+
+@dataclass(frozen=True, slots=True)
 class Scale:
     """Multiply by a float32 array that broadcasts."""
 
@@ -50,7 +65,7 @@ class Scale:
         return value * self.factor
 
 
-Step = Transpose | Reshape | Scale
+Step = Transpose | Reshape | Pick | Scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,27 @@ class GraphWeights:
         else:
             value = self.recipes[name].value(self.tensors)
         return torch.from_numpy(np.array(value))
+
+    def phase(self, name: str, row: int, column: int) -> str:
+        """Name of one phase's 2x2 kernel [out, in, 2, 2] of a transposed convolution."""
+        scale = self.recipes[f"{name}.weight"].steps  # [1, out, 1, 1]
+        taps = Pick((2, 3), (3 - row, 3 - column), -2)
+        phase = f"{name}.phase{row}{column}.weight"
+        self.recipes[phase] = Recipe((f"{name}.weight",), (*scale, taps, Transpose((1, 0, 2, 3))))
+        return phase
+
+    def grid(self, name: str) -> str:
+        """Name of all phases' kernels [2 * 2 * out, in, 2, 2] of a transposed convolution."""
+        given, channels = self.tensors[f"{name}.weight"].shape[:2]
+        steps = (
+            *self.recipes[f"{name}.weight"].steps,
+            Reshape((given, channels, 2, 2, 2, 2)),
+            Pick((2, 4), (1, 1), -1),
+            Transpose((5, 3, 1, 0, 2, 4)),
+            Reshape((4 * channels, given, 2, 2)),
+        )
+        self.recipes[f"{name}.grid"] = Recipe((f"{name}.weight",), steps)
+        return f"{name}.grid"
 
     def _affine(self, norm: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """BatchNorm ``norm`` as scale and shift."""

@@ -22,13 +22,13 @@ from sgn_rt.contract import (
     Kind,
     Precision,
 )
-from sgn_rt.engines.factory import open_engine
-from sgn_rt.errors import BundleError, ParityError
+from sgn_rt.errors import BundleError
 from sgn_rt.export.graphs import build_graph
 from sgn_rt.export.probes import make_probe
+from sgn_rt.export.proof import prove
 from sgn_rt.export.shared import share_weights
 from sgn_rt.music import load_music
-from sgn_rt.parity import StageResult, measure
+from sgn_rt.parity import StageResult
 from sgn_rt.reference import Sgn, load, save_checkpoint
 
 Tell = Callable[[str], None]
@@ -43,10 +43,11 @@ def export_bundle(
     precisions: Sequence[Precision] = tuple(Precision),
     key_map: str | Path | None = None,
     music: str | Path | None = None,
+    name: str | None = None,
     licence: str = "unspecified",
     shared_weights: bool = False,
     overwrite: bool = False,
-    tell: Tell = lambda line: None,
+    tell: Tell | None = None,
 ) -> dict[str, list[StageResult]]:
     """Export a checkpoint to a bundle, if and only if every artifact holds parity.
 
@@ -61,8 +62,10 @@ def export_bundle(
     key_map
         Renames the tensors of other training code.
     music
-        Folder of mixtures with stems (`sgn_rt.music.load_music`) to probe with; None for the music that
-        ships with the package.
+        Folder of mixtures with stems (`sgn_rt.music.load_music`) to probe with; None for the music
+        that ships with the package.
+    name
+        Of the model, written down; None for the checkpoint's file name.
     licence
         Of the weights, as SPDX; written down.
     shared_weights
@@ -88,6 +91,7 @@ def export_bundle(
         Naming artifact, stage, figure and limit; nothing is written then.
     """
     target = Path(folder)
+    tell = tell or _ignore
     _expect_free(target, overwrite)
     tell(f"loading {checkpoint}")
     model = load(checkpoint, key_map)
@@ -100,7 +104,9 @@ def export_bundle(
     except OSError as error:
         raise _unwritable(target, error) from error
     try:
-        _write_checkpoint(model, Path(checkpoint), work / BUNDLE_CHECKPOINT, renamed=key_map is not None)
+        _write_checkpoint(
+            model, Path(checkpoint), work / BUNDLE_CHECKPOINT, renamed=key_map is not None
+        )
         (work / BUNDLE_PROBE).write_bytes(probe.to_bytes())
         artifacts = []
         for kind in kinds:
@@ -110,14 +116,14 @@ def export_bundle(
         manifest = {
             "schema": BUNDLE_SCHEMA,
             "generator": f"sgn-rt {sgn_rt.__version__}",
-            "name": Path(checkpoint).stem,
+            "name": name or Path(checkpoint).stem,
             "licence": licence,
             "config": model.config.to_dict(),
             "files": {path.name: _record(path) for path in sorted(work.iterdir())},
             "artifacts": artifacts,
         }
         _write_manifest(work, manifest)
-        measured = _prove(Bundle.open(work), tell)
+        measured = prove(Bundle.open(work), model, tell)
         for entry, results in zip(artifacts, measured.values(), strict=True):
             entry["parity"] = {result.stage: result.to_dict() for result in results}
         _write_manifest(work, manifest)
@@ -130,6 +136,10 @@ def export_bundle(
     return measured
 
 
+def _ignore(line: str) -> None:
+    del line
+
+
 def _expect_free(target: Path, overwrite: bool) -> None:
     if not target.exists():
         return
@@ -138,7 +148,9 @@ def _expect_free(target: Path, overwrite: bool) -> None:
         return
     if not (overwrite and is_bundle):
         found = "a bundle" if is_bundle else "something that is no bundle"
-        advice = "Name another folder, or pass --overwrite." if is_bundle else "Name another folder."
+        advice = (
+            "Name another folder, or pass --overwrite." if is_bundle else "Name another folder."
+        )
         raise BundleError(f"{target}: got {found} there already, expected no such folder. {advice}")
 
 
@@ -194,22 +206,6 @@ def _record(path: Path) -> dict[str, Any]:
 def _write_manifest(work: Path, manifest: dict[str, Any]) -> None:
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     (work / BUNDLE_MANIFEST).write_text(text + "\n", encoding="utf-8")
-
-
-def _prove(bundle: Bundle, tell: Tell) -> dict[str, list[StageResult]]:
-    measured = {}
-    for artifact in bundle.artifacts:
-        tell(f"proving {artifact.name}")
-        results = measure(open_engine(f"onnxruntime:{artifact.name}", bundle), bundle.probe)
-        for result in results:
-            if not result.passed:
-                raise ParityError(
-                    f"{artifact.name}: parity stage {result.stage}: got {result.figure:.4g} "
-                    f"{result.limit.unit}, expected {result.limit}. No bundle was written: "
-                    "check the checkpoint for extreme weights, or leave that precision out."
-                )
-        measured[artifact.name] = results
-    return measured
 
 
 def _put_in_place(work: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""sgn-rt: separates a recording into one sound per category with a trained Semantic Grouping Network.
+"""sgn-rt: separates a recording into one sound per category with a trained SGN.
 
 >>> import sgn_rt
 >>> separator = sgn_rt.Separator.open()

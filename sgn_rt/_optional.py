@@ -27,7 +27,7 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a shared library that it needs
         raise DependencyError(
             f"{purpose} needs the package {module!r}: got {error}. "
             f"Install it with: pip install 'sgn-rt[{extra}]'"

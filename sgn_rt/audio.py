@@ -1,28 +1,31 @@
-"""Audio files: read in blocks, written whole or not at all. Formats are libsndfile's."""
+"""Audio files, read in blocks. Formats are libsndfile's."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
 
-import numpy as np
 import soundfile
 
 from sgn_rt._types import Float
 from sgn_rt.errors import AudioError
 
-Format = Literal["wav", "flac"]
-SUBTYPES: Mapping[str, str] = {"wav": "FLOAT", "flac": "PCM_24"}
-"""Sample formats written: float32 loses and clips nothing; FLAC has no floating point."""
+_SHORTENED = (
+    re.compile(
+        r"(?:data|SSND|BODY|Data Size|riff)\s*: (?P<declared>\d+) \(should be (?P<actual>\d+)\)"
+    ),
+    re.compile(r"frame count (?P<actual>\d+) does not match .* chunk of (?P<declared>\d+)"),
+)
+"""What libsndfile notes in its log where a file (WAV, AIFF, SVX, AU, W64; RF64) promises more than
+it holds. It shortens the file and goes on: a truncated recording would pass for a whole one."""
 
-_WAV_LIMIT = 4_000_000_000
-"""Bytes beyond which a WAV file's 32-bit sizes do not do; RF64 does, and is read by the same programs."""
+_UNTOLD_SIZES = (0xFFFFFFFF, 0x7FFFFFFF)
+"""Sizes in the headers of files that were written to a pipe; such files go to their end."""
+
+_UNTOLD_FRAMES = 1 << 62
+"""libsndfile says at least so many of a FLAC whose header does not tell its length."""
 
 
 class AudioReader:
@@ -40,37 +43,65 @@ class AudioReader:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if self.path.is_dir():
-            raise AudioError(f"{path}: got a folder, expected an audio file. Name the file in it.")
-        if not self.path.exists():
-            raise AudioError(f"{path}: got no such file, expected an audio file. Check the name.")
+        self._expect_file()
         try:
             with soundfile.SoundFile(self.path) as file:
                 self.sample_rate = int(file.samplerate)
                 self.channels = int(file.channels)
                 self.frames = int(file.frames)
                 log = str(file.extra_info)
+        # TypeError is for RAW, whose rate and channels nothing tells.
         except (soundfile.LibsndfileError, OSError, TypeError) as error:
             raise AudioError(
-                f"{path}: got a file that does not read as audio ({_reason(error)}), expected "
+                f"{path}: got a file that does not read as audio ({reason(error)}), expected "
                 "WAV, FLAC, Ogg, MP3 or another format of libsndfile. Convert it to one."
             ) from error
         self._expect_whole(log)
         if self.frames == 0:
             raise AudioError(f"{path}: got no samples, expected at least one. Check the recording.")
 
+    def _expect_file(self) -> None:
+        try:
+            mode = self.path.stat().st_mode
+        except FileNotFoundError as error:
+            raise AudioError(
+                f"{self.path}: got no such file, expected an audio file. Check the name."
+            ) from error
+        except (OSError, ValueError) as error:
+            raise AudioError(
+                f"{self.path}: got {reason(error)}, expected an audio file. Check the name."
+            ) from error
+        if stat.S_ISDIR(mode):
+            raise AudioError(
+                f"{self.path}: got a folder, expected an audio file. Name the file in it."
+            )
+        if not stat.S_ISREG(mode):
+            raise AudioError(
+                f"{self.path}: got a pipe or device, expected a file, which can be read more than "
+                "once. Write the recording to a file first."
+            )
+
     def _expect_whole(self, log: str) -> None:
-        # libsndfile shortens a WAV whose data chunk promises more than there is, and notes it in its log.
-        for declared, actual in re.findall(r"data\s*: (\d+) \(should be (\d+)\)", log):
-            unknown = int(declared) in (0, 0xFFFFFFFF, 0x7FFFFFFF)  # written to a pipe
-            if not unknown and int(declared) > int(actual):
+        if self.frames >= _UNTOLD_FRAMES:
+            raise AudioError(
+                f"{self.path}: got a file that does not tell its length, as one written to a pipe, "
+                "expected one that does. Encode it again, into a file."
+            )
+        for match in (match for pattern in _SHORTENED for match in pattern.finditer(log)):
+            declared, actual = int(match["declared"]), int(match["actual"])
+            if declared not in _UNTOLD_SIZES and declared > actual:
                 raise AudioError(
-                    f"{self.path}: got {actual} bytes of samples, expected {declared}: the file is "
-                    "truncated. Copy it again."
+                    f"{self.path}: got {actual} of {declared} bytes or frames, expected all of "
+                    "them: the file is truncated. Copy it again."
                 )
 
     def blocks(self, frames: int) -> Iterator[Float]:
-        """The file from its start, shape = (channels, at most ``frames``) each, float32, full scale 1.
+        """The file from its start, in blocks.
+
+        Yields
+        ------
+        ndarray
+            shape = (channels, at most ``frames``), float32, full scale 1.
 
         Raises
         ------
@@ -89,7 +120,7 @@ class AudioReader:
                         break
         except (soundfile.LibsndfileError, OSError) as error:
             raise AudioError(
-                f"{self.path}: got {_reason(error)} after {done} of {self.frames} frames, expected "
+                f"{self.path}: got {reason(error)} after {done} of {self.frames} frames, expected "
                 "to read it all. The file is damaged: copy it again."
             ) from error
         if done != self.frames:
@@ -99,117 +130,7 @@ class AudioReader:
             )
 
 
-class _StemWriter:
-    """One stem in the making."""
-
-    def __init__(self, path: Path, sample_rate: int, channels: int, frames: int) -> None:
-        kind = path.suffix.removeprefix(".")
-        large = kind == "wav" and frames * channels * 4 > _WAV_LIMIT
-        self.path, self.frames, self.peak = path, 0, 0.0
-        self._file: Any = soundfile.SoundFile(
-            path,
-            "w",
-            sample_rate,
-            channels,
-            subtype=SUBTYPES[kind],
-            format="RF64" if large else kind.upper(),
-        )
-
-    def write(self, block: Float) -> None:
-        self._file.write(block.T)
-        self.frames += block.shape[1]
-        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class StemFiles:
-    """The stems of one input while they are written; see `stem_files`."""
-
-    def __init__(self, folder: Path, writers: Mapping[str, _StemWriter]) -> None:
-        self._folder, self._writers = folder, dict(writers)
-
-    def write(self, blocks: Mapping[str, Float]) -> None:
-        """Append to each stem, shape = (channels, samples) each."""
-        for name, block in blocks.items():
-            self._writers[name].write(block)
-
-    def clipped(self) -> list[str]:
-        """Stems beyond full scale in a format that clips there."""
-        return [
-            name
-            for name, writer in self._writers.items()
-            if writer.peak > 1.0 and SUBTYPES[writer.path.suffix.removeprefix(".")] != "FLOAT"
-        ]
-
-
-@contextmanager
-def stem_files(
-    folder: Path,
-    names: Sequence[str],
-    *,
-    format: Format,  # noqa: A002 - the option's name
-    sample_rate: int,
-    channels: int,
-    frames: int,
-) -> Iterator[StemFiles]:
-    """Write ``folder/<name>.<format>`` for each name: all of them whole at the end, or none at all.
-
-    Parameters
-    ----------
-    folder
-        Made if missing; stems of the same names in it are replaced at the end, other files stay.
-    names
-        Of the stems.
-    format
-        ``wav`` (float32) or ``flac`` (24 bit).
-    sample_rate, channels, frames
-        Of every stem.
-
-    Raises
-    ------
-    AudioError
-        If anything cannot be written; nothing is left behind then.
-    """
-    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    work: Path | None = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".sgn-rt-", dir=folder))
-        writers: dict[str, _StemWriter] = {}
-        try:
-            for name in names:
-                path = work / f"{name}.{format}"
-                writers[name] = _StemWriter(path, sample_rate, channels, frames)
-            yield StemFiles(folder, writers)
-        finally:
-            for writer in writers.values():
-                writer.close()
-        for writer in writers.values():
-            _expect_written(writer.path, frames)
-        for writer in writers.values():
-            os.replace(writer.path, folder / writer.path.name)
-        made = []
-    except (soundfile.LibsndfileError, OSError, AssertionError) as error:
-        raise AudioError(
-            f"{folder}: got {_reason(error)} while writing stems, expected to write {len(names)} "
-            f"{format} files of {frames} frames. Check permissions, free space and the format's limits."
-        ) from error
-    finally:
-        if work is not None:
-            shutil.rmtree(work, ignore_errors=True)
-        for parent in made:
-            if parent.exists() and not any(parent.iterdir()):
-                parent.rmdir()
-
-
-def _expect_written(path: Path, frames: int) -> None:
-    written = soundfile.info(path).frames
-    if written != frames:
-        raise OSError(f"{written} frames in {path.name}")
-
-
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """What an error of the system or of libsndfile says, in one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return (text or "a short write").strip().rstrip(".").splitlines()[0]
+    return (text.strip() or type(error).__name__).rstrip(".").splitlines()[0]

@@ -1,4 +1,4 @@
-"""The bundle: a folder, the unit that is shipped. Hashes are verified before anything in it is parsed."""
+"""The bundle: a folder, the unit that is shipped. Hashes are verified before anything is parsed."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def _file_record(where: Path, path: object, entry: object) -> FileRecord:
     _expect(where, "file name", isinstance(path, str) and bool(path), path, "a relative path")
     assert isinstance(path, str)
     parts = path.split("/")
-    inside = not ("\\" in path or ":" in path or "" in parts or "." in parts or ".." in parts)
+    inside = path.isprintable() and not (set("\\:") & set(path) or {"", ".", ".."} & set(parts))
     _expect(where, "file name", inside, path, "a relative path inside the bundle")
     _expect(where, path, isinstance(entry, dict), entry, "an object with sha256 and bytes")
     assert isinstance(entry, dict)
     sha256, size = entry.get("sha256"), entry.get("bytes")
     ok = isinstance(sha256, str) and _SHA256.fullmatch(sha256) is not None
     _expect(where, f"{path}: sha256", ok, sha256, "64 lower-case hexadecimal digits")
-    _expect(where, f"{path}: bytes", isinstance(size, int), size, "a size in bytes")
+    _expect(where, f"{path}: bytes", type(size) is int and size >= 0, size, "a size in bytes")
     return FileRecord(path=path, sha256=str(sha256), size=int(str(size)))
 
 
@@ -93,7 +93,8 @@ def _artifact(where: Path, entry: object, files: Mapping[str, FileRecord]) -> Ar
     _expect(where, "artifacts", isinstance(entry, dict), entry, "objects")
     assert isinstance(entry, dict)
     path = entry.get("path")
-    _expect(where, "artifact path", path in files, path, "one of the files listed")
+    known = isinstance(path, str) and path in files
+    _expect(where, "artifact path", known, path, "one of the files listed")
     try:
         artifact = Artifact(
             path=str(path),
@@ -109,12 +110,13 @@ def _artifact(where: Path, entry: object, files: Mapping[str, FileRecord]) -> Ar
             "kind, precision, opset, external and parity. Export the bundle again."
         ) from error
     for name in artifact.external:
-        _expect(where, f"{path}: external", name in files, name, "one of the files listed")
+        known = isinstance(name, str) and name in files
+        _expect(where, f"{path}: external", known, name, "one of the files listed")
     return artifact
 
 
 class Bundle:
-    """A model as it ships: configuration, graphs, probes and checkpoint, everything a run needs to know.
+    """A model as it ships: configuration, graphs, probes and checkpoint, all a run needs to know.
 
     Use `open`. Immutable.
 
@@ -135,12 +137,13 @@ class Bundle:
     def __init__(self, root: Path, manifest: Mapping[str, Any]) -> None:
         self.root = root
         schema = manifest.get("schema")
-        if isinstance(schema, int) and schema > BUNDLE_SCHEMA:
+        if type(schema) is int and schema > BUNDLE_SCHEMA:
             raise BundleError(
                 f"{root}: bundle schema: got {schema}, expected at most {BUNDLE_SCHEMA}. "
                 "It was written by a newer sgn-rt: upgrade this one, or export the bundle again."
             )
-        _expect(root, "bundle schema", schema == BUNDLE_SCHEMA, schema, str(BUNDLE_SCHEMA))
+        same = type(schema) is int and schema == BUNDLE_SCHEMA
+        _expect(root, "bundle schema", same, schema, str(BUNDLE_SCHEMA))
         for key, kind in (("files", dict), ("artifacts", list), ("config", dict)):
             value = manifest.get(key)
             _expect(root, key, isinstance(value, kind), type(value).__name__, kind.__name__)
@@ -200,19 +203,21 @@ class Bundle:
     def _open(self, name: str) -> Any:
         record = self.files[name]
         path = self.root / name
-        if not path.resolve().is_relative_to(self.root.resolve()):
-            raise BundleError(
-                f"{self.root}: {name}: got a link to {path.resolve()}, expected a file inside the "
-                "bundle. Copy the file into the bundle."
-            )
         try:
+            target = path.resolve()
             size = path.stat().st_size
             file = path.open("rb")
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, Python 3.12
             raise BundleError(
-                f"{path}: got no readable file ({error.strerror}), expected one of "
-                f"{record.size} bytes. Copy or export the bundle again."
+                f"{path}: got no readable file ({getattr(error, 'strerror', error)}), expected one "
+                f"of {record.size} bytes. Copy or export the bundle again."
             ) from error
+        if not target.is_relative_to(self.root.resolve()):
+            file.close()
+            raise BundleError(
+                f"{self.root}: {name}: got a link to {target}, expected a file inside the "
+                "bundle. Copy the file into the bundle."
+            )
         if size != record.size:
             file.close()
             raise BundleError(

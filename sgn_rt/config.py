@@ -17,8 +17,7 @@ _MAX_SIZE = 1 << 24
 def _expect(what: str, ok: bool, got: object, expected: str) -> None:
     if not ok:
         raise ConfigError(
-            f"{what}: got {got!r}, expected {expected}. "
-            "Correct the model's configuration."
+            f"{what}: got {got!r}, expected {expected}. Correct the model's configuration."
         )
 
 
@@ -116,8 +115,10 @@ class ModelConfig:
             _integer(f"encoder_channels[{level}]", width)
         _expect("token_level", self.token_level < ENCODER_LEVELS, self.token_level,
                 f"an encoder level, 0 to {ENCODER_LEVELS - 1}")  # fmt: skip
-        _expect("embedding_dim", self.embedding_dim % self.attention_heads == 0,
-                self.embedding_dim, f"a multiple of attention_heads = {self.attention_heads}")  # fmt: skip
+        _expect(
+            "embedding_dim", self.embedding_dim % self.attention_heads == 0, self.embedding_dim,
+            f"a multiple of attention_heads = {self.attention_heads}",
+        )  # fmt: skip
         names = self.categories
         ok = len(names) > 0 and all(isinstance(name, str) and name for name in names)
         _expect("categories", ok, list(names), "one or more non-empty names")

@@ -1,7 +1,7 @@
-"""Signal processing around the network, on NumPy and SciPy: STFT, log-frequency warp, masked inverse STFT.
+"""Signal processing around the network: STFT, log-frequency warp, masked inverse STFT.
 
-Spectra are [bins, frames]: with the frames contiguous, SciPy's FFT transforms a vector of frames at a time,
-framing and overlap-add are sums of whole rows, and the two-tap warps read whole rows, too.
+Spectra are [bins, frames]: with the frames contiguous, SciPy's FFT transforms a vector of frames at
+a time, framing and overlap-add are sums of whole rows, and the two-tap warps read whole rows, too.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from sgn_rt.contract import LOG_AXIS_BASE
 def _warp_positions(bins: int, log_bins: int) -> NDArray[np.float64]:
     y = np.linspace(-1.0, 1.0, log_bins)
     s = (LOG_AXIS_BASE ** ((y + 1.0) / 2.0) - 11.0) / 10.0
-    return (np.clip(s, -1.0, 1.0) + 1.0) / 2.0 * (bins - 1)
+    return np.asarray((np.clip(s, -1.0, 1.0) + 1.0) / 2.0 * (bins - 1))
 
 
 def _unwarp_positions(bins: int, log_bins: int) -> NDArray[np.float64]:
     y = np.linspace(-1.0, 1.0, bins)
     s = np.log(10.0 * y + 11.0) / np.log(LOG_AXIS_BASE) * 2.0 - 1.0
-    return (np.clip(s, -1.0, 1.0) + 1.0) / 2.0 * (log_bins - 1)
+    return np.asarray((np.clip(s, -1.0, 1.0) + 1.0) / 2.0 * (log_bins - 1))
 
 
 class RowInterpolation:
@@ -126,7 +126,10 @@ class Transform:
         return (1.0 / np.where(total > 1e-11, total, 1.0)).astype(np.float32)
 
     def stft(self, mixture: NDArray[np.float32]) -> NDArray[np.complex64]:
-        """Spectrum of one window, shape = (F, T), complex64, from ``mixture`` [N], float32 (MODEL, step 1)."""
+        """Spectrum of one window, shape = (F, T), complex64, from ``mixture`` [N], float32.
+
+        Source: MODEL, step 1.
+        """
         config, pad = self.config, self.config.n_fft // 2
         padded = np.zeros(self._columns * config.hop_length, np.float32)
         reflected = np.pad(mixture, pad, mode="reflect")[: len(padded)]

@@ -1,4 +1,4 @@
-"""Where the network's windows lie on the signal, what of each is kept, and the latency that follows."""
+"""Where the network's windows lie on the signal, what of each is kept, and the latency of that."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from sgn_rt.config import ModelConfig
 from sgn_rt.errors import ConfigError
 
 EDGE_SHARE = Fraction(1, 16)
-"""Of a window, discarded at either end when latency does not matter: the network sees only half of its
-context there, and the STFT's reflect padding. Measured on music: more costs time and gains nothing."""
+"""Of a window, discarded at either end when latency does not matter: the network sees only half of
+its context there, and the STFT's reflect padding. Measured on music: more costs time and gains
+nothing."""
 FADE_SHARE = Fraction(1, 8)
 """Of a window, cross-faded with the next one when latency does not matter."""
 
@@ -32,7 +33,7 @@ class WindowLayout:
     fade
         Cross-fade between a window and the next, at most one step.
     lead
-        First sample of the signal that window 0 would discard and, having no window before it, is kept:
+        Samples that window 0 would discard and, as there is no window before it, are heard:
         ``discard_left`` where window 0 lies wholly on the signal, 0 where it must answer earlier.
     """
 
@@ -66,7 +67,10 @@ class WindowLayout:
 
     @property
     def rise(self) -> NDArray[np.float32]:
-        """Weights that fade a window in, shape = (fade,), a squared sine; 1 - rise fades the last one out."""
+        """Weights that fade a window in, shape = (fade,), float32, a squared sine in (0, 1).
+
+        The window before fades out by what is left to 1.
+        """
         phase = (np.arange(self.fade) + 0.5) / max(self.fade, 1)
         return (np.sin(0.5 * np.pi * phase) ** 2).astype(np.float32)
 
@@ -88,18 +92,7 @@ class WindowLayout:
         """The layout of at most ``look_ahead``: half of it step, a quarter context, a quarter fade.
 
         The step sets the cost: a window of the network per step.
-
-        Raises
-        ------
-        ConfigError
-            If the look-ahead is less than two frames of the STFT.
         """
-        least = 2 * config.n_fft
-        if look_ahead < least:
-            raise ConfigError(
-                f"latency: got {look_ahead / config.sample_rate:.3f} s of look-ahead, expected at "
-                f"least {least / config.sample_rate:.3f} s. Ask for more latency."
-            )
         best = cls.offline(config)
         if look_ahead >= best.look_ahead:
             return best
@@ -127,6 +120,50 @@ def latency_samples(layout: WindowLayout, model_rate: int, rate: int, context_s:
     return ceil((Fraction(layout.look_ahead, model_rate) + 2 * context_s) * rate)
 
 
-def look_ahead_for(latency: int, model_rate: int, rate: int, context_s: Fraction) -> int:
-    """The largest look-ahead, samples at ``model_rate``, whose latency is at most ``latency`` at ``rate``."""
-    return floor((Fraction(latency, rate) - 2 * context_s) * model_rate)
+def place(
+    config: ModelConfig, rate: int, context_s: Fraction, latency_s: float | None
+) -> tuple[WindowLayout, int]:
+    """The layout for a latency, and the latency that it really has.
+
+    Parameters
+    ----------
+    config
+        The model's configuration.
+    rate
+        Of the stream, Hz.
+    context_s
+        What a conversion of rates needs beyond either end of a span, seconds.
+    latency_s
+        The longest delay that is borne, seconds; None for the layout of least cost.
+
+    Returns
+    -------
+    layout : WindowLayout
+    latency : int
+        Samples at ``rate``: ``latency_s``, or less where the layout of least cost needs less.
+
+    Raises
+    ------
+    ConfigError
+        If the look-ahead that the latency leaves is less than two frames of the STFT.
+    """
+    model_rate = config.sample_rate
+    best = WindowLayout.offline(config)
+    longest = latency_samples(best, model_rate, rate, context_s)
+    if latency_s is None:
+        return best, longest
+    if not 0.0 < latency_s < float("inf"):
+        raise ConfigError(
+            f"latency: got {latency_s} s, expected a positive number of seconds. "
+            "Choose the longest delay that the application bears."
+        )
+    latency = floor(latency_s * rate + 1e-6)  # n / rate is n samples, whatever its rounding
+    look_ahead = floor((Fraction(latency, rate) - 2 * context_s) * model_rate)
+    shortest = WindowLayout.within(config, 2 * config.n_fft)
+    if look_ahead < shortest.look_ahead:
+        least = latency_samples(shortest, model_rate, rate, context_s)
+        raise ConfigError(
+            f"latency: got {latency_s:g} s, expected at least {ceil(least / rate * 1e4) / 1e4:g} s "
+            f"({least} samples at {rate} Hz). Ask for more latency."
+        )
+    return WindowLayout.within(config, look_ahead), min(latency, longest)

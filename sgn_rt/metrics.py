@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 
 def si_sdr(estimate: ArrayLike, reference: ArrayLike) -> float:
-    """Scale-invariant signal-to-distortion ratio, dB: projection onto the reference, no mean removal.
+    """Scale-invariant signal-to-distortion ratio, dB, without removal of the mean.
 
     Parameters
     ----------
@@ -17,7 +17,8 @@ def si_sdr(estimate: ArrayLike, reference: ArrayLike) -> float:
     Returns
     -------
     float
-        inf for a perfect estimate of a sound; nan where the reference is silent.
+        inf for a perfect estimate of a sound, -inf where nothing of it is left; nan where the
+        reference is silent, or either is not finite.
 
     Source: Le Roux et al., "SDR - half-baked or well done?", 2019.
     """
@@ -28,6 +29,6 @@ def si_sdr(estimate: ArrayLike, reference: ArrayLike) -> float:
         return float("nan")
     target = (float(e @ r) / energy) * r
     kept, error = float(target @ target), float(np.sum((e - target) ** 2))
-    if error == 0.0:
-        return float("inf") if kept > 0.0 else float("-inf")
-    return float(10.0 * np.log10(kept / error)) if kept > 0.0 else float("-inf")
+    if kept == 0.0:
+        return float("-inf")
+    return float("inf") if error == 0.0 else float(10.0 * np.log10(kept / error))

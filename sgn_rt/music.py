@@ -52,20 +52,21 @@ def load_music(folder: str | Path | None, sample_rate: int) -> list[Piece]:
     Raises
     ------
     AudioError
-        If the folder holds no mixture, a file does not read, or a stem is not of its mixture's length.
+        If the folder holds no mixture, a file does not read, or a stem is not of its mixture's
+        length.
     """
     root = shipped_music() if folder is None else Path(folder)
+    files = sorted(path for path in root.iterdir() if path.is_file()) if root.is_dir() else []
     pieces = []
-    for path in sorted(root.glob(f"*.{MIXTURE}.*")):
-        name, extension = (
-            path.name.removesuffix(path.suffix).removesuffix(f".{MIXTURE}"),
-            path.suffix,
-        )
+    for path in files:
+        name, extension = path.stem.removesuffix(f".{MIXTURE}"), path.suffix
+        if name == path.stem:
+            continue
         mixture = _mono(path, sample_rate)
         stems = {}
-        for stem in sorted(root.glob(f"{name}.*{extension}")):
-            category = stem.name.removeprefix(f"{name}.").removesuffix(extension)
-            if category == MIXTURE:
+        for stem in files:
+            category = stem.stem.removeprefix(f"{name}.")
+            if stem.suffix != extension or category in (stem.stem, MIXTURE):
                 continue
             stems[category] = _mono(stem, sample_rate)
             if len(stems[category]) != len(mixture):
@@ -89,6 +90,7 @@ def _mono(path: Path, sample_rate: int) -> Float:
     length = int(reader.frames * resample.ratio)
     start, stop = resample.source_span(0, length)
     span = np.zeros((1, stop - start), np.float32)
-    kept = signal[: stop if stop < len(signal) else len(signal)]
+    kept = signal[:stop]
     span[0, -start : -start + len(kept)] = kept
-    return resample(span, 0, length)[0]
+    converted: Float = resample(span, 0, length)[0]
+    return converted

@@ -32,6 +32,7 @@ class Stage(StrEnum):
     NETWORK_MAX = "network-max"
     SYNTHESIS = "synthesis"
     WHOLE = "whole"
+    LEVEL = "level"
     DECISION = "decision"
     QUALITY = "quality"
 
@@ -73,6 +74,12 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
     Stage.WHOLE: {
         Precision.FP32: Limit(value=80.0, unit="dB", at_least=True),
         Precision.FP16: Limit(value=50.0, unit="dB", at_least=True),
+    },
+    # Gain of the sources, |1 - projection on the reference's|: SI-SDR sees no gain, and masks that
+    # are scaled as a whole would pass. float32 shows 2e-6, float16 1.5e-4 on the published model.
+    Stage.LEVEL: {
+        Precision.FP32: Limit(value=1e-4, unit=""),
+        Precision.FP16: Limit(value=5e-3, unit=""),
     },
     # Categories on the other side of the threshold. A presence closer to it than the margin decides
     # nothing: rounding may take it across.
@@ -158,12 +165,28 @@ def _synthesis(engine: MaskEngine, probe: Probe) -> float:
     return _energy_weighted(estimates, references)
 
 
+def _pairs(results: list[Separated], probe: Probe) -> tuple[list[Float], list[Float]]:
+    """Sources that sound: the engine's, and the reference's."""
+    places = [(w, c) for w in range(len(results)) for c in _sounding(probe, w)]
+    return (
+        [results[w].sources[0, c] for w, c in places],
+        [probe.sources[w, c] for w, c in places],
+    )
+
+
 def whole(results: list[Separated], probe: Probe) -> float:
     """SI-SDR of an engine's sources against the reference's, dB (stage ``whole``)."""
-    pairs = [(w, c) for w in range(len(results)) for c in _sounding(probe, w)]
-    return _energy_weighted(
-        [results[w].sources[0, c] for w, c in pairs], [probe.sources[w, c] for w, c in pairs]
-    )
+    return _energy_weighted(*_pairs(results, probe))
+
+
+def level(results: list[Separated], probe: Probe) -> float:
+    """Largest error of a source's gain (stage ``level``)."""
+    errors = [0.0]
+    for estimate, reference in zip(*_pairs(results, probe), strict=True):
+        r = reference.astype(np.float64)
+        if np.any(r):
+            errors.append(abs(1.0 - float(r @ estimate.astype(np.float64)) / float(r @ r)))
+    return float(np.max(errors))  # max() would lose a nan
 
 
 def decision(results: list[Separated], probe: Probe, precision: Precision) -> float:
@@ -190,15 +213,15 @@ def quality(results: list[Separated], probe: Probe) -> float | None:
 def measure(engine: Engine, probe: Probe, *, quick: bool = False) -> list[StageResult]:
     """Measure every stage that an engine lets be seen.
 
-    The stages ``network`` and ``synthesis`` need an engine that takes a log-magnitude; of the others
-    only the whole can be seen from outside.
+    The stages ``network`` and ``synthesis`` need an engine that takes a log-magnitude; of the
+    others only the whole can be seen from outside.
 
     Parameters
     ----------
     engine, probe
         What is measured, and on what.
     quick
-        Only ``whole`` and ``decision``, on the first window: the start-up probe.
+        Only ``whole``, ``level`` and ``decision``, on the first window: the start-up probe.
 
     Raises
     ------
@@ -212,6 +235,7 @@ def measure(engine: Engine, probe: Probe, *, quick: bool = False) -> list[StageR
     results = [engine.separate(probe.mixture[w : w + 1], probe.categories[w]) for w in windows]
     figures += [
         (Stage.WHOLE, whole(results, probe)),
+        (Stage.LEVEL, level(results, probe)),
         (Stage.DECISION, decision(results, probe, engine.precision)),
     ]
     loss = None if quick else quality(results, probe)

@@ -1,9 +1,10 @@
-"""Golden windows: real input with what the reference makes of it, so that parity needs no PyTorch."""
+"""Golden windows: real input with what the reference makes of it; parity needs no PyTorch then."""
 
 from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -61,7 +62,12 @@ class Probe:
         BundleError
             If one does not fit.
         """
-        w, s = self.categories.shape if self.categories.ndim == 2 else (0, 0)
+        if self.categories.ndim != 2:
+            raise BundleError(
+                f"{where}: categories: got shape {self.categories.shape}, expected two axes, "
+                "windows and categories. Export the bundle again."
+            )
+        w, s = self.categories.shape
         n, plane = config.window_samples, (config.frequency_bins, config.frames)
         shapes: dict[str, tuple[int, ...]] = {
             "mixture": (w, n),
@@ -73,11 +79,13 @@ class Probe:
             "stems": (w, s, n),
             "stem_known": (w, s),
         }
+        types = {"categories": np.int64, "stem_known": np.bool_}
         for name, shape in shapes.items():
-            got = getattr(self, name).shape
-            if got != shape or 0 in shape:
+            array, dtype = getattr(self, name), np.dtype(types.get(name, np.float32))
+            if array.shape != shape or array.dtype != dtype or 0 in shape:
                 raise BundleError(
-                    f"{where}: {name}: got shape {got}, expected {shape}. Export the bundle again."
+                    f"{where}: {name}: got {array.dtype} of shape {array.shape}, expected {dtype} "
+                    f"of shape {shape}, none of it 0. Export the bundle again."
                 )
         if self.categories.min() < 0 or self.categories.max() >= len(config.categories):
             raise BundleError(
@@ -105,7 +113,11 @@ class Probe:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 probe = cls(**{field.name: arrays[field.name] for field in fields(cls)})
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        except (
+            # What NumPy, zipfile and zlib raise for what is no .npz, not one, or half of one.
+            *(KeyError, ValueError, OSError, EOFError, TypeError, AttributeError),
+            *(zipfile.BadZipFile, zlib.error),
+        ) as error:
             raise BundleError(
                 f"{where}: got a file that does not read as probes ({error}), expected the arrays "
                 f"{', '.join(field.name for field in fields(cls))}. Export the bundle again."

@@ -1,4 +1,4 @@
-"""Sample-rate conversion of any span of a signal, by soxr: the same span always gives the same samples."""
+"""Sample-rate conversion of any span of a signal, by soxr: a span always gives the same samples."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ CONTEXT = 128
 class SpanResampler:
     """Converts spans of a signal that is zero outside what is given.
 
-    A streaming converter's output comes in bursts that depend on how it is fed. Converting each span on its
-    own, with enough context, has an exact delay, no state, and one result whatever the blocks were.
+    A streaming converter's output comes in bursts that depend on how it is fed. Converting each
+    span on its own, with enough context, has an exact delay, no state, and one result whatever the
+    blocks were.
 
     Attributes
     ----------

@@ -15,16 +15,17 @@ from numpy.typing import ArrayLike
 
 from sgn_rt import parity as parity_stages
 from sgn_rt._types import Float
-from sgn_rt.audio import Format, stem_files
 from sgn_rt.bundle import Bundle
+from sgn_rt.choices import checked_categories, checked_channels, checked_rate
 from sgn_rt.config import ModelConfig
 from sgn_rt.engines.base import Engine, available_cpus
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.engines.guarded import GuardedEngine, ParityMode, Rejection
-from sgn_rt.errors import AudioError, CategoryError, ConfigError
+from sgn_rt.errors import AudioError, ConfigError, SgnError
 from sgn_rt.parity import StageResult
 from sgn_rt.recording import Recording, open_recording
 from sgn_rt.report import Separation, SeparationFiles, Timings
+from sgn_rt.stems import Format, expect_folder, stem_files, stem_paths
 from sgn_rt.stream import RESIDUAL, Stream
 
 Progress = Callable[[float], None]
@@ -32,9 +33,6 @@ Progress = Callable[[float], None]
 
 _FINDING = 0.4
 """Of the whole work, about what finding the categories takes; for the progress shown."""
-
-RATES = (1_000, 768_000)
-"""Sample rates that are taken, Hz."""
 
 
 class Separator:
@@ -63,6 +61,7 @@ class Separator:
         self._proved = proved
         self._load_s, self._warm_up_s = load_s, warm_up_s
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sgn-rt")
+        self._closed = False
 
     @classmethod
     def open(
@@ -82,8 +81,9 @@ class Separator:
         engine
             ``auto`` for the best that runs here, or one of `sgn_rt.engines.factory.ENGINES`.
         parity
-            ``fallback``: prove the engine on the bundle's probes and take the next, with one warning,
-            if it fails them or a later window; ``raise``: an error instead; ``off``: no probe.
+            ``fallback``: prove the engine on the bundle's probes and take the next, with one
+            warning, if it fails them or a later window; ``raise``: an error instead; ``off``: no
+            probe.
         threads
             Processors to use; None for all that the process may use.
 
@@ -134,6 +134,7 @@ class Separator:
 
     def close(self) -> None:
         """Let go of threads; also done by leaving a ``with`` block."""
+        self._closed = True
         self._pool.shutdown()
 
     def __enter__(self) -> Self:
@@ -164,7 +165,7 @@ class Separator:
 
     @property
     def parity(self) -> list[StageResult]:
-        """What the start-up probe measured of the engine in service; empty where it was not probed."""
+        """What the start-up probe measured of the engine in service; empty without a probe."""
         return self._proved.get(self.engine.name, [])
 
     @property
@@ -204,21 +205,15 @@ class Separator:
         AudioError, ConfigError
             For a rate, number of channels or latency that cannot be had.
         """
-        low, high = RATES
-        if not low <= sample_rate <= high or int(sample_rate) != sample_rate:
-            raise AudioError(
-                f"sample rate: got {sample_rate} Hz, expected a whole number from {low} to {high}. "
-                "Convert the recording."
-            )
-        if channels < 1:
-            raise AudioError(f"channels: got {channels}, expected at least 1. Name the channels.")
+        if self._closed:
+            raise SgnError("separator: got a call after close(), expected none. Open another one.")
         return Stream(
             self._engine,
             self.config,
             self._pool,
-            sample_rate=int(sample_rate),
-            channels=channels,
-            categories=self.categories if categories is None else self._chosen(categories),
+            sample_rate=checked_rate(sample_rate),
+            channels=checked_channels(channels),
+            categories=checked_categories(self.config, categories),
             latency_s=latency_s,
             residual=residual,
         )
@@ -238,7 +233,8 @@ class Separator:
         Parameters
         ----------
         mixture
-            A file, or samples, shape = (channels, samples) or (samples,), floating point of full scale 1.
+            A file, or samples, shape = (channels, samples) or (samples,), floating point of full
+            scale 1.
         categories
             Names; None for all that are present.
         sample_rate
@@ -262,7 +258,7 @@ class Separator:
         """
         start = time.perf_counter()
         recording = open_recording(mixture, sample_rate)
-        stream, names = self._prepare(recording, categories, threshold, residual, progress)
+        stream, names, rest = self._prepare(recording, categories, threshold, residual, progress)
         shape = (recording.channels, recording.samples)
         sources = {name: np.empty(shape, np.float32) for name in names}
         done = 0
@@ -275,7 +271,7 @@ class Separator:
                 sources[name][:, done : done + ready] = block
             done += ready
 
-        peak = self._run(recording, stream, keep, progress)
+        peak = self._run(recording, stream, keep, rest)
         return Separation(sources=sources, **self._report(recording, stream, peak, start))
 
     def separate_to(
@@ -289,10 +285,21 @@ class Separator:
         format: Format = "wav",  # noqa: A002 - the option's name
         progress: Progress | None = None,
     ) -> SeparationFiles:
-        """Separate a file to ``folder/<file's name>/<category>.<format>``, in memory constant in its length.
+        """Separate a file to ``folder/<file's name>/<category>.<format>``.
 
-        Parameters are those of `separate`; ``format`` is ``wav`` (float32) or ``flac`` (24 bit). Stems
-        appear whole, all at the end, or not at all.
+        Memory is constant in its length. Stems appear whole, all at the end, or not at all; where
+        no category is present, there are none, and no folder.
+
+        Parameters
+        ----------
+        path
+            The file.
+        folder
+            Made if missing.
+        categories, threshold, residual, progress
+            As for `separate`.
+        format
+            ``wav`` (float32) or ``flac`` (24 bit).
 
         Raises
         ------
@@ -303,8 +310,15 @@ class Separator:
             raise AudioError(f"format: got {format!r}, expected wav or flac. Choose one of them.")
         start = time.perf_counter()
         recording = open_recording(Path(path), None)
-        stream, names = self._prepare(recording, categories, threshold, residual, progress)
         target = Path(folder) / Path(path).stem
+        expect_folder(target)
+        stream, names, rest = self._prepare(recording, categories, threshold, residual, progress)
+        for stem in stem_paths(target, names, format).values():
+            if stem.exists() and stem.samefile(path):
+                raise AudioError(
+                    f"{folder}: got a folder in which {stem} is the input itself, expected "
+                    "another. Name another folder."
+                )
         with stem_files(
             target,
             names,
@@ -313,30 +327,12 @@ class Separator:
             channels=recording.channels,
             frames=recording.samples,
         ) as files:
-            peak = self._run(recording, stream, files.write, progress)
+            peak = self._run(recording, stream, files.write, rest)
         return SeparationFiles(
-            stems={name: target / f"{name}.{format}" for name in names},
+            stems=files.paths,
             clipped=tuple(files.clipped()),
             **self._report(recording, stream, peak, start),
         )
-
-    def _chosen(self, categories: Sequence[str]) -> tuple[str, ...]:
-        if isinstance(categories, str):
-            raise CategoryError(
-                f"categories: got the text {categories!r}, expected a sequence of names. "
-                f"Write [{categories!r}]."
-            )
-        for name in categories:
-            if name not in self.categories:
-                raise CategoryError(
-                    f"category: got {name!r}, expected one of {', '.join(self.categories)}. "
-                    "Choose from these, or open another bundle."
-                )
-            if list(categories).count(name) > 1:
-                raise CategoryError(
-                    f"category: got {name!r} twice, expected it once. Name it once."
-                )
-        return tuple(categories)
 
     def _prepare(
         self,
@@ -345,34 +341,38 @@ class Separator:
         threshold: float,
         residual: bool,
         progress: Progress | None,
-    ) -> tuple[Stream, tuple[str, ...]]:
-        """The stream that will separate a recording, and the names of what it gives.
+    ) -> tuple[Stream, tuple[str, ...], Progress | None]:
+        """The stream that will separate a recording, names of what it gives, and progress left.
 
-        Where no categories are named, those present are found first: presence costs less than half of
-        the network and no synthesis, so that looking first is cheaper than separating all to drop most.
+        Where no categories are named, those present are found first: presence costs less than half
+        of the network and no synthesis, so that looking first is cheaper than separating all to
+        drop most.
         """
         if not 0.0 <= threshold <= 1.0:
             raise ConfigError(
-                f"threshold: got {threshold}, expected 0 to 1. Take {parity_stages.PRESENCE_THRESHOLD}."
+                f"threshold: got {threshold}, expected 0 to 1. "
+                f"Take {parity_stages.PRESENCE_THRESHOLD}."
             )
         chosen: Sequence[str]
         if categories is None:
             finder = self.stream(
                 sample_rate=recording.sample_rate, channels=recording.channels, categories=()
             )
-            half = None if progress is None else _part(progress, 0.0, _FINDING)
-            self._run(recording, finder, lambda blocks: None, half)
+            finding = None if progress is None else _part(progress, 0.0, _FINDING)
+            self._run(recording, finder, lambda _: None, finding)
+            if progress is not None:
+                progress = _part(progress, _FINDING, 1.0 - _FINDING)
             found = finder.presence
             chosen = [name for name in self.categories if found[name] >= threshold]
         else:
-            chosen = self._chosen(categories)
+            chosen = checked_categories(self.config, categories)
         stream = self.stream(
             sample_rate=recording.sample_rate,
             channels=recording.channels,
             categories=chosen,
             residual=residual,
         )
-        return stream, (*chosen, RESIDUAL) if residual else tuple(chosen)
+        return stream, (*chosen, RESIDUAL) if residual else tuple(chosen), progress
 
     def _run(
         self,
@@ -384,7 +384,11 @@ class Separator:
         """Put a whole recording through a stream; its peak magnitude."""
         done, peak = 0, 0.0
         for block in recording.blocks(stream.round_samples):
-            sink(stream.feed(block))
+            try:
+                ready = stream.feed(block)
+            except AudioError as error:  # of the samples: say whose they are
+                raise AudioError(f"{recording.name}: {error}") from error
+            sink(ready)
             done += block.shape[1]
             peak = max(peak, float(np.abs(block).max(initial=0.0)))
             if progress is not None:

@@ -1,13 +1,13 @@
 """Streaming separation: the one algorithm, of which separating a file is the special case.
 
-Windows of the network are laid on the signal (`layout`), computed side by side, cross-faded, and brought to
-the caller's rate. Which windows there are, what each sees, and which spans are converted depends on the
-position in the signal alone, never on the blocks in which it comes.
+Windows of the network are laid on the signal (`layout`), computed side by side, cross-faded, and
+brought to the caller's rate. Which windows there are, what each sees, and which spans are converted
+depends on the position in the signal alone, never on the blocks in which it comes.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from fractions import Fraction
@@ -18,14 +18,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sgn_rt._types import Float, Positions
+from sgn_rt.buffers import Queue, Signal
 from sgn_rt.config import ModelConfig
 from sgn_rt.engines.base import Engine, Separated
-from sgn_rt.errors import AudioError, ConfigError, SgnError
-from sgn_rt.layout import WindowLayout, latency_samples, look_ahead_for
+from sgn_rt.errors import AudioError, CategoryError, SgnError
+from sgn_rt.layout import place
 from sgn_rt.resample import SpanResampler
 
 RESIDUAL = "residual"
 """Key of what is left of the mixture when the separated sources are taken away."""
+
+LOUDEST = 1e9
+"""Magnitude up to which a power spectrum fits float32; no sound is a billion times full scale."""
 
 
 class Separates(Protocol):
@@ -39,62 +43,6 @@ class Separates(Protocol):
     def separate(self, mixture: Float, categories: Positions) -> tuple[Separated, Engine]:
         """Separate windows [B, N]."""
         ...
-
-
-class _Signal:
-    """A growing signal of which only the end is kept, shape = (..., samples); zeros before and after it."""
-
-    def __init__(self, *leading: int) -> None:
-        self._blocks: list[Float] = [np.zeros((*leading, 0), np.float32)]
-        self._start = 0
-        self.stop = 0
-
-    def append(self, block: Float) -> None:
-        self._blocks.append(block)
-        self.stop += block.shape[-1]
-
-    def span(self, start: int, stop: int) -> Float:
-        """Samples [start, stop), a copy; anything outside the signal is zero."""
-        kept = self._joined()
-        out = np.zeros((*kept.shape[:-1], stop - start), np.float32)
-        low, high = max(start, 0), min(stop, self.stop)
-        if low < high:
-            assert low >= self._start, "a span that was already given up"
-            out[..., low - start : high - start] = kept[..., low - self._start : high - self._start]
-        return out
-
-    def drop_before(self, position: int) -> None:
-        position = min(position, self.stop)
-        if position > self._start:
-            self._blocks = [self._joined()[..., position - self._start :].copy()]
-            self._start = position
-
-    def _joined(self) -> Float:
-        if len(self._blocks) > 1:
-            self._blocks = [np.concatenate(self._blocks, axis=-1)]
-        return self._blocks[0]
-
-
-class _Queue:
-    """Blocks of samples that are ready, taken out in other blocks, shape = (rows, channels, samples)."""
-
-    def __init__(self, rows: int, channels: int) -> None:
-        self._blocks: deque[Float] = deque()
-        self._empty: Float = np.zeros((rows, channels, 0), np.float32)
-
-    def put(self, block: Float) -> None:
-        self._blocks.append(block)
-
-    def take(self, samples: int) -> Float:
-        """The oldest ``samples``, a new array."""
-        taken = [self._empty]
-        while samples > 0:
-            block = self._blocks.popleft()
-            taken.append(block[..., :samples])
-            if block.shape[-1] > samples:
-                self._blocks.appendleft(block[..., samples:])
-            samples -= taken[-1].shape[-1]
-        return np.concatenate(taken, axis=-1)
 
 
 class _Job(NamedTuple):
@@ -114,12 +62,11 @@ class _Heard(NamedTuple):
 
 
 class Stream:
-    """Separates a live signal: `feed` blocks of any size, then `flush`. Belongs to one caller at a time.
+    """Separates a live signal: `feed` blocks of any size, then `flush`.
 
-    After n samples in, exactly ``max(0, n - latency_samples)`` are out; `flush` brings the rest. Joined, the
-    outputs are those of separating the whole signal at once with the same layout, bit for bit.
-
-    Made by `Separator.stream`.
+    After n samples in, exactly ``max(0, n - latency_samples)`` are out; `flush` brings the rest.
+    Joined, the outputs are those of separating the whole signal at once with the same layout, bit
+    for bit. Belongs to one caller at a time. Made by `Separator.stream`.
 
     Attributes
     ----------
@@ -143,6 +90,11 @@ class Stream:
         latency_s: float | None = None,
         residual: bool = False,
     ) -> None:
+        if residual and RESIDUAL in categories:
+            raise CategoryError(
+                f"categories: got {RESIDUAL!r} among them, expected another name, as the residual "
+                "goes by it. Leave one of both out."
+            )
         self.sample_rate = sample_rate
         self.channels = channels
         self.categories = tuple(categories)
@@ -153,23 +105,11 @@ class Stream:
         self._residual = residual
         self._to_model = SpanResampler(sample_rate, config.sample_rate)
         self._from_model = SpanResampler(config.sample_rate, sample_rate)
-        self._layout, self.latency_samples = self._place(latency_s)
+        self._layout, self.latency_samples = place(
+            config, sample_rate, self._to_model.context_s, latency_s
+        )
         self._rise = self._layout.rise
         self.reset()
-
-    def _place(self, latency_s: float | None) -> tuple[WindowLayout, int]:
-        config, context = self._config, self._to_model.context_s
-        if latency_s is None:
-            layout = WindowLayout.offline(config)
-            return layout, latency_samples(layout, config.sample_rate, self.sample_rate, context)
-        if not 0.0 < latency_s < float("inf"):
-            raise ConfigError(
-                f"latency: got {latency_s} s, expected a positive number of seconds. "
-                "Choose the longest delay that the application bears."
-            )
-        latency = floor(latency_s * self.sample_rate)
-        ahead = look_ahead_for(latency, config.sample_rate, self.sample_rate, context)
-        return WindowLayout.within(config, ahead), latency
 
     def reset(self) -> None:
         """Forget everything fed so far, and start a new signal."""
@@ -180,11 +120,12 @@ class Stream:
         self._windows_joined = 0
         self._converted = 0
         self._ended = False
-        self._raw = _Signal(self.channels)
-        self._input = _Signal(self.channels)
+        self._finished = False
+        self._raw = Signal(self.channels)
+        self._input = Signal(self.channels)
         self._tail: Float = np.zeros((self.channels, sources, self._layout.fade), np.float32)
-        self._separated = _Signal(self.channels, sources)
-        self._ready = _Queue(sources + self._residual, self.channels)
+        self._separated = Signal(self.channels, sources)
+        self._ready = Queue(sources + self._residual, self.channels)
         self._presence = np.zeros(len(self._config.categories), np.float32)
         self._engines: Counter[str] = Counter()
 
@@ -200,7 +141,7 @@ class Stream:
 
     @property
     def round_samples(self) -> int:
-        """Block size, samples, at which the engine computes as many windows side by side as it likes."""
+        """Block size, samples, that gives the engine as many windows side by side as it likes."""
         seconds = Fraction(self._per_round() * self._layout.step, self._config.sample_rate)
         return ceil(seconds * self.sample_rate)
 
@@ -213,20 +154,22 @@ class Stream:
         Parameters
         ----------
         block
-            shape = (channels, samples), or (samples,) where channels is 1; any number of samples, also
-            none; real numbers, full scale 1. It is not kept.
+            shape = (channels, samples), or (samples,) where channels is 1; any number of samples,
+            also none; floating point of full scale 1. It is not kept.
 
         Returns
         -------
         dict
-            Category -> shape = (channels, ready samples), float32; with ``residual`` that key, too.
+            Category (and ``residual``, where asked for) -> shape = (channels, ready samples),
+            float32.
 
         Raises
         ------
         AudioError
             For the wrong shape, or samples that are not finite; the block is then not taken.
         EngineError
-            If every engine fails on a window.
+            If every engine fails on a window; the block is taken, and its output comes with the
+            next call that succeeds.
         """
         if self._ended:
             raise SgnError(
@@ -249,18 +192,25 @@ class Stream:
         dict
             As `feed`; after it as many samples have come out as went in.
         """
-        if not self._ended:
-            self._ended = True
+        self._ended = True
+        if not self._finished:
             length = ceil(self._fed * self._to_model.ratio)
             whole = self._windows
             while self._layout.stop(whole) <= length:
                 whole += 1
             self._advance(whole)
             self._finish(length)
+            self._finished = True
         return self._emit(self._fed)
 
     def _check(self, block: ArrayLike) -> Float:
-        samples = np.asarray(block)
+        try:
+            samples = np.asarray(block)
+        except ValueError as error:
+            raise AudioError(
+                f"block: got channels of different lengths, expected ({self.channels}, samples). "
+                "Pad them to one length."
+            ) from error
         if samples.ndim == 1 and self.channels == 1:
             samples = samples[None]
         if samples.ndim != 2 or len(samples) != self.channels:
@@ -273,28 +223,29 @@ class Stream:
                 f"block: got {samples.dtype} samples, expected floating point of full scale 1. "
                 "Divide integer PCM by its full scale."
             )
-        samples = samples.astype(np.float32, copy=False)
-        if not np.isfinite(samples).all():
-            channel, position = np.argwhere(~np.isfinite(samples))[0]
+        with np.errstate(over="ignore"):
+            samples = samples.astype(np.float32, copy=False)
+        wrong = ~(np.abs(samples) <= LOUDEST)  # so that it is true of nan
+        if wrong.any():
+            channel, position = np.argwhere(wrong)[0]
             raise AudioError(
-                f"input: got a non-finite sample ({samples[channel, position]}) in channel "
-                f"{channel} at sample {self._fed + position}, expected finite numbers. "
+                f"input: got {samples[channel, position]} in channel {channel} at sample "
+                f"{self._fed + position}, expected finite numbers of full scale 1. "
                 "Repair the recording."
             )
         return samples
 
     def _advance(self, windows: int) -> None:
-        """Compute windows up to number ``windows``, a few at a time, and all that follows from them."""
+        """Compute windows up to number ``windows``, a few at a time, and all that follows."""
         layout = self._layout
         while self._windows < windows:
             first, last = self._windows, min(windows, self._windows + self._per_round())
-            jobs = []
+            jobs: list[_Job] = []
             for index in range(first, last):
                 start = layout.final(index - 1) - layout.start(index)
                 stop = layout.final(index) + layout.fade - layout.start(index)
                 self._extend_input(layout.stop(index))
-                for mixture in self._window(layout.start(index)):
-                    jobs.append(_Job(mixture, start, stop))
+                jobs += [_Job(m, start, stop) for m in self._window(layout.start(index))]
             answers = self._separate(jobs)
             spans = []
             for index in range(first, last):
@@ -311,7 +262,13 @@ class Stream:
             self._raw.drop_before(min(oldest, self._converted) if self._residual else oldest)
 
     def _finish(self, length: int) -> None:
-        """Cover the end of the signal, ``length`` samples at the model's rate, by a window that ends there."""
+        """Cover the end of the signal by a window that ends there.
+
+        Parameters
+        ----------
+        length
+            Of the signal, samples at the model's rate.
+        """
         done = self._layout.final(self._windows - 1)
         if done < length:
             self._extend_input(length)
@@ -330,8 +287,9 @@ class Stream:
     def _window(self, start: int) -> Float:
         """A window of the input, shape = (channels, N).
 
-        What lies before the signal, or beyond it, is filled with the window's own sound, mirrored: the
-        network has learnt on windows full of sound, and separates them better than half-empty ones.
+        What lies before the signal, or beyond it, is filled with the window's own sound, mirrored:
+        the network has learnt on windows full of sound, and separates them better than half-empty
+        ones.
         """
         low, high = max(start, 0), min(start + self._layout.window, self._input.stop)
         missing = (low - start, start + self._layout.window - high)
@@ -343,13 +301,12 @@ class Stream:
 
     def _answer(self, job: _Job) -> _Heard:
         result, engine = self._engine.separate(job.mixture[None], self._positions)
-        heard = result.sources[
-            0, :, job.start : job.stop
-        ].copy()  # lets go of the rest of the window
+        # A copy, as a view would hold on to the rest of the window.
+        heard = result.sources[0, :, job.start : job.stop].copy()
         return _Heard(heard, result.presence[0], engine.name)
 
     def _faded_in(self, channels: list[_Heard]) -> Float:
-        """The next window over all channels, [channels, S, samples], cross-faded with the one before."""
+        """The next window over all channels, [channels, S, samples], cross-faded with the last."""
         channels = channels[: self.channels]
         for channel in channels:
             np.maximum(self._presence, channel.presence, out=self._presence)
@@ -371,12 +328,9 @@ class Stream:
         for start, stop in spans:
             needed = self._separated.span(*self._from_model.source_span(start, stop))
             jobs += [(needed[:, row], start, stop) for row in range(len(self._positions))]
-        converted = list(self._pool.map(lambda job: self._from_model(*job), jobs))
+        converted = self._pool.map(lambda job: self._from_model(*job), jobs)
         for start, stop in spans:
-            rows, converted = (
-                converted[: len(self._positions)],
-                converted[len(self._positions) :],
-            )
+            rows = [next(converted) for _ in self._positions]
             if self._residual:
                 rows.append(self._raw.span(start, stop) - sum(rows))
             if rows:

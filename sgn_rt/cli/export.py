@@ -38,6 +38,7 @@ def choices(text: str, kind: type[Choice], option: str) -> list[Choice]:
               help="TOML file that renames the tensors of other training code.")  # fmt: skip
 @click.option("--music", type=click.Path(path_type=Path), metavar="FOLDER",
               help="Mixtures with stems to prove parity on; the ones shipped if left out.")  # fmt: skip
+@click.option("--name", help="Of the model, written down; the checkpoint's file name if left out.")
 @click.option(
     "--licence", default="unspecified", help="Licence of the weights (SPDX), written down."
 )
@@ -51,6 +52,7 @@ def command(
     kind: str,
     key_map: Path | None,
     music: Path | None,
+    name: str | None,
     licence: str,
     shared_weights: bool,
     overwrite: bool,
@@ -76,8 +78,8 @@ def command(
 
         measured = export_bundle(
             checkpoint, output, kinds=kinds, precisions=precisions, key_map=key_map, music=music,
-            licence=licence, shared_weights=shared_weights, overwrite=overwrite, tell=tell,
+            name=name, licence=licence, shared_weights=shared_weights, overwrite=overwrite, tell=tell,
         )  # fmt: skip
     show_stages(measured)
     size = sum(path.stat().st_size for path in output.iterdir())
-    console().print(f"{output}: {len(measured)} graphs, {size / 1e6:.0f} MB")
+    console().print(f"{output}: {', '.join(measured)}, {size / 1e6:.0f} MB")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from sgn_rt.errors import EngineError
 
 if TYPE_CHECKING:
     from sgn_rt.parity import StageResult
+
+T = TypeVar("T")
 
 
 class Separated(NamedTuple):
@@ -96,7 +98,7 @@ class Engine(ABC):
             If the engine fails, or answers with anything but finite numbers of the right shape.
         """
         self._expect_shape("mixture", mixture, (len(mixture), self.config.window_samples))
-        result = self._separate(mixture, categories)
+        result = self._guarded(self._separate, mixture, categories)
         batch, wanted = len(mixture), len(categories)
         self._expect_finite("sources", result.sources, (batch, wanted, self.config.window_samples))
         self._expect_finite("presence", result.presence, (batch, len(self.config.categories)))
@@ -110,11 +112,24 @@ class Engine(ABC):
     def _separate(self, mixture: Float, categories: Positions) -> Separated:
         """The work of `separate`; shapes are checked around it."""
 
+    def _guarded(self, work: Callable[[Float, Positions], T], x: Float, categories: Positions) -> T:
+        """Whatever goes wrong in an engine is the engine's error, so that another can take over."""
+        try:
+            return work(x, categories)
+        except EngineError:
+            raise
+        except Exception as error:
+            first, *_ = [*str(error).strip().splitlines(), ""]
+            raise EngineError(
+                f"{self.name}: got {type(error).__name__}: {first}, expected a result. "
+                "Choose another engine."
+            ) from error
+
     def _expect_shape(self, what: str, array: Float, shape: tuple[int, ...]) -> None:
         if array.shape != shape or array.dtype != np.float32:
             raise EngineError(
-                f"{self.name}: {what}: got {array.dtype} of shape {array.shape}, expected float32 "
-                f"of shape {shape}. This is an error in the engine or its caller: please report it."
+                f"{self.name}: {what}: got {array.dtype} of shape {array.shape}, expected "
+                f"float32 of shape {shape}. Please report it: the engine or its caller is wrong."
             )
 
     def _expect_finite(self, what: str, array: Float, shape: tuple[int, ...]) -> None:
@@ -122,13 +137,13 @@ class Engine(ABC):
         if not np.isfinite(array).all():
             bad = array.size - np.count_nonzero(np.isfinite(array))
             raise EngineError(
-                f"{self.name}: {what}: got {bad} non-finite numbers of {array.size}, expected none. "
-                "The engine is wrong for this input: choose another one."
+                f"{self.name}: {what}: got {bad} non-finite numbers of {array.size}, expected "
+                "none. The engine is wrong for this input: choose another one."
             )
 
 
 class MaskEngine(Engine):
-    """An engine that runs the network from log-magnitude to masks; the STFT is SciPy's around it."""
+    """Runs the network from log-magnitude to masks; the STFT around it is SciPy's."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -144,7 +159,7 @@ class MaskEngine(Engine):
         """
         plane = (self.config.frequency_bins, self.config.frames)
         self._expect_shape("log_magnitude", log_magnitude, (len(log_magnitude), 1, *plane))
-        result = self._masks(log_magnitude, categories)
+        result = self._guarded(self._masks, log_magnitude, categories)
         shape = (len(log_magnitude), len(categories), *plane)
         self._expect_finite("masks", result.masks, shape)
         return result

@@ -1,4 +1,4 @@
-"""The engine in service: proved at start-up, replaced by the next where it fails, and never silently."""
+"""The engine in service: proved at start-up, replaced where it fails, and never silently."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from typing import Literal
 
 from sgn_rt._types import Float, Positions
 from sgn_rt.engines.base import Engine, Separated
-from sgn_rt.errors import DependencyError, EngineError, ParityError, ParityWarning
+from sgn_rt.errors import (
+    CheckpointError,
+    DependencyError,
+    EngineError,
+    ParityError,
+    ParityWarning,
+)
 
 ParityMode = Literal["fallback", "raise", "off"]
 
@@ -63,7 +69,8 @@ class GuardedEngine:
         self._lock = threading.Lock()
         self.rejected: list[Rejection] = []
         self.replacements: list[str] = []
-        self._active = self._promote([])
+        self._active: Engine
+        self._promote([])
 
     @property
     def active(self) -> Engine:
@@ -90,15 +97,21 @@ class GuardedEngine:
     def _replace(self, failed: Engine, error: EngineError) -> None:
         with self._lock:
             if self._active is failed:  # or another thread's window has already found it out
-                self._active = self._promote([Rejection(failed.name, str(error))])
+                self._promote([Rejection(failed.name, str(error))])
 
-    def _promote(self, failed: list[Rejection]) -> Engine:
-        """The next engine that may serve; says so once if it stands in for engines that failed."""
+    def _promote(self, failed: list[Rejection]) -> None:
+        """Put the next engine that may serve in service; say so once if it stands in for others.
+
+        Parameters
+        ----------
+        failed
+            The engine that it takes over from, if any.
+        """
         while self._remaining:
             name = self._remaining.pop(0)
             try:
                 engine = self._opener(name)
-            except (DependencyError, EngineError) as error:
+            except (DependencyError, EngineError, CheckpointError) as error:
                 if name == self._asked_for:
                     raise
                 self.rejected.append(Rejection(name, str(error)))
@@ -111,13 +124,14 @@ class GuardedEngine:
                     raise
                 failed.append(Rejection(name, str(error)))
                 continue
+            self._active = engine
             self.rejected += failed
             if failed:
                 reasons = "; ".join(rejection.reason for rejection in failed)
                 self.replacements.append(f"now {engine.name}, as {reasons}")
                 warnings.warn(self.replacements[-1], ParityWarning, stacklevel=4)
-            return engine
-        self.rejected += failed
+            return
+        self.rejected += [rejection for rejection in failed if rejection not in self.rejected]
         reasons = "; ".join(f"{r.engine}: {r.reason}" for r in self.rejected)
         raise EngineError(
             f"engine: got none that can serve ({reasons}), expected one. "

@@ -21,7 +21,11 @@ PREFERENCE = {
     # The FFT around the network is by far the fastest on the CPU; half precision is emulated there.
     CPU: ((Kind.CORE, Precision.FP32), (Kind.WAVEFORM, Precision.FP32)),
     # On a GPU everything stays on the device, in half precision where the bundle has it.
-    CUDA: ((Kind.WAVEFORM, Precision.FP16), (Kind.WAVEFORM, Precision.FP32), (Kind.CORE, Precision.FP32)),
+    CUDA: (
+        (Kind.WAVEFORM, Precision.FP16),
+        (Kind.WAVEFORM, Precision.FP32),
+        (Kind.CORE, Precision.FP32),
+    ),
     TENSORRT: ((Kind.WAVEFORM, Precision.FP16), (Kind.WAVEFORM, Precision.FP32)),
 }  # fmt: skip
 """Graphs by provider, the best first."""
@@ -67,7 +71,7 @@ class _Session:
             )
         options = ort.SessionOptions()
         options.log_severity_level = 4
-        # Whole windows run side by side, one thread each: that scales better than threads inside of one.
+        # Whole windows run side by side, one thread each: better than threads inside of one.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         held = [bundle.read(name) for name in artifact.external]
@@ -88,7 +92,8 @@ class _Session:
         if not running or running[0] != provider:
             raise EngineError(
                 f"onnxruntime: provider: got {', '.join(running)}, expected {provider}. "
-                "Its libraries failed to load: check the CUDA installation, or choose another engine."
+                "Its libraries failed to load: check the CUDA installation, or choose another "
+                "engine."
             )
         self._check_config(bundle, artifact)
         self._fetch_only = ort.RunOptions()
@@ -100,8 +105,8 @@ class _Session:
         written = metadata.get(CHECKPOINT_CONFIG_KEY, "null")
         if json.loads(written) != bundle.config.to_dict():
             raise EngineError(
-                f"onnxruntime: {artifact.path}: got a graph of another model, expected the one that "
-                "the bundle's configuration describes. Export the bundle again."
+                f"onnxruntime: {artifact.path}: got a graph of another model, expected the one "
+                "that the bundle's configuration describes. Export the bundle again."
             )
 
     def run(self, outputs: Sequence[str], inputs: dict[str, Any]) -> list[Any]:
@@ -126,7 +131,10 @@ class _Core(MaskEngine):
     session: _Session
 
     def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
-        inputs = {Tensor.LOG_MAGNITUDE: log_magnitude, Tensor.CATEGORIES: categories}
+        inputs: dict[str, Any] = {
+            Tensor.LOG_MAGNITUDE: log_magnitude,
+            Tensor.CATEGORIES: categories,
+        }
         if len(categories) == 0:
             (presence,) = self.session.run([Tensor.PRESENCE], inputs)
             plane = (self.config.frequency_bins, self.config.frames)
@@ -140,7 +148,7 @@ class _Waveform(Engine):
     session: _Session
 
     def _separate(self, mixture: Float, categories: Positions) -> Separated:
-        inputs = {Tensor.MIXTURE: mixture, Tensor.CATEGORIES: categories}
+        inputs: dict[str, Any] = {Tensor.MIXTURE: mixture, Tensor.CATEGORIES: categories}
         if len(categories) == 0:
             (presence,) = self.session.run([Tensor.PRESENCE], inputs)
             return Separated(np.empty((len(mixture), 0, mixture.shape[1]), np.float32), presence)

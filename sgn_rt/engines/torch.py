@@ -1,4 +1,4 @@
-"""The PyTorch reference as an engine: the truth that the others are compared with, and their last resort."""
+"""The PyTorch reference as an engine: the truth for the others, and their last resort."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from sgn_rt.errors import EngineError
 
 
 class TorchEngine(MaskEngine):
-    """Eager PyTorch on the CPU, float32, channels-last. PyTorch's own threads are left as they are."""
+    """Eager PyTorch on the CPU, float32, channels-last.
+
+    PyTorch's own threads are left as they are.
+    """
 
     name = "torch"
     precision = Precision.FP32
@@ -29,8 +32,8 @@ class TorchEngine(MaskEngine):
             )
         from sgn_rt.reference import load
 
-        model = load(bundle.root / BUNDLE_CHECKPOINT)
-        self._model: Any = model.to(memory_format=self._torch.channels_last)
+        model: Any = load(bundle.root / BUNDLE_CHECKPOINT)
+        self._model = model.to(memory_format=self._torch.channels_last)
         self.detail = f"PyTorch reference, float32 on the CPU, torch {self._torch.__version__}"
 
     def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:

@@ -1,0 +1,166 @@
+"""What is measured: whole files, single windows, memory and cold start."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sgn_rt.benchmarks import isolated
+from sgn_rt.benchmarks.harness import Outcome, Tell, interleave, summarize
+from sgn_rt.benchmarks.phases import Profile, profile
+from sgn_rt.benchmarks.subjects import Subject, separator
+from sgn_rt.bundle import Bundle
+from sgn_rt.engines.base import Engine, MaskEngine
+from sgn_rt.errors import SgnError
+
+ALL, TWO, PRESENT = "all", "two", "present"
+"""Choices of categories: every one; two that the recording holds; none named, so those present."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What every scenario is given.
+
+    Attributes
+    ----------
+    bundle
+        The model.
+    threads
+        Processors to use.
+    folder
+        For everything that is written.
+    """
+
+    bundle: Bundle
+    threads: int
+    folder: Path
+
+    def chosen(self) -> dict[str, list[str] | None]:
+        """Choice -> names of categories, None for those present."""
+        known = list(self.bundle.config.categories)
+        sounding = [name for name in known if name in ("piano", "tuba")]
+        return {ALL: known, TWO: sounding if len(sounding) == 2 else known[:2], PRESENT: None}
+
+
+def key(subject: str, choice: str) -> str:
+    """The name under which a row's runs are kept."""
+    return f"{subject}/{choice}"
+
+
+def whole_files(
+    subjects: Sequence[Subject],
+    setting: Setting,
+    recording: Path,
+    *,
+    repeats: int,
+    warm_up: int,
+    seed: int,
+    tell: Tell,
+) -> Outcome:
+    """A file to stems on disk, for every subject and choice of categories, in turn."""
+    out = setting.folder / "stems"
+    with ExitStack() as stack:
+        runs: dict[str, Callable[[], object]] = {}
+        for subject in subjects:
+            if subject.engine is None:
+                continue
+            opened = stack.enter_context(separator(subject.engine, setting.bundle, setting.threads))
+            for choice, categories in setting.chosen().items():
+                runs[key(subject.name, choice)] = partial(
+                    opened.separate_to, recording, out, categories
+                )
+        return interleave(
+            runs,
+            repeats=repeats,
+            warm_up=warm_up,
+            seed=seed,
+            between=partial(shutil.rmtree, out, ignore_errors=True),
+            tell=tell,
+        )
+
+
+WINDOW, NETWORK, SIDE_BY_SIDE = "window", "network", "side by side"
+
+
+def _side_by_side(engine: MaskEngine, pool: ThreadPoolExecutor, x: Any, categories: Any) -> None:
+    calls = 2 * engine.concurrency
+    for _ in pool.map(lambda _: engine.masks(x, categories), range(calls)):
+        pass
+
+
+def windows(
+    subjects: Sequence[Subject], setting: Setting, *, repeats: int, seed: int, tell: Tell
+) -> dict[str, dict[str, list[float]]]:
+    """Seconds per window, all categories: subject -> what -> runs.
+
+    ``window`` from waveform to sources and ``network`` from log-magnitude to masks, one at a time;
+    ``side by side`` the network with as many in flight as the engine likes, per window.
+    """
+    probe = setting.bundle.probe
+    everything = np.arange(len(setting.bundle.config.categories))
+    runs: dict[str, Callable[[], object]] = {}
+    engines: dict[str, Engine] = {s.name: s.engine for s in subjects if s.engine is not None}
+    with ThreadPoolExecutor(setting.threads) as pool:
+        for name, engine in engines.items():
+            runs[key(name, WINDOW)] = partial(engine.separate, probe.mixture[:1], everything)
+            if isinstance(engine, MaskEngine):
+                x = probe.log_magnitude[:1, None]
+                runs[key(name, NETWORK)] = partial(engine.masks, x, everything)
+                runs[key(name, SIDE_BY_SIDE)] = partial(_side_by_side, engine, pool, x, everything)
+        outcome = interleave(runs, repeats=repeats, warm_up=2, seed=seed, tell=tell)
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in engines}
+    for name, engine in engines.items():
+        for what in (WINDOW, NETWORK, SIDE_BY_SIDE):
+            seconds = outcome.seconds.get(key(name, what))
+            if seconds is not None:
+                share = 2 * engine.concurrency if what == SIDE_BY_SIDE else 1
+                found[name][what] = [second / share for second in seconds]
+    return found
+
+
+def memory(subject: str, setting: Setting, recording: Path) -> dict[str, Any]:
+    """Peak memory of separating a recording, or the error that came instead."""
+    try:
+        return isolated.memory(
+            subject,
+            setting.bundle.root,
+            recording,
+            threads=setting.threads,
+            folder=setting.folder,
+        )
+    except SgnError as error:
+        return {"failure": str(error)}
+    finally:
+        shutil.rmtree(setting.folder / "memory", ignore_errors=True)
+
+
+def cold_start(subject: str, setting: Setting, *, repeats: int) -> dict[str, Any]:
+    """Step -> figures over the repeats, seconds; or the error that came instead."""
+    try:
+        runs = [
+            isolated.cold_start(subject, setting.bundle.root, threads=setting.threads)
+            for _ in range(repeats)
+        ]
+    except SgnError as error:
+        return {"failure": str(error)}
+    return {step: summarize([run[step] for run in runs]).to_dict() for step in runs[0]}
+
+
+def phases(subject: Subject, setting: Setting, recording: Path) -> Profile:
+    """Where one separation of all categories spends its time."""
+    assert subject.engine is not None
+    out = setting.folder / "phases"
+    with separator(subject.engine, setting.bundle, setting.threads) as opened:
+        run = partial(opened.separate_to, recording, out, opened.categories)
+        try:
+            return profile(subject.engine, run, setting.threads)
+        finally:
+            shutil.rmtree(out, ignore_errors=True)

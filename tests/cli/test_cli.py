@@ -1,0 +1,299 @@
+"""The command line end to end, on the model and the music that ship with the package."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import soundfile
+
+import sgn_rt
+from sgn_rt.bundle import embedded
+from sgn_rt.cli import main
+from sgn_rt.music import shipped_music
+
+MIX = shipped_music() / "003.mix.flac"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run ``sgn-rt`` in this process: exit code, stdout, stderr."""
+
+    def call(*arguments: object):
+        monkeypatch.setattr(sys, "argv", ["sgn-rt", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        captured = capsys.readouterr()
+        return SimpleNamespace(code=exit_.value.code, out=captured.out, err=captured.err)
+
+    return call
+
+
+@pytest.fixture
+def clip(tmp_path) -> Path:
+    """Two seconds of the shipped music, 44.1 kHz mono."""
+    samples, rate = soundfile.read(MIX, start=6 * 44100, frames=2 * 44100, dtype="float32")
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    return path
+
+
+def wav(path: Path, samples: np.ndarray, rate: int = 44100) -> Path:
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    return path
+
+
+def test_separate_writes_what_is_present_and_says_so(run, tmp_path):
+    result = run("separate", MIX, "-o", tmp_path / "out", "--json", tmp_path / "report.json")
+    assert (result.code, result.err) == (0, "")
+    report = json.loads((tmp_path / "report.json").read_text())
+    present = {name for name, presence in report["presence"].items() if presence >= 0.5}
+    assert {"piano", "tuba"} <= present == set(report["stems"])
+    written = {path.stem for path in (tmp_path / "out" / "003.mix").iterdir()}
+    assert written == present
+    info = soundfile.info(MIX)
+    for stem in report["stems"].values():
+        assert soundfile.info(stem).frames == info.frames
+        assert soundfile.info(stem).samplerate == info.samplerate
+        assert stem in result.out
+    assert report["engine"]["name"] == "onnxruntime"
+    assert report["parity"]["whole"]["passed"]
+    assert set(report["timings_s"]) == {"load", "warm_up", "separate"}
+    assert report["real_time_factor"] > 0
+
+
+def test_stems_and_residual_add_up_in_flac_too(run, clip, tmp_path):
+    result = run("separate", clip, "-o", tmp_path, "--categories", "tuba,piano", "--residual",
+                 "--format", "flac")  # fmt: skip
+    assert result.code == 0
+    parts = [soundfile.read(path)[0] for path in (tmp_path / "clip").glob("*.flac")]
+    assert len(parts) == 3
+    # Three roundings to 24 bit.
+    assert np.abs(sum(parts) - soundfile.read(clip)[0]).max() < 3 * 2.0**-23
+
+
+def test_json_to_stdout_is_nothing_but_json(run, clip, tmp_path):
+    result = run("separate", clip, "-o", tmp_path, "--categories", "tuba", "--json", "-")
+    assert json.loads(result.out)["stems"] == {"tuba": str(tmp_path / "clip" / "tuba.wav")}
+
+
+def test_plot_draws_a_picture(run, clip, tmp_path):
+    result = run("separate", clip, "-o", tmp_path, "--categories", "tuba", "--plot")
+    assert result.code == 0
+    picture = (tmp_path / "clip" / "overview.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_several_inputs_go_on_after_a_bad_one(run, clip, tmp_path):
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"no audio")
+    result = run("separate", bad, clip, "-o", tmp_path / "out", "--categories", "tuba",
+                 "--json", tmp_path / "r.json")  # fmt: skip
+    assert result.code == 2
+    assert result.err.count("\n") == 1
+    assert str(bad) in result.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["clip"]
+    assert len(json.loads((tmp_path / "r.json").read_text())) == 1
+
+
+def test_inputs_of_one_name_are_refused_before_any_work(run, clip, tmp_path):
+    (tmp_path / "other").mkdir()
+    twin = shutil.copy(clip, tmp_path / "other" / "clip.wav")
+    result = run("separate", clip, twin, "-o", tmp_path / "out")
+    assert result.code == 2
+    assert "'clip'" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def _empty(tmp_path: Path) -> Path:
+    path = tmp_path / "bad.wav"
+    path.touch()
+    return path
+
+
+def _truncated(tmp_path: Path) -> Path:
+    path = tmp_path / "bad.flac"
+    path.write_bytes(MIX.read_bytes()[:200_000])
+    return path
+
+
+def _text(tmp_path: Path) -> Path:
+    path = tmp_path / "bad.wav"
+    path.write_text("this is a letter")
+    return path
+
+
+BAD_INPUTS = {
+    "empty file": (_empty, "does not read as audio"),
+    "no samples": (lambda p: wav(p / "bad.wav", np.zeros(0)), "no samples"),
+    "truncated": (_truncated, "bad.flac"),
+    "text": (_text, "does not read as audio"),
+    "missing": (lambda p: p / "bad.wav", "no such file"),
+    "a folder": (lambda p: p, "a folder"),
+    "silence": (lambda p: wav(p / "bad.wav", np.zeros(44100)), "digital silence"),
+    "nan": (lambda p: wav(p / "bad.wav", np.full(44100, np.nan)), "got nan"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_bad_input_gives_one_line_and_leaves_nothing(run, tmp_path, name):
+    make, words = BAD_INPUTS[name]
+    out = tmp_path / "new" / "out"
+    result = run("separate", make(tmp_path), "-o", out, "--json", tmp_path / "r.json")
+    assert result.code == 2
+    assert result.err.count("\n") == 1
+    assert result.err.startswith("sgn-rt: error: ")
+    assert words in result.err
+    assert "expected" in result.err
+    assert result.out == ""
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "r.json").exists()
+
+
+BAD_OPTIONS = {
+    "unknown category": (["--categories", "tuba,kazoo"], "'kazoo'"),
+    "category twice": (["--categories", "tuba,tuba"], "twice"),
+    "unknown engine": (["--engine", "abacus"], "'abacus'"),
+    "engine that is not here": (["--engine", "onnxruntime-cuda"], "CUDAExecutionProvider"),
+    "graph that is not here": (["--engine", "onnxruntime:waveform.fp16"], "waveform.fp16"),
+    "no bundle": (["--bundle", "/nowhere"], "bundle.json"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_OPTIONS)
+def test_bad_options_give_one_line_and_leave_nothing(run, clip, tmp_path, name):
+    options, words = BAD_OPTIONS[name]
+    result = run("separate", clip, "-o", tmp_path / "out", *options)
+    assert result.code == 2
+    assert result.err.count("\n") == 1
+    assert words in result.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("rate", [8000, 192_000])
+@pytest.mark.parametrize("channels", [1, 6])
+@pytest.mark.parametrize("frames", [1, 30_000])
+def test_any_rate_channels_and_length(run, tmp_path, rate, channels, frames):
+    rng = np.random.default_rng(frames)
+    path = wav(tmp_path / "in.wav", 0.1 * rng.standard_normal((frames, channels)), rate)
+    result = run("separate", path, "-o", tmp_path, "--categories", "cello")
+    assert (result.code, result.err) == (0, "")
+    info = soundfile.info(tmp_path / "in" / "cello.wav")
+    assert (info.samplerate, info.channels, info.frames) == (rate, channels, frames)
+
+
+def test_threshold_that_nothing_reaches_is_told(run, clip, tmp_path):
+    result = run("separate", clip, "-o", tmp_path / "out", "--threshold", "1")
+    assert result.code == 0
+    assert "Lower --threshold" in result.out
+    assert not (tmp_path / "out").exists()
+
+
+class _Pipe:
+    def __init__(self, data: bytes = b"") -> None:
+        self.buffer = io.BytesIO(data)
+
+    def isatty(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(("sample_format", "dtype"), [("s16le", "<i2"), ("f32le", "<f4")])
+def test_stream_is_separate(run, clip, tmp_path, monkeypatch, sample_format, dtype):
+    mono, _ = soundfile.read(clip, dtype="float32")
+    stereo = np.stack((mono, 0.5 * mono), axis=1)
+    if dtype == "<i2":
+        sent = np.rint(stereo * 32767).astype(dtype)
+        expected_input = sent.astype(np.float32) / 32768
+    else:
+        sent = expected_input = stereo.astype(dtype)
+    stdin, stdout = _Pipe(sent.tobytes()), _Pipe()
+    monkeypatch.setattr(sys, "stdin", stdin)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    result = run("stream", "--rate", 44100, "--channels", 2, "--categories", "tuba,piano",
+                 "--sample-format", sample_format)  # fmt: skip
+    assert result.code == 0
+    assert "latency" in result.err
+    received = np.frombuffer(stdout.buffer.getvalue(), dtype).reshape(-1, 4).astype(np.float32)
+    with sgn_rt.Separator.open() as separator:
+        whole = separator.separate(expected_input.T, ["tuba", "piano"], sample_rate=44100)
+    expected = np.concatenate((whole.sources["tuba"], whole.sources["piano"])).T
+    scale = 32768.0 if dtype == "<i2" else 1.0
+    assert np.abs(received / scale - expected).max() <= (0.5 / 32768 if dtype == "<i2" else 0.0)
+
+
+def test_stream_of_broken_frames_separates_the_whole_ones_and_says_so(run, monkeypatch):
+    stdin, stdout = _Pipe(b"\0" * (4 * 100 + 3)), _Pipe()
+    monkeypatch.setattr(sys, "stdin", stdin)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    result = run("stream", "--rate", 44100, "--channels", 2, "--categories", "tuba")
+    assert result.code == 2
+    assert "3 bytes" in result.err
+    assert len(stdout.buffer.getvalue()) == 4 * 100
+
+
+def test_stream_latency_that_cannot_be_had(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", _Pipe())
+    result = run("stream", "--rate", 44100, "--categories", "tuba", "--latency", "0.01")
+    assert result.code == 2
+    assert "latency" in result.err
+
+
+def test_parity_holds_for_what_ships(run, tmp_path):
+    result = run("parity", "--json", tmp_path / "p.json", "--junit", tmp_path / "p.xml")
+    assert result.code == 0
+    engines = json.loads((tmp_path / "p.json").read_text())["engines"]
+    assert engines
+    assert all(engine["passed"] for engine in engines.values())
+    suite = ElementTree.parse(tmp_path / "p.xml").getroot()
+    assert suite.get("failures") == "0"
+    assert int(suite.get("tests")) == sum(len(engine["stages"]) for engine in engines.values())
+
+
+def test_parity_includes_the_reference_itself(run):
+    result = run("parity", "--engine", "torch", "--json", "-")
+    stages = json.loads(result.out)["engines"]["torch"]["stages"]
+    assert result.code == 0
+    assert stages["network"]["figure"] < 1e-6
+
+
+def test_info_lists_the_model(run):
+    result = run("info")
+    assert result.code == 0
+    assert "xylophone" in result.out
+    assert "core.fp32" in result.out
+    assert json.loads(run("info", "--json", "-").out)["config"]["sample_rate"] == 11025
+
+
+def test_doctor_runs_what_there_is_and_says_why_not(run):
+    report = json.loads(run("doctor", "--json", "-").out)
+    assert report["engines"]["onnxruntime"]["usable"]
+    assert report["engines"]["torch"]["usable"]
+    assert "CUDAExecutionProvider" in report["engines"]["onnxruntime-cuda"]["reason"]
+    assert "pip install 'sgn-rt[gpu]'" in run("doctor").out
+
+
+def test_tampered_bundle_is_refused(run, clip, tmp_path):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(embedded(), bundle)
+    graph = bundle / "core.fp32.onnx"
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+    result = run("separate", clip, "-o", tmp_path / "out", "--bundle", bundle)
+    assert result.code == 2
+    assert "SHA-256" in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_help_names_every_command(run):
+    result = run("--help")
+    for name in ("separate", "stream", "export", "parity", "bench", "info", "doctor"):
+        assert name in result.out
+        assert run(name, "--help").code == 0
