@@ -96,6 +96,8 @@ class ProgressTree:
         if phase is not None:
             phase.done, phase.inner = phase.steps, 0.0
             self._pass_on(phase)
+            if not self._phases:
+                self._told = 1.0
             self._say()
 
     def _pass_on(self, phase: _Phase) -> None:

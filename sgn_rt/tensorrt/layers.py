@@ -19,6 +19,8 @@ _NO_KERNEL: Final = frozenset({"shape_call", "signal", "wait", "constant", "noop
 _MOVES: Final = frozenset({"Cast", "Move", "Resh", "Tran", "Repl", "Slic", "Conc", "Copy"})
 """Parts of a generated kernel's name that stand for moving or converting numbers."""
 _ATTENTION: Final = "_mha_"
+_PLUGIN: Final = ("plugin", "custom_layer")
+"""Types of plugin layers: standing alone, and inside of a compiled subgraph."""
 _NORM_NETWORK_LAYER: Final = "SCALE"
 """What the parser makes of a BatchNormalization; exported graphs have none left."""
 
@@ -167,7 +169,7 @@ def figure_of(
         casts=sum(layer.words.count("Cast") for layer in layers),
         movers=sum(bool(layer.words) and set(layer.words) <= _MOVES for layer in layers),
         attention=sum(_ATTENTION in layer.name for layer in layers),
-        plugins=tuple(layer.name for layer in layers if layer.kind.lower().startswith("plugin")),
+        plugins=tuple(layer.name for layer in layers if layer.kind.lower().startswith(_PLUGIN)),
         norms=sum(kind == _NORM_NETWORK_LAYER for _, kind in network),
         network=dict(sorted(Counter(kind for _, kind in network).items())),
         activation_bytes=memory["Activation"],

@@ -97,6 +97,7 @@ class Session:
 
     def __init__(self, loaded: LoadedEngine, device: Device, stream: object = None) -> None:
         self._loaded, self._device = loaded, device
+        self._owns_stream = stream is None
         self._positions: tuple[int, ...] | None = None
         self._kept: list[Memory | Pinned] = []
         self._uploaded: Memory | None = None
@@ -171,7 +172,8 @@ class Session:
                 owned.close()
             self._kept.clear()
             self._uploaded = self._positions = None
-            self.stream.close()
+            if self._owns_stream:
+                self.stream.close()
 
     def _upload(self, positions: tuple[int, ...]) -> int:
         """Address of the categories on the device; sent only when they change."""

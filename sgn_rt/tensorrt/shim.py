@@ -44,7 +44,7 @@ def alias_bytes(library: Path, name: str) -> bytes:
     """
     with library.open("rb") as file:
         header = file.read(_HEADER_SIZE)
-    if header[:4] != b"\x7fELF" or (header[4], header[5]) != (_CLASS_64, _LITTLE_ENDIAN):
+    if header[:6] != bytes((*b"\x7fELF", _CLASS_64, _LITTLE_ENDIAN)):
         raise EngineError(
             f"{library}: got {header[:6]!r}, expected a 64-bit little-endian ELF file. Reinstall "
             "its package."
