@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sgn_rt.bundle import Artifact, Bundle
 from sgn_rt.config import ModelConfig
@@ -24,6 +24,9 @@ from sgn_rt.tensorrt.callbacks import (
 from sgn_rt.tensorrt.flavor import TensorRT, load_plugins
 from sgn_rt.tensorrt.layers import Figure, figure_of, layers_from_log, memory_from_log
 from sgn_rt.tensorrt.sidecar import Profile
+
+if TYPE_CHECKING:
+    import tensorrt as api
 
 RTX_DEFAULT_GPUS: Final = ("sm80", "sm86", "sm89", "sm120")
 """What TensorRT for RTX builds for where no GPU is named and none is there."""
@@ -187,25 +190,32 @@ def _build(
 ) -> Built:
     module = trt.module
     logger = make_logger(module, log)
-    builder = _there(module.Builder(logger), trt, artifact, log, "a builder")
+    builder: api.Builder = _there(module.Builder(logger), trt, artifact, log, "a builder")
     if plugins is not None:
         load_plugins(trt, builder.get_plugin_registry(), plugins)
     strongly_typed = 1 << int(module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    network = _there(builder.create_network(strongly_typed), trt, artifact, log, "a network")
+    network: api.INetworkDefinition = _there(
+        builder.create_network(strongly_typed), trt, artifact, log, "a network"
+    )
     _parse(trt, bundle, artifact, network, logger, log)
     names = [network.get_layer(i) for i in range(network.num_layers)]
     parsed = [(str(layer.name), str(layer.type.name)) for layer in names]
 
-    config = _there(builder.create_builder_config(), trt, artifact, log, "a configuration")
+    config: api.IBuilderConfig = _there(
+        builder.create_builder_config(), trt, artifact, log, "a configuration"
+    )
     monitor = make_monitor(module, tree)
     config.progress_monitor = monitor
     config.profiling_verbosity = module.ProfilingVerbosity.DETAILED
     config.clear_flag(module.BuilderFlag.TF32)  # rounds float32 products to 10 bits: no parity
     cache = _configure(trt, config, options, artifact, log)
     profiles = profiles_for(artifact.kind, bundle.config, options)
-    profile = _there(builder.create_optimization_profile(), trt, artifact, log, "a profile")
+    profile: api.IOptimizationProfile = _there(
+        builder.create_optimization_profile(), trt, artifact, log, "a profile"
+    )
     for name, shapes in profiles.items():
-        profile.set_shape(name, shapes.smallest, shapes.best, shapes.largest)
+        sizes = (module.Dims(s) for s in (shapes.smallest, shapes.best, shapes.largest))
+        profile.set_shape(name, *sizes)
     if config.add_optimization_profile(profile) < 0:
         raise _failed(trt, artifact, f"the profile {profiles} refused ({log.reason})")
     plan = builder.build_serialized_network(network, config)
@@ -220,7 +230,9 @@ def _build(
 def _parse(
     trt: TensorRT, bundle: Bundle, artifact: Artifact, network: Any, logger: Any, log: Log
 ) -> None:
-    parser = _there(trt.module.OnnxParser(network, logger), trt, artifact, log, "a parser")
+    parser: api.OnnxParser = _there(
+        trt.module.OnnxParser(network, logger), trt, artifact, log, "a parser"
+    )
     for name in artifact.external:
         bundle.read(name)  # the parser reads it itself; this verifies it once more
     if not parser.parse(bundle.read(artifact.path), str(bundle.root / artifact.path)):

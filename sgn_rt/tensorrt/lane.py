@@ -59,6 +59,11 @@ class Lane:
         """Whether an answer is to be collected."""
         return self._waiting is not None
 
+    @property
+    def graphs(self) -> int:
+        """Shapes that it has a CUDA graph for."""
+        return len(self._graphs)
+
     def submit(self, mixture: Float, categories: Positions) -> None:
         """Begin a call.
 

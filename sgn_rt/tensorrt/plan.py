@@ -15,7 +15,13 @@ from sgn_rt.contract import Kind, Precision
 from sgn_rt.device.protocol import Device
 from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
 from sgn_rt.parity import StageResult
-from sgn_rt.tensorrt.builder import RTX_DEFAULT_GPUS, BuildOptions, build_engine, rtx_gpus
+from sgn_rt.tensorrt.builder import (
+    RTX_DEFAULT_GPUS,
+    BuildOptions,
+    Built,
+    build_engine,
+    rtx_gpus,
+)
 from sgn_rt.tensorrt.callbacks import Progress, ignore
 from sgn_rt.tensorrt.flavor import TensorRT
 from sgn_rt.tensorrt.plugins import has_plugins, plugin_library
@@ -129,7 +135,7 @@ def build_into(
     device: Device | None = None,
     prover: Callable[[Sidecar, bytes], list[StageResult]] | None = None,
     tell: Tell = _silent,
-    builder: Callable[..., Any] = build_engine,
+    builder: Callable[..., Built] = build_engine,
 ) -> list[Sidecar]:
     """Build engines into a bundle, and prove those that can run here.
 
@@ -161,41 +167,59 @@ def build_into(
     gpus = choose_gpus(trt, request.gpus, device)
     written = []
     for artifact in choose_artifacts(bundle, request):
-        library = plugin_library() if has_plugins(artifact.kind) else None
         for gpu in gpus:
             options = replace(request.options, gpus=(gpu,))
-            name = engine_name(artifact.name, trt.flavor, options.gpus)
-            built = builder(
-                trt, bundle, artifact, options,
-                plugins=None if library is None else library.path, progress=tell(name),
-            )  # fmt: skip
-            _keep_timings(options.timing_cache, built.timing_cache)
-            here = device is not None and gpu == device.capability
-            sidecar = Sidecar(
-                name=name,
-                flavor=trt.flavor,
-                version=trt.version,
-                gpus=options.gpus,
-                gpu_name=device.name if here and device is not None else None,
-                kind=artifact.kind,
-                precision=artifact.precision,
-                graph_sha256=graph_digest(bundle, artifact),
-                profiles=built.profiles,
-                hardware_compatible=options.hardware_compatible,
-                version_compatible=options.version_compatible,
-                workspace_bytes=options.workspace_bytes,
-                figure=built.figure,
-                plugin=None if library is None else library.record,
-                sha256=hashlib.sha256(built.content).hexdigest(),
-                size=len(built.content),
-                generator=f"sgn-rt {sgn_rt.__version__}",
-                proof=None,
+            progress = tell(engine_name(artifact.name, trt.flavor, options.gpus))
+            sidecar, content = build_one(
+                bundle, trt, artifact, options, device=device, progress=progress, builder=builder
             )
-            if here and device is not None and prover is not None:
-                sidecar = proved(sidecar, prover(sidecar, built.content), device.name)
-            write_engine(bundle, sidecar, built.content)
+            if sidecar.gpu_name is not None and prover is not None:
+                sidecar = proved(sidecar, prover(sidecar, content), sidecar.gpu_name)
+            write_engine(bundle, sidecar, content)
             written.append(sidecar)
     return written
+
+
+def build_one(
+    bundle: Bundle,
+    trt: TensorRT,
+    artifact: Artifact,
+    options: BuildOptions,
+    *,
+    device: Device | None = None,
+    progress: Progress = ignore,
+    builder: Callable[..., Built] = build_engine,
+) -> tuple[Sidecar, bytes]:
+    """An engine for one GPU and its description, unproved; nothing is written but the timing cache.
+
+    Parameters and errors are those of `build_into`.
+    """
+    (gpu,) = options.gpus
+    library = plugin_library() if has_plugins(artifact.kind) else None
+    path = None if library is None else library.path
+    built = builder(trt, bundle, artifact, options, plugins=path, progress=progress)
+    _keep_timings(options.timing_cache, built.timing_cache)
+    sidecar = Sidecar(
+        name=engine_name(artifact.name, trt.flavor, options.gpus),
+        flavor=trt.flavor,
+        version=trt.version,
+        gpus=options.gpus,
+        gpu_name=None if device is None or gpu != device.capability else device.name,
+        kind=artifact.kind,
+        precision=artifact.precision,
+        graph_sha256=graph_digest(bundle, artifact),
+        profiles=built.profiles,
+        hardware_compatible=options.hardware_compatible,
+        version_compatible=options.version_compatible,
+        workspace_bytes=options.workspace_bytes,
+        figure=built.figure,
+        plugin=None if library is None else library.record,
+        sha256=hashlib.sha256(built.content).hexdigest(),
+        size=len(built.content),
+        generator=f"sgn-rt {sgn_rt.__version__}",
+        proof=None,
+    )
+    return sidecar, built.content
 
 
 def proved(sidecar: Sidecar, results: Sequence[StageResult], gpu_name: str) -> Sidecar:

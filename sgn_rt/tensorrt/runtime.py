@@ -197,7 +197,8 @@ class Context:
             raise self._failed(f"no shapes for {', '.join(missing)}")
         for name in loaded.outputs:
             expected = call.shape(name, loaded.config)
-            shape = tuple(self._context.get_tensor_shape(str(name)))
+            dims = self._context.get_tensor_shape(str(name))
+            shape = tuple(dims[i] for i in range(len(dims)))
             if shape != expected:
                 raise self._failed(f"{name} of shape {shape} instead of {expected}")
 

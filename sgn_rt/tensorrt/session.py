@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sgn_rt.contract import Tensor
 from sgn_rt.device.dlpack import DeviceArray, give, take
-from sgn_rt.device.protocol import Device, Memory, Pinned
+from sgn_rt.device.protocol import Device, Event, Memory, Pinned
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.runtime import Call, LoadedEngine
+
+IN_FLIGHT: Final = 4
+"""Calls under way at a time; their arrays are kept."""
 
 
 class DeviceTensor:
@@ -84,8 +88,8 @@ class _Owned:
 class Session:
     """One execution context on the application's own device memory. Belongs to one thread.
 
-    Nothing here waits for the device, and answers are not looked at: finite numbers are the
-    caller's to check.
+    Nothing here waits for the device but a change of categories, and a call when `IN_FLIGHT`
+    earlier ones are not done. Answers are not looked at: finite numbers are the caller's to check.
 
     Parameters
     ----------
@@ -101,7 +105,8 @@ class Session:
         self._positions: tuple[int, ...] | None = None
         self._kept: list[Memory | Pinned] = []
         self._uploaded: Memory | None = None
-        self._inputs: tuple[object, ...] = ()
+        self._flying: deque[tuple[Event, tuple[object, ...]]] = deque()
+        self._landed: list[Event] = []
         with device.current():
             self._context = loaded.new_context()
             self.stream = device.stream() if stream is None else device.borrow(stream)
@@ -116,7 +121,7 @@ class Session:
         ----------
         mixture
             On the device: has ``__dlpack__``, or a `DeviceArray`; shape = (B, N), float32, dense.
-            It has to stay as it is until the stream has come by.
+            Its content has to stay until the stream has come by; a bare address also its memory.
         categories
             On the host: positions of the wanted categories, shape = (S,), at least one.
         sources, presence
@@ -159,21 +164,35 @@ class Session:
                 self._context.set_call(call)
                 self._call = call
             self._context.execute(handle)
-        # The device reads and writes them until the stream has come by.
-        self._inputs = (taken, *outputs.values())
+            # The device reads and writes these until the stream has come by.
+            self._keep((taken, *outputs.values()))
         return DeviceResult(**{str(name): DeviceTensor(array) for name, array in outputs.items()})
 
     def close(self) -> None:
         """Wait for the stream and free what is the session's own."""
         with self._device.current():
             self.stream.synchronize()
-            self._inputs = ()
+            for event in (*(event for event, _ in self._flying), *self._landed):
+                event.close()
+            self._flying.clear()
+            self._landed.clear()
             for owned in self._kept:
                 owned.close()
             self._kept.clear()
             self._uploaded = self._positions = None
             if self._owns_stream:
                 self.stream.close()
+
+    def _keep(self, arrays: tuple[object, ...]) -> None:
+        """Keep what a call uses until it is done; waits for the oldest where many are under way."""
+        if len(self._flying) >= IN_FLIGHT:
+            event, _ = self._flying[0]
+            event.synchronize()
+            self._flying.popleft()
+            self._landed.append(event)
+        event = self._landed.pop() if self._landed else self._device.event()
+        event.record(self.stream)
+        self._flying.append((event, arrays))
 
     def _upload(self, positions: tuple[int, ...]) -> int:
         """Address of the categories on the device; sent only when they change."""
