@@ -1,1 +1,1 @@
-"""TensorRT plugins ``sgn::Stft`` and ``sgn::Istft``: C++ sources, built on demand, found by the runtime (README.md)."""
+"""TensorRT plugins ``sgn::Stft`` and ``sgn::Istft``: built on demand, found by the runtime."""

@@ -67,8 +67,8 @@ def build_library(
 ) -> Path:
     """Build the plugin library unless the cache has it.
 
-    Two processes may do so at once: one builds, the other waits and finds the result. The library appears under
-    its name only when it is whole.
+    Two processes may do so at once: one builds, the other waits and finds the result. The library
+    appears under its name only when it is whole.
 
     Parameters
     ----------
@@ -89,7 +89,8 @@ def build_library(
     Raises
     ------
     PluginError
-        If headers or tools are missing or the build fails; the message ends with the end of its output.
+        If headers or tools are missing or the build fails; the message ends with the end of its
+        output.
     """
     library = cached_library()
     with _locked(library.parent.parent / f"{library.parent.name}.lock"):
@@ -122,19 +123,26 @@ def _compile(folder: Path, headers: Path, architectures: str | None, jobs: int |
 
 def _call(command: list[str], what: str) -> None:
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if done.returncode != 0:
         end = "\n".join(done.stdout.splitlines()[-_LOG_LINES:])
         raise PluginError(
-            f"plugin library, {what}: got exit status {done.returncode} from {command[0]}, expected 0. "
+            f"plugin library, {what}: got exit status {done.returncode}, expected 0. "
             f"Correct what its output names:\n{end}"
         )
 
 
 def _require_tool(tool: str) -> None:
     # cmake also looks where the CUDA toolkit is usually installed.
-    if shutil.which(tool) is None and not (tool == "nvcc" and Path("/usr/local/cuda/bin/nvcc").exists()):
+    if shutil.which(tool) is None and not (
+        tool == "nvcc" and Path("/usr/local/cuda/bin/nvcc").exists()
+    ):
         raise PluginError(
             f"plugin library: got no {tool} on PATH, expected one. "
             "Install CMake 3.24 or newer, a C++ compiler and the CUDA toolkit 12.4 or newer."
@@ -150,7 +158,7 @@ def _locked(path: Path) -> Iterator[None]:
         file = path.open("w")
     except OSError as error:
         raise PluginError(
-            f"plugin cache: got {error}, expected a folder to write to. Set {CACHE_VARIABLE} to one."
+            f"plugin cache: got {error}, expected a writable folder. Set {CACHE_VARIABLE} to one."
         ) from error
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -35,12 +35,15 @@ def library_version(path: Path) -> str:
 
 
 def find_library() -> Path:
-    """The plugin library: ``$SGN_RT_PLUGIN_LIBRARY`` if set, else the cache's, else that of a source tree's ``build/``.
+    """The plugin library.
+
+    ``$SGN_RT_PLUGIN_LIBRARY`` if set, else the cache's, else that of a source tree's ``build/``.
 
     Raises
     ------
     PluginError
-        If there is none, or it belongs to another version; a wrong one is not passed over in silence.
+        If there is none, or it belongs to another version; a wrong one is not passed over in
+        silence.
     """
     named = os.environ.get(LIBRARY_VARIABLE)
     tree = SOURCE_DIR.parent.parent / "build" / "sgn_rt" / "plugins" / LIBRARY_NAME
@@ -62,12 +65,13 @@ def find_library() -> Path:
 
 
 def preload_cufft() -> Path | None:
-    """Load cuFFT of an installed nvidia-cufft package, so that the plugin library meets it by its soname.
+    """Load cuFFT of an installed nvidia-cufft package; the plugin library meets it by its soname.
 
     Returns
     -------
     Path or None
-        What was loaded; None where no such package is, and the dynamic linker's own folders must do.
+        What was loaded; None where no such package is, and the dynamic linker's own folders must
+        do.
 
     Raises
     ------

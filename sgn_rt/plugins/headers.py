@@ -1,4 +1,4 @@
-"""Where the plugin library's dependencies are: headers of TensorRT and CUDA, cuFFT's shared library."""
+"""Where the plugin library's dependencies are: headers of TensorRT and CUDA, cuFFT itself."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _SYSTEM_INCLUDES: Final = (
     "/opt/tensorrt/include",
 )
 _ADVICE: Final = (
-    "Install TensorRT's development package; or fetch headers with `pip download --no-deps kernel-lens`, unzip "
-    "kernel_lens/include/tensorrt from the wheel, and give that folder as "
+    "Install TensorRT's development package; or fetch headers with `pip download --no-deps "
+    "kernel-lens`, unzip kernel_lens/include/tensorrt from the wheel, and give that folder as "
     f"-D{TENSORRT_INCLUDE_VARIABLE} or in the environment variable of that name."
 )
 
@@ -65,13 +65,14 @@ def tensorrt_include_dir(given: str | os.PathLike[str] | None = None) -> Path:
     Parameters
     ----------
     given
-        The folder; default the environment variable ``SGN_RT_TENSORRT_INCLUDE_DIR``, then the system's
-        folders, then an installed ``kernel-lens``.
+        The folder; default the environment variable ``SGN_RT_TENSORRT_INCLUDE_DIR``, then the
+        system's folders, then an installed ``kernel-lens``.
 
     Raises
     ------
     PluginError
-        If there are no headers of TensorRT 10.8 or newer. A folder that was named is not replaced by another.
+        If there are no headers of TensorRT 10.8 or newer. A folder that was named is not replaced
+        by another.
     """
     named = given or os.environ.get(TENSORRT_INCLUDE_VARIABLE)
     candidates = [Path(named)] if named else list(_candidates())
@@ -85,7 +86,9 @@ def tensorrt_include_dir(given: str | os.PathLike[str] | None = None) -> Path:
                 f"{OLDEST_TENSORRT[0]}.{OLDEST_TENSORRT[1]} or newer. {_ADVICE}"
             )
     places = ", ".join(str(folder) for folder in candidates)
-    raise PluginError(f"TensorRT headers: got none in {places}, expected NvInferRuntime.h. {_ADVICE}")
+    raise PluginError(
+        f"TensorRT headers: got none in {places}, expected NvInferRuntime.h. {_ADVICE}"
+    )
 
 
 def cuda_include_dir() -> Path | None:
@@ -102,7 +105,7 @@ def cuda_include_dir() -> Path | None:
 
 
 def cufft_folder() -> Path | None:
-    """Folder of ``libcufft.so.*`` of an installed nvidia-cufft package (CUDA 12 or 13), if there is one."""
+    """Folder of ``libcufft.so.*`` of an installed nvidia-cufft package, if there is one."""
     for package in _wheel_folders("nvidia"):
         for folder in (package / "cu13" / "lib", package / "cufft" / "lib"):
             if any(folder.glob("libcufft.so.*")):

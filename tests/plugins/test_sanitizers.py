@@ -12,6 +12,8 @@ import pytest
 
 from sgn_rt.contract import PluginOp
 
+from .conftest import HOST_NAME
+
 HERE = Path(__file__).parent
 SANITIZERS = "address,undefined"
 LARGEST = "N1000000 or N65279"
@@ -19,15 +21,21 @@ LARGEST = "N1000000 or N65279"
 
 
 @pytest.fixture(scope="module")
-def sanitized(build_host, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def sanitized(build_driver, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Environment in which Python loads the sanitized library."""
     runtime = subprocess.run(
-        [shutil.which("g++") or "c++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+        [shutil.which("g++") or "c++", "-print-file-name=libasan.so"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.strip()
-    library = build_host(tmp_path_factory.mktemp("plugins-sanitized"), SANITIZERS)
+    library = build_driver(
+        tmp_path_factory.mktemp("plugins-sanitized"), HOST_NAME, {"SGN_RT_SANITIZE": SANITIZERS}
+    )
     return os.environ | {
-        # Python itself is not instrumented: the runtime must be there first, and its leaks are none of ours (plans and
-        # device memory are counted by the `host` fixture). Exceptions thrown below are caught by the library itself.
+        # Python itself is not instrumented: the runtime must be there first, and its leaks are none
+        # of ours (plans and device memory are counted by the `host` fixture). Exceptions thrown
+        # below are caught by the library itself.
         "LD_PRELOAD": f"{runtime} {Path(runtime).with_name('libstdc++.so')}",
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0",
         "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -37,7 +45,12 @@ def sanitized(build_host, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False, cwd=HERE.parent.parent
+        [sys.executable, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=HERE.parent.parent,
     )
 
 
@@ -57,7 +70,7 @@ def test_the_sanitizer_is_awake(sanitized: dict[str, str]) -> None:
 import sys
 sys.path.insert(0, {str(HERE.parent.parent)!r})
 import importlib.util, numpy as np
-spec = importlib.util.spec_from_file_location("harness", {str(HERE / "conftest.py")!r})
+spec = importlib.util.spec_from_file_location("harness", {str(HERE / "harness.py")!r})
 harness = importlib.util.module_from_spec(spec)
 sys.modules["harness"] = harness
 spec.loader.exec_module(harness)

@@ -24,8 +24,8 @@ struct FftApi
     FftResult (*destroy)(FftHandle plan);
     FftResult (*setAutoAllocation)(FftHandle plan, int automatic);
     FftResult (*makePlanMany)(FftHandle plan, int rank, long long* n, long long* input_embed, long long input_stride,
-        long long input_distance, long long* output_embed, long long output_stride, long long output_distance,
-        int type, long long batch, std::size_t* work_bytes);
+        long long input_distance, long long* output_embed, long long output_stride, long long output_distance, int type,
+        long long batch, std::size_t* work_bytes);
     FftResult (*setStream)(FftHandle plan, cudaStream_t stream);
     FftResult (*setWorkArea)(FftHandle plan, void* work);
     FftResult (*execRealToComplex)(FftHandle plan, float* input, float2* output);

@@ -75,8 +75,8 @@ Fields::Fields(FieldSpec const* specs, std::size_t size, nvinfer1::PluginFieldCo
         if (index == size || found[index])
         {
             constexpr std::size_t kLongestQuoted = 64;
-            fail("attribute " + std::string(name, strnlen(name, kLongestQuoted)), index == size ? "an unknown name" : "it twice",
-                "every declared attribute once", kAdvice);
+            fail("attribute " + std::string(name, strnlen(name, kLongestQuoted)),
+                index == size ? "an unknown name" : "it twice", "every declared attribute once", kAdvice);
         }
         values_[index] = value(specs[index], field);
         found[index] = true;

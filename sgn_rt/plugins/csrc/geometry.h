@@ -9,8 +9,8 @@ namespace sgn
 
 constexpr std::int32_t kMaximumSize = 1 << 24;
 constexpr std::int64_t kMaximumSamples = std::int64_t{1} << 30;
-constexpr std::int64_t kMaximumRows = (std::int64_t{1} << 31) - 1; // gridDim.x
-constexpr std::int64_t kMaximumItems = 65535;                      // gridDim.y
+constexpr std::int64_t kMaximumRows = (std::int64_t{1} << 31) - 1; // of an int, and of gridDim.x
+constexpr std::int64_t kMaximumItems = 65535; // gridDim.y
 constexpr std::int64_t kMaximumBatch = kMaximumItems;
 
 // Scratch that one call uses at most, unless a single item needs more: batch and number of sources are worked off

@@ -7,6 +7,8 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
+#include <initializer_list>
+
 namespace sgn
 {
 namespace
@@ -39,15 +41,15 @@ __global__ void __launch_bounds__(kThreads) maskingKernel(MaskingArguments<Value
     int const group = static_cast<int>(threadIdx.x) / kLanes;
     int const first_frame = static_cast<int>(blockIdx.x) % a.frame_tiles * kTileFrames;
     int const first_bin = static_cast<int>(blockIdx.x) / a.frame_tiles * kTileBins;
-    std::int64_t const row_item = blockIdx.y;
-    std::int64_t const item = a.first_item + row_item;
+    int const row_item = static_cast<int>(blockIdx.y);
+    int const item = a.first_item + row_item;
 
     int const frame = 2 * lane;
     if (first_frame + frame < a.frames)
     {
         bool const paired = a.frames % 2 == 0; // else every other row starts between pairs
         bool const second = first_frame + frame + 1 < a.frames;
-        Value const* const mask = a.masks + item * a.log_bins * a.frames + first_frame + frame;
+        Value const* const mask = a.masks + std::int64_t{item} * a.log_bins * a.frames + first_frame + frame;
         // Bins beyond the last repeat it, and all are read before any is stored: no condition and no store keeps the
         // reads from overlapping.
         float2 value[kTileBins / kGroups];
@@ -78,7 +80,7 @@ __global__ void __launch_bounds__(kThreads) maskingKernel(MaskingArguments<Value
     bool const real = bin == 0 || bin == a.real_last_bin;
     std::int64_t const window = item / a.sources;
     float2 const* const spectrum = a.spectrum + (window * a.frames + first_frame) * a.bins + bin;
-    float2* const rows = a.rows + (row_item * a.frames + first_frame) * a.bins + bin;
+    float2* const rows = a.rows + (std::int64_t{row_item} * a.frames + first_frame) * a.bins + bin;
     SGN_UNROLL
     for (int i = 0; i < kTileFrames / kGroups; ++i)
     {
@@ -91,8 +93,8 @@ __global__ void __launch_bounds__(kThreads) maskingKernel(MaskingArguments<Value
     }
 }
 
-// Width neighbouring samples, aligned in the padded signal, per thread. Two go together where hop and n_fft are even: then
-// both lie in the same frames, at even offsets.
+// Width neighbouring samples, aligned in the padded signal, per thread. Two go together where hop and n_fft are even:
+// then both lie in the same frames, at even offsets.
 template <int Width>
 __global__ void __launch_bounds__(kThreads) overlapAddKernel(OverlapAddArguments a)
 {
@@ -184,6 +186,19 @@ cudaError_t launchOverlapAdd(OverlapAddArguments const& arguments, std::int64_t 
     int const threads = tiles(arguments.samples + arguments.n_fft / 2 % width, width);
     dim3 const grid(static_cast<unsigned>(tiles(threads, kThreads)), static_cast<unsigned>(items));
     return launch(paired ? &overlapAddKernel<2> : &overlapAddKernel<1>, grid, dim3(kThreads), stream, arguments);
+}
+
+cudaError_t loadIstftKernels()
+{
+    for (cudaError_t const error : {load(&maskingKernel<float>), load(&maskingKernel<__half>),
+             load(&overlapAddKernel<1>), load(&overlapAddKernel<2>)})
+    {
+        if (error != cudaSuccess)
+        {
+            return error;
+        }
+    }
+    return cudaSuccess;
 }
 
 } // namespace sgn

@@ -65,6 +65,11 @@ std::vector<FrequencyTap> IstftPlugin::hostTaps() const
     return linearFromLogTaps(geometry().bins(), logBins());
 }
 
+cudaError_t IstftPlugin::loadKernels() const
+{
+    return loadIstftKernels();
+}
+
 std::int32_t IstftPlugin::networkTensor() const noexcept
 {
     return kMasks;
@@ -119,6 +124,7 @@ void IstftPlugin::checkDims(TensorDims const& dims) const
     }
     if (masks.d[1] >= 0)
     {
+        checkRange("sources of all windows", spectrum.d[0] >= 0 ? spectrum.d[0] * masks.d[1] : -1, 0, kMaximumRows);
         checkDim("number of sources", sources.d[1], masks.d[1]);
     }
 }
@@ -166,7 +172,7 @@ void IstftPlugin::separate(Call const& call, Resources const& resources) const
     masking.masks = static_cast<Value const*>(call.inputs[kMasks]);
     masking.taps = resources.taps;
     masking.rows = reinterpret_cast<float2*>(data);
-    masking.sources = call.dims[kMasks].d[1];
+    masking.sources = static_cast<int>(call.dims[kMasks].d[1]);
     masking.bins = geometry().bins();
     masking.log_bins = logBins();
     masking.frames = static_cast<int>(frames());
@@ -184,7 +190,7 @@ void IstftPlugin::separate(Call const& call, Resources const& resources) const
 
     for (std::int64_t i = 0; i < all.count; ++i)
     {
-        masking.first_item = overlap.first_item = all.first(i);
+        masking.first_item = overlap.first_item = static_cast<int>(all.first(i));
         checkLaunch(launchMasking(masking, all.size, call.stream), "masking kernel");
         plan.execute(data, work, call.stream);
         checkLaunch(launchOverlapAdd(overlap, all.size, call.stream), "overlap-add kernel");

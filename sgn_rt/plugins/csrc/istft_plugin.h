@@ -13,8 +13,8 @@ public:
 
     // Inputs, then outputs.
     static constexpr std::int32_t kSpectrum = 0; // float32 [B, T, F, 2]
-    static constexpr std::int32_t kMasks = 1;    // float32 or float16 [B, S, L, T]
-    static constexpr std::int32_t kSources = 2;  // float32 [B, S, N]
+    static constexpr std::int32_t kMasks = 1; // float32 or float16 [B, S, L, T]
+    static constexpr std::int32_t kSources = 2; // float32 [B, S, N]
 
     enum Field : std::size_t
     {
@@ -39,6 +39,7 @@ private:
     std::unique_ptr<Plugin> copy() const override;
     std::vector<nvinfer1::PluginField> attributes() const override;
     std::vector<FrequencyTap> hostTaps() const override;
+    cudaError_t loadKernels() const override;
     bool supports(std::int32_t position, nvinfer1::DataType type) const noexcept override;
     nvinfer1::DataType outputType(std::int32_t output) const noexcept override;
     void inferShapes(

@@ -1,6 +1,7 @@
 // Launchers of the kernels. Pointers are device memory; all return the launch's status and never synchronise.
 // Layouts are row-major, dimensions written outermost first; a spectrum is [batch, frames, bins] of (re, im), as rows
-// are what the FFT transforms.
+// are what the FFT transforms. Counts of rows and items are below kMaximumRows, so that kernels divide 32-bit numbers:
+// the 64-bit division is a subroutine, which costs registers and stack.
 #pragma once
 
 #include "elementwise.h"
@@ -17,9 +18,9 @@ namespace sgn
 struct FramingArguments
 {
     float const* mixture; // [batch, samples]
-    float const* window;  // [rowFloats], zero beyond n_fft
-    float* rows;          // [batch * frames, rowFloats], all of it; the kernel writes from first_row on
-    std::int64_t first_row;
+    float const* window; // [rowFloats], zero beyond n_fft
+    float* rows; // [batch * frames, rowFloats], all of it; the kernel writes from first_row on
+    int first_row;
     int samples;
     int frames;
     int hop_length;
@@ -32,9 +33,9 @@ cudaError_t launchFraming(FramingArguments const& arguments, std::int64_t rows, 
 template <typename Value>
 struct LogMagnitudeArguments
 {
-    float2 const* spectrum;     // [batch, frames, bins]
-    FrequencyTap const* taps;   // [log_bins]
-    Value* log_magnitude;       // [batch, 1, log_bins, frames]
+    float2 const* spectrum; // [batch, frames, bins]
+    FrequencyTap const* taps; // [log_bins]
+    Value* log_magnitude; // [batch, 1, log_bins, frames]
     float epsilon;
     int bins;
     int log_bins;
@@ -49,12 +50,12 @@ cudaError_t launchLogMagnitude(LogMagnitudeArguments<Value> arguments, std::int6
 template <typename Value>
 struct MaskingArguments
 {
-    float2 const* spectrum;   // [batch, frames, bins]
-    Value const* masks;       // [batch * sources, log_bins, frames]
+    float2 const* spectrum; // [batch, frames, bins]
+    Value const* masks; // [batch * sources, log_bins, frames]
     FrequencyTap const* taps; // [bins]
-    float2* rows;             // [items, frames, bins], item 0 being first_item
-    std::int64_t first_item;
-    std::int64_t sources;
+    float2* rows; // [items, frames, bins], item 0 being first_item
+    int first_item;
+    int sources;
     int bins;
     int log_bins;
     int frames;
@@ -67,10 +68,10 @@ cudaError_t launchMasking(MaskingArguments<Value> arguments, std::int64_t items,
 // sources = sum over frames of window * row / (n_fft * sum over frames of window^2), padding cut off
 struct OverlapAddArguments
 {
-    float const* rows;   // [items, frames, row_floats], n_fft samples each, item 0 being first_item
+    float const* rows; // [items, frames, row_floats], n_fft samples each, item 0 being first_item
     float const* window; // [rowFloats]
-    float* sources;      // [batch * sources, samples]
-    std::int64_t first_item;
+    float* sources; // [batch * sources, samples]
+    int first_item;
     int samples;
     int frames;
     int n_fft;
@@ -78,5 +79,9 @@ struct OverlapAddArguments
     int row_floats;
 };
 cudaError_t launchOverlapAdd(OverlapAddArguments const& arguments, std::int64_t items, cudaStream_t stream);
+
+// Loads every kernel of an operation; fails where the library has none for the current GPU.
+cudaError_t loadStftKernels();
+cudaError_t loadIstftKernels();
 
 } // namespace sgn

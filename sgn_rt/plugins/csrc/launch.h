@@ -23,6 +23,14 @@ cudaError_t launch(void (*kernel)(Arguments), dim3 grid, dim3 block, cudaStream_
     return cudaLaunchKernel(reinterpret_cast<void const*>(kernel), grid, block, pointers, std::size_t{0}, stream);
 }
 
+// Brings a kernel's code onto the current GPU, so that its first launch does not: that may be one under capture.
+template <typename Arguments>
+cudaError_t load(void (*kernel)(Arguments))
+{
+    cudaFuncAttributes attributes{};
+    return cudaFuncGetAttributes(&attributes, reinterpret_cast<void const*>(kernel));
+}
+
 } // namespace sgn
 
 #endif

@@ -24,7 +24,7 @@ extern "C" nvinfer1::IPluginCreatorInterface* const* getCreators(std::int32_t& c
 }
 
 // TensorRT calls it, so it must exist; see status.h for why the logger is left alone.
-extern "C" void setLoggerFinder(nvinfer1::ILoggerFinder* /*finder*/) {}
+extern "C" void setLoggerFinder(nvinfer1::ILoggerFinder* /*finder*/) { }
 
 extern "C" char const* sgn_rt_plugin_version()
 {

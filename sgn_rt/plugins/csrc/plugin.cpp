@@ -68,8 +68,8 @@ StftGeometry geometryFrom(Fields const& fields)
     StftGeometry const geometry{n_fft, fields.integer(kHopLength), given != 0 ? given : n_fft};
     if (geometry.window_length > n_fft)
     {
-        fail("attribute window_length", std::to_string(geometry.window_length), "at most n_fft = " + std::to_string(n_fft),
-            "Correct the model's configuration.");
+        fail("attribute window_length", std::to_string(geometry.window_length),
+            "at most n_fft = " + std::to_string(n_fft), "Correct the model's configuration.");
     }
     if (geometry.hop_length > geometry.window_length / 2)
     {
@@ -109,8 +109,7 @@ void checkLaunch(cudaError_t error, char const* kernel)
     checkDevice(error, kernel);
 }
 
-Resources::Resources(
-    StftGeometry const& geometry, FftDirection direction, std::vector<FrequencyTap> const& host_taps)
+Resources::Resources(StftGeometry const& geometry, FftDirection direction, std::vector<FrequencyTap> const& host_taps)
     : plans(geometry, direction)
 {
     static_cast<void>(fftApi()); // fail here, not at the first shape, where there is no cuFFT
@@ -189,7 +188,8 @@ std::int32_t Plugin::getOutputDataTypes(
         {
             if (!supports(i, input_types[i]))
             {
-                fail("type of input " + std::to_string(i), "DataType " + std::to_string(static_cast<int>(input_types[i])),
+                fail("type of input " + std::to_string(i),
+                    "DataType " + std::to_string(static_cast<int>(input_types[i])),
                     "float32" + std::string(i == networkTensor() ? " or float16" : ""), "Cast it in the graph.");
             }
         }
@@ -249,6 +249,12 @@ Resources& Plugin::resources()
     std::lock_guard<std::mutex> const lock(resources_mutex_);
     if (resources_ == nullptr)
     {
+        if (cudaError_t const error = loadKernels(); error != cudaSuccess)
+        {
+            fail("kernels", std::string(deviceApi().describe(error)) + " (CUDA error " + std::to_string(error) + ")",
+                "code for this GPU",
+                "Build the plugin library with -DSGN_RT_CUDA_ARCHITECTURES=native on this machine.");
+        }
         resources_ = std::make_unique<Resources>(geometry_, signature_.direction, hostTaps());
     }
     return *resources_;
@@ -264,8 +270,8 @@ IPluginV3* Plugin::attachToContext(IPluginResourceContext* /*context*/) noexcept
     return done ? attached.release() : nullptr;
 }
 
-std::int32_t Plugin::onShapeChange(PluginTensorDesc const* in, std::int32_t inputs, PluginTensorDesc const* out,
-    std::int32_t outputs) noexcept
+std::int32_t Plugin::onShapeChange(
+    PluginTensorDesc const* in, std::int32_t inputs, PluginTensorDesc const* out, std::int32_t outputs) noexcept
 {
     // Comes after any change of a shape or an address: a look-up where the plan is there.
     bool const done = guarded(signature_.name, [&] {

@@ -115,6 +115,7 @@ private:
     virtual std::unique_ptr<Plugin> copy() const = 0;
     virtual std::vector<nvinfer1::PluginField> attributes() const = 0; // pointing into this object
     virtual std::vector<FrequencyTap> hostTaps() const = 0;
+    virtual cudaError_t loadKernels() const = 0;
     virtual bool supports(std::int32_t position, nvinfer1::DataType type) const noexcept = 0;
     virtual nvinfer1::DataType outputType(std::int32_t output) const noexcept = 0;
     virtual void inferShapes(

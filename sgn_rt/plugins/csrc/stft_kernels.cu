@@ -6,6 +6,8 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
+#include <initializer_list>
+
 namespace sgn
 {
 namespace
@@ -23,18 +25,18 @@ __global__ void __launch_bounds__(kThreads) framingKernel(FramingArguments a)
     {
         return;
     }
-    std::int64_t const row = a.first_row + blockIdx.x;
-    std::int64_t const batch = row / a.frames;
-    int const frame = static_cast<int>(row - batch * a.frames);
-    float const* const mixture = a.mixture + batch * a.samples;
+    int const row = a.first_row + static_cast<int>(blockIdx.x);
+    int const batch = row / a.frames;
+    int const frame = row - batch * a.frames;
+    float const* const mixture = a.mixture + std::int64_t{batch} * a.samples;
     float2 const window = reinterpret_cast<float2 const*>(a.window)[pair];
     int const position = frame * a.hop_length - a.padding + 2 * pair;
     // The pair beyond n_fft, which no transform reads, may lie further than one reflection reaches.
     int const first = reflected(position, a.samples);
     int const second = reflected(position + 1, a.samples);
-    float2 const value = make_float2(first < 0 ? 0.0F : window.x * mixture[first],
-        second < 0 ? 0.0F : window.y * mixture[second]);
-    reinterpret_cast<float2*>(a.rows)[row * a.pairs + pair] = value;
+    float2 const value
+        = make_float2(first < 0 ? 0.0F : window.x * mixture[first], second < 0 ? 0.0F : window.y * mixture[second]);
+    reinterpret_cast<float2*>(a.rows)[std::int64_t{row} * a.pairs + pair] = value;
 }
 
 constexpr int kTileBins = kLanes;
@@ -124,6 +126,19 @@ cudaError_t launchLogMagnitude(LogMagnitudeArguments<Value> arguments, std::int6
     }
     dim3 const grid(static_cast<unsigned>(blocks), static_cast<unsigned>(batch));
     return launch(&logMagnitudeKernel<Value>, grid, dim3(kThreads), stream, arguments);
+}
+
+cudaError_t loadStftKernels()
+{
+    for (cudaError_t const error :
+        {load(&framingKernel), load(&logMagnitudeKernel<float>), load(&logMagnitudeKernel<__half>)})
+    {
+        if (error != cudaSuccess)
+        {
+            return error;
+        }
+    }
+    return cudaSuccess;
 }
 
 template cudaError_t launchLogMagnitude(LogMagnitudeArguments<float>, std::int64_t, cudaStream_t);

@@ -85,6 +85,11 @@ std::vector<FrequencyTap> StftPlugin::hostTaps() const
     return logFromLinearTaps(geometry().bins(), logBins());
 }
 
+cudaError_t StftPlugin::loadKernels() const
+{
+    return loadStftKernels();
+}
+
 std::int32_t StftPlugin::networkTensor() const noexcept
 {
     return kLogMagnitude;
@@ -153,6 +158,7 @@ void StftPlugin::checkDims(TensorDims const& dims) const
     if (mixture.d[kSamples] >= 0)
     {
         std::int64_t const frames = geometry().frames(mixture.d[kSamples]);
+        checkRange("frames of all windows", mixture.d[kBatch] >= 0 ? mixture.d[kBatch] * frames : -1, 0, kMaximumRows);
         checkDim("frames of spectrum", spectrum.d[kFrames], frames);
         checkDim("frames of log_magnitude", log_magnitude.d[3], frames);
     }
@@ -193,9 +199,9 @@ void StftPlugin::run(Call const& call, DataType network_type, Resources const& r
     framing.pairs = geometry().bins();
     for (std::int64_t i = 0; i < all.count; ++i)
     {
-        framing.first_row = all.first(i);
+        framing.first_row = static_cast<int>(all.first(i));
         checkLaunch(launchFraming(framing, all.size, call.stream), "framing kernel");
-        plan.execute(rows + framing.first_row * geometry().rowFloats(), call.workspace, call.stream);
+        plan.execute(rows + all.first(i) * geometry().rowFloats(), call.workspace, call.stream);
     }
     if (network_type == DataType::kHALF)
     {

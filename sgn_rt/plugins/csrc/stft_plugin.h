@@ -12,8 +12,8 @@ public:
     static constexpr char const* kName = "Stft";
 
     // Inputs, then outputs.
-    static constexpr std::int32_t kMixture = 0;      // float32 [B, N]
-    static constexpr std::int32_t kSpectrum = 1;     // float32 [B, T, F, 2]
+    static constexpr std::int32_t kMixture = 0; // float32 [B, N]
+    static constexpr std::int32_t kSpectrum = 1; // float32 [B, T, F, 2]
     static constexpr std::int32_t kLogMagnitude = 2; // float32 or float16 [B, 1, L, T]
 
     enum Field : std::size_t
@@ -41,6 +41,7 @@ private:
     std::unique_ptr<Plugin> copy() const override;
     std::vector<nvinfer1::PluginField> attributes() const override;
     std::vector<FrequencyTap> hostTaps() const override;
+    cudaError_t loadKernels() const override;
     bool supports(std::int32_t position, nvinfer1::DataType type) const noexcept override;
     nvinfer1::DataType outputType(std::int32_t output) const noexcept override;
     void inferShapes(

@@ -17,7 +17,8 @@ namespace
 // Same calling convention: enumerations are passed as int, cufftComplex is float2.
 static_assert(sizeof(cufftResult) == sizeof(sgn::FftResult) && sizeof(cufftType) == sizeof(int));
 static_assert(std::is_same_v<cufftHandle, sgn::FftHandle> && std::is_same_v<cufftComplex, float2>);
-static_assert(CUFFT_SUCCESS == sgn::kFftSuccess && CUFFT_R2C == sgn::kFftRealToComplex && CUFFT_C2R == sgn::kFftComplexToReal);
+static_assert(
+    CUFFT_SUCCESS == sgn::kFftSuccess && CUFFT_R2C == sgn::kFftRealToComplex && CUFFT_C2R == sgn::kFftComplexToReal);
 static_assert(std::is_same_v<decltype(&cufftCreate), cufftResult (*)(cufftHandle*)>);
 static_assert(std::is_same_v<decltype(&cufftDestroy), cufftResult (*)(cufftHandle)>);
 static_assert(std::is_same_v<decltype(&cufftSetAutoAllocation), cufftResult (*)(cufftHandle, int)>);

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <limits>
@@ -26,7 +25,8 @@ void keepMessage(char const* message)
     last_message = message;
 }
 
-// Expressions over known dimensions: computed at once. (TensorRT's own are symbolic; a test builds an engine with those.)
+// Expressions over known dimensions: computed at once. (TensorRT's own are symbolic; a test builds an engine with
+// those.)
 class Constant final : public IDimensionExpr, private apiv::VDimensionExpr
 {
 public:
@@ -171,20 +171,16 @@ SGN_RT_EXPORT sgn::host::Counters const* sgn_test_counters()
     return &sgn::host::counters;
 }
 
-// Not cleared but filled with NaN. Exactly that many bytes, so that AddressSanitizer sees the first one beyond.
+// Not cleared but filled with NaN.
 SGN_RT_EXPORT void* sgn_test_allocate(std::size_t bytes)
 {
-    void* memory = nullptr;
-    if (posix_memalign(&memory, 256, bytes) != 0)
-    {
-        return nullptr;
-    }
-    return std::memset(memory, 0xff, bytes);
+    void* const memory = sgn::host::allocateTensor(bytes);
+    return memory != nullptr ? std::memset(memory, 0xff, bytes) : nullptr;
 }
 
 SGN_RT_EXPORT void sgn_test_free(void* memory)
 {
-    std::free(memory);
+    sgn::host::releaseTensor(memory);
 }
 
 SGN_RT_EXPORT IPluginCreatorV3One* sgn_test_creator(char const* name)
@@ -328,15 +324,13 @@ SGN_RT_EXPORT std::int32_t sgn_test_supports(
 SGN_RT_EXPORT std::int32_t sgn_test_configure(
     void* plugin, TestTensor const* in, std::int32_t inputs, TestTensor const* out, std::int32_t outputs)
 {
-    return build(plugin)->configurePlugin(
-        dynamic(in, inputs).data(), inputs, dynamic(out, outputs).data(), outputs);
+    return build(plugin)->configurePlugin(dynamic(in, inputs).data(), inputs, dynamic(out, outputs).data(), outputs);
 }
 
 SGN_RT_EXPORT std::size_t sgn_test_workspace(
     void* plugin, TestTensor const* in, std::int32_t inputs, TestTensor const* out, std::int32_t outputs)
 {
-    return build(plugin)->getWorkspaceSize(
-        dynamic(in, inputs).data(), inputs, dynamic(out, outputs).data(), outputs);
+    return build(plugin)->getWorkspaceSize(dynamic(in, inputs).data(), inputs, dynamic(out, outputs).data(), outputs);
 }
 
 SGN_RT_EXPORT std::int32_t sgn_test_shape_change(
@@ -352,9 +346,12 @@ SGN_RT_EXPORT std::int32_t sgn_test_enqueue(void* plugin, TestTensor const* in, 
 {
     std::vector<PluginTensorDesc> const in_desc = described(in, inputs);
     std::vector<PluginTensorDesc> const out_desc = described(out, outputs);
+    auto call = [&](cudaStream_t stream) {
+        return runtime(plugin)->enqueue(in_desc.data(), out_desc.data(), read, written, workspace, stream);
+    };
     sgn::host::Counters const before = sgn::host::counters;
-    std::int32_t const status
-        = runtime(plugin)->enqueue(in_desc.data(), out_desc.data(), read, written, workspace, nullptr);
+    std::int32_t const status = sgn::host::execute(
+        [](void* context, cudaStream_t stream) { return (*static_cast<decltype(call)*>(context))(stream); }, &call);
     sgn::host::Counters const& after = sgn::host::counters;
     *spent = {after.device_calls - before.device_calls, after.device_alive - before.device_alive,
         after.fft_setup - before.fft_setup, after.plans_alive - before.plans_alive, after.heap - before.heap};

@@ -25,7 +25,7 @@ public:
     {
         return nullptr;
     }
-    void setErrorRecorder(IErrorRecorder* const) noexcept override {}
+    void setErrorRecorder(IErrorRecorder* const) noexcept override { }
     IErrorRecorder* getErrorRecorder() const noexcept override
     {
         return nullptr;
@@ -38,12 +38,12 @@ public:
     {
         return false;
     }
-    void setParentSearchEnabled(bool const) override {}
+    void setParentSearchEnabled(bool const) override { }
     PluginLibraryHandle loadLibrary(AsciiChar const*) noexcept override
     {
         return nullptr;
     }
-    void deregisterLibrary(PluginLibraryHandle) noexcept override {}
+    void deregisterLibrary(PluginLibraryHandle) noexcept override { }
     bool registerCreator(IPluginCreatorInterface& creator, AsciiChar const* const plugin_namespace) noexcept override
     {
         if (std::getenv("SGN_RT_TEST_REFUSE") != nullptr)

@@ -92,7 +92,7 @@ void transform(Plan& plan, Complex const* input, Complex* output, std::size_t le
 FftResult create(FftHandle* handle)
 {
     ++host::counters.fft_setup;
-    if (host::settings.fail_fft)
+    if (host::settings.fail_fft == 1)
     {
         return kInternalError; // what cuFFT answers without a driver
     }
@@ -123,6 +123,10 @@ FftResult makePlanMany(FftHandle handle, int rank, long long* n, long long* inpu
     {
         return kInvalidPlan;
     }
+    if (host::settings.fail_fft == 2)
+    {
+        return kInternalError;
+    }
     Plan& plan = found->second;
     bool const forward = type == kFftRealToComplex;
     plan.real_distance = forward ? input_distance : output_distance;
@@ -139,14 +143,14 @@ FftResult makePlanMany(FftHandle handle, int rank, long long* n, long long* inpu
     plan.length = static_cast<std::size_t>(*n);
     plan.rows = batch;
     plan.type = type;
-    plan.work_bytes = host::settings.work_bytes >= 0
-        ? static_cast<std::size_t>(host::settings.work_bytes)
-        : static_cast<std::size_t>(*n * batch) * 2 * sizeof(float);
+    plan.work_bytes = host::settings.work_bytes >= 0 ? static_cast<std::size_t>(host::settings.work_bytes)
+                                                     : static_cast<std::size_t>(*n * batch) * 2 * sizeof(float);
     *work_bytes = plan.work_bytes;
     double const sign = forward ? -1.0 : 1.0;
     for (std::size_t i = 0; i < plan.length; ++i)
     {
-        plan.roots.push_back(std::polar(1.0, sign * 2.0 * std::acos(-1.0) * static_cast<double>(i) / static_cast<double>(plan.length)));
+        plan.roots.push_back(
+            std::polar(1.0, sign * 2.0 * std::acos(-1.0) * static_cast<double>(i) / static_cast<double>(plan.length)));
     }
     plan.input.resize(plan.length);
     plan.output.resize(plan.length);

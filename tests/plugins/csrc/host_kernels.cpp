@@ -1,5 +1,7 @@
 #include "host_kernels.h"
 
+#include "host_api.h"
+
 #include <ucontext.h>
 
 #include <cstddef>
@@ -16,12 +18,18 @@ namespace sgn::host
 Index thread_index{};
 Index block_index{};
 
+cudaError_t loadResult()
+{
+    return settings.fail_load == 0 ? cudaSuccess : cudaErrorNoKernelImageForDevice;
+}
+
 namespace
 {
 
 constexpr std::size_t kStackBytes = 64 * 1024;
 
-// A stack that runs threads until one of them stops at a barrier. A thread that never does leaves its stack to the next one.
+// A stack that runs threads until one of them stops at a barrier. A thread that never does leaves its stack to the next
+// one.
 struct Fiber
 {
     ucontext_t context{};

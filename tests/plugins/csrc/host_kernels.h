@@ -1,8 +1,8 @@
 // Runs CUDA kernels on host memory, from the same source. Included by launch.h in the host build.
 //
-// Blocks run one after another. The threads of a block run in turn until they end or reach a barrier; there the thread's
-// stack is set aside and the next one runs, so that a missing barrier shows as wrong results, and a barrier that part
-// of a block never reaches as a failed launch.
+// Blocks run one after another. The threads of a block run in turn until they end or reach a barrier; there the
+// thread's stack is set aside and the next one runs, so that a missing barrier shows as wrong results, and a barrier
+// that part of a block never reaches as a failed launch.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -31,6 +31,7 @@ struct Index
 };
 extern Index thread_index;
 extern Index block_index;
+cudaError_t loadResult(); // of kernels
 
 void barrier();
 
@@ -61,6 +62,12 @@ cudaError_t launch(void (*kernel)(Arguments), dim3 grid, dim3 block, cudaStream_
         self.kernel(self.arguments);
     };
     return host::run(grid, block, call, &bound);
+}
+
+template <typename Arguments>
+cudaError_t load(void (*kernel)(Arguments))
+{
+    return kernel != nullptr ? host::loadResult() : cudaErrorInvalidDeviceFunction;
 }
 
 } // namespace sgn
