@@ -248,10 +248,7 @@ def _configure(
     if options.workspace_bytes is not None:
         config.set_memory_pool_limit(module.MemoryPoolType.WORKSPACE, options.workspace_bytes)
     if trt.is_rtx:
-        config.num_compute_capabilities = len(options.gpus)
-        for index, gpu in enumerate(options.gpus):
-            if not config.set_compute_capability(_capability(trt, gpu), index):
-                raise _failed(trt, artifact, f"{gpu} refused ({log.reason})")
+        set_targets(trt, config, options.gpus)
         return None
     if options.hardware_compatible:
         config.hardware_compatibility_level = module.HardwareCompatibilityLevel.AMPERE_PLUS
@@ -268,6 +265,20 @@ def _configure(
             "version. Delete it, or name another."
         )
     return cache
+
+
+def set_targets(trt: TensorRT, config: Any, gpus: tuple[str, ...]) -> None:
+    """Say which GPUs TensorRT for RTX builds for.
+
+    Raises
+    ------
+    ConfigError
+        For one that it does not know.
+    """
+    config.num_compute_capabilities = len(gpus)
+    for index, gpu in enumerate(gpus):
+        if not config.set_compute_capability(_capability(trt, gpu), index):
+            raise ConfigError(f"gpu: got {gpu}, refused by {trt}, expected another. Name another.")
 
 
 def rtx_gpus(trt: TensorRT) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ from sgn_rt.tensorrt.builder import BuildOptions
 from sgn_rt.tensorrt.flavor import TensorRT
 from sgn_rt.tensorrt.lane import Lane
 from sgn_rt.tensorrt.plan import BuildRequest, build_one, choose_artifacts, choose_gpus
+from sgn_rt.tensorrt.plugin_probe import compare_probe
+from sgn_rt.tensorrt.plugins import plugin_library
 
 SAME: Final = 1e-5
 """Largest difference of full scale between two runs of an engine on the same window: kernels whose
@@ -245,9 +247,23 @@ def check_growth(world: World) -> Mapping[str, Any]:
     }
 
 
+def check_plugins(world: World) -> Mapping[str, Any]:
+    """Both plugins, alone, against SciPy's transform and torch.stft, in both precisions."""
+    library = plugin_library().path
+    config, window = world.bundle.config, world.windows(1, seed=5)
+    return {
+        f"{name}_{precision}": value
+        for precision in Precision
+        for name, value in compare_probe(
+            world.trt, world.device, config, precision, library, window
+        ).items()
+    }
+
+
 CHECKS: Final[dict[str, Check]] = {
     "parity-fp32": check_parity_fp32,
     "parity-fp16": check_parity_fp16,
+    "plugins": check_plugins,
     "graphs": check_graphs,
     "parts": check_parts,
     "threads": check_threads,

@@ -16,8 +16,9 @@ from sgn_rt.contract import (
     PluginOp,
     Precision,
 )
-from sgn_rt.errors import PluginError
+from sgn_rt.errors import ConfigError, PluginError
 from sgn_rt.tensorrt.builder import BuildOptions, build_engine
+from sgn_rt.tensorrt.plugin_probe import build_probe
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,16 @@ def test_both_plugins_are_in_the_engine(rtx, library, small_config, tmp_path, gp
     assert [name.split("_")[0] for name in built.figure.plugins] == ["stft", "istft"]
     assert built.figure.network["PLUGIN_V3"] == 2
     assert b"Istft" in built.content
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_the_probe_of_the_plugins_builds(rtx, library, small_config, precision):
+    config = small_config(n_fft=1022, hop_length=256, frequency_bins=256, frames=256)
+    content = build_probe(rtx, config, precision, library, "sm89")
+    assert b"Stft" in content
+    assert b"Istft" in content
+    with pytest.raises(ConfigError, match="gpu: got 'sm90'"):
+        build_probe(rtx, config, precision, library, "sm90")
 
 
 def test_the_parser_does_not_end_the_process(library, tmp_path):
