@@ -3,6 +3,10 @@
 PYTHON ?= python3
 # Any newer PyTorch does, too; this one is what the tests are run with.
 TORCH ?= torch==2.13.0
+# Where there is a CUDA compiler, the tests build the TensorRT plugins, too: headers of TensorRT and cuFFT, and
+# TensorRT for RTX, which builds engines without a GPU.
+PLUGIN_TOOLS := kernel-lens nvidia-cufft nvidia-nvjitlink \
+	tensorrt-rtx-cu13 tensorrt-rtx-cu13-bindings tensorrt-rtx-cu13-libs
 DEMO := .venv/demo
 TEST := .venv/test
 MODEL := sgn_rt/data/instruments
@@ -14,7 +18,6 @@ EXAMPLE := sgn_rt/data/music/003.mix.flac
 define install
 	rm -rf build/lib build/bdist.*
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check ".[$(2)]"
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
 endef
 
 demo:
@@ -25,6 +28,7 @@ demo:
 $(TEST)/.torch:
 	test -x $(TEST)/bin/python || $(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(if $(shell command -v nvcc),$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(PLUGIN_TOOLS))
 	touch $@
 
 test: $(TEST)/.torch

@@ -202,9 +202,7 @@ class Network(nn.Module):
         )
         self.token_projection = Projection(weights)
         self.token_offset = _parameter(weights["token_offset"])
-        self.transformer = nn.ModuleList(
-            Block(weights, f"transformer.{i}") for i in range(config.transformer_depth)
-        )
+        self.transformer = nn.ModuleList(Block(weights, name) for name in weights.blocks)
         self.feature_norm = Norm(weights, "feature_norm")
         self.token_norm = Norm(weights, "token_norm")
         self.grouping = Grouping(weights)

@@ -61,27 +61,29 @@ def share_weights(graph: onnx.ModelProto, checkpoint: str | Path) -> onnx.ModelP
     result.CopyFrom(graph)
     kept: list[TensorProto] = []
     nodes: list[NodeProto] = []
-    sources: list[TensorProto] = []
+    sources: dict[str, TensorProto] = {}
     for tensor in result.graph.initializer:
         recipe = weights.recipes.get(tensor.name)
         value = numpy_helper.to_array(tensor)
-        if recipe is None or value.nbytes <= INLINE_BYTES:
-            kept.append(tensor)
-            continue
-        if not np.array_equal(recipe.value(weights.tensors), value):
+        if recipe is not None and not np.array_equal(recipe.value(weights.tensors), value):
             raise CheckpointError(
                 f"shared weights: got a graph whose {tensor.name} differs from {path.name}, "
                 "expected the checkpoint that it was exported from. Export the graph again."
             )
-        external = [_external(name, path.name, header) for name in recipe.sources]
-        made, constants = _nodes(tensor.name, recipe, external)
-        sources += external
+        if recipe is None or value.nbytes <= INLINE_BYTES:
+            kept.append(tensor)
+            continue
+        for name in recipe.sources:
+            if name not in sources:
+                sources[name] = _external(name, path.name, header)
+                nodes.append(_widen(name, sources[name]))
+        made, constants = _nodes(tensor.name, recipe)
         nodes += made
         kept += constants
     body = list(result.graph.node)
     del result.graph.node[:], result.graph.initializer[:]
     result.graph.node.extend([*nodes, *body])
-    result.graph.initializer.extend([*sources, *kept])
+    result.graph.initializer.extend([*sources.values(), *kept])
     return result
 
 
@@ -110,9 +112,16 @@ def _operator(step: Reshape | Pick | Scale) -> tuple[str, list[NDArray[Any]]]:
     return "Slice", [np.array(value, np.int64) for value in values]
 
 
-def _nodes(
-    name: str, recipe: Recipe, sources: list[TensorProto]
-) -> tuple[list[NodeProto], list[TensorProto]]:
+def _wide(name: str) -> str:
+    """Name in the graph of a checkpoint's tensor in float32."""
+    return f"checkpoint/{name}/float32"
+
+
+def _widen(name: str, source: TensorProto) -> NodeProto:
+    return helper.make_node("Cast", [source.name], [_wide(name)], _wide(name), to=TensorProto.FLOAT)
+
+
+def _nodes(name: str, recipe: Recipe) -> tuple[list[NodeProto], list[TensorProto]]:
     """The recipe as nodes, the last of them with the output ``name``, and their constants."""
     nodes: list[NodeProto] = []
     constants: list[TensorProto] = []
@@ -122,12 +131,7 @@ def _nodes(
         nodes.append(helper.make_node(operator, inputs, [output], output, **attributes))
         return output
 
-    values = [
-        source.name
-        if source.data_type == TensorProto.FLOAT
-        else emit("Cast", [source.name], to=TensorProto.FLOAT)
-        for source in sources
-    ]
+    values = [_wide(source) for source in recipe.sources]
     value = values[0] if len(values) == 1 else emit("Concat", values, axis=1)
     for step in recipe.steps:
         if isinstance(step, Transpose):

@@ -15,14 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sgn_rt.config import ModelConfig
-from sgn_rt.dsp import log_unwarp_matrix, log_warp_matrix
+from sgn_rt.dsp import hann, log_unwarp_matrix, log_warp_matrix
 from sgn_rt.export.network import Network
 from sgn_rt.export.weights import GraphWeights
-
-
-def _hann(n_fft: int) -> NDArray[np.float64]:
-    """Periodic Hann window."""
-    return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft)
 
 
 def _angles(n_fft: int) -> NDArray[np.float64]:
@@ -40,7 +35,7 @@ def dft_matrix(config: ModelConfig) -> NDArray[np.float32]:
     """Windowed forward DFT, shape = (R * hop, 2 F): real parts, then imaginary parts."""
     angles = _angles(config.n_fft)
     matrix = np.concatenate((np.cos(angles), -np.sin(angles)), axis=1)
-    matrix *= _hann(config.n_fft)[:, None]
+    matrix *= hann(config.n_fft)[:, None]
     rows = blocks_per_frame(config) * config.hop_length
     return np.pad(matrix, ((0, rows - config.n_fft), (0, 0))).astype(np.float32)
 
@@ -52,7 +47,7 @@ def inverse_dft_matrix(config: ModelConfig) -> NDArray[np.float32]:
     weight = np.full((len(angles), 1), 2.0 / config.n_fft)
     weight[[0, -1]] /= 2.0
     matrix = np.concatenate((weight * np.cos(angles), -weight * np.sin(angles)))
-    matrix *= _hann(config.n_fft)
+    matrix *= hann(config.n_fft)
     columns = blocks_per_frame(config) * config.hop_length
     return np.pad(matrix, ((0, 0), (0, columns - config.n_fft))).astype(np.float32)
 
@@ -62,7 +57,7 @@ def inverse_envelope(config: ModelConfig) -> NDArray[np.float32]:
     envelope = np.zeros(config.n_fft + config.hop_length * (config.frames - 1))
     for frame in range(config.frames):
         start = frame * config.hop_length
-        envelope[start : start + config.n_fft] += _hann(config.n_fft) ** 2
+        envelope[start : start + config.n_fft] += hann(config.n_fft) ** 2
     start = config.n_fft // 2
     inverse = 1.0 / envelope[start : start + config.window_samples]
     return inverse.astype(np.float32)

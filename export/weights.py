@@ -97,6 +97,7 @@ class GraphWeights:
 
     def __init__(self, model: Sgn) -> None:
         self.config = model.config
+        self.blocks = [f"transformer.{i}" for i in range(self.config.transformer_depth)]
         self.tensors: dict[str, Float32] = {
             name: tensor.numpy() for name, tensor in model.state_dict().items()
         }
@@ -113,27 +114,6 @@ class GraphWeights:
         else:
             value = self.recipes[name].value(self.tensors)
         return torch.from_numpy(np.array(value))
-
-    def phase(self, name: str, row: int, column: int) -> str:
-        """Name of one phase's 2x2 kernel [out, in, 2, 2] of a transposed convolution."""
-        scale = self.recipes[f"{name}.weight"].steps  # [1, out, 1, 1]
-        taps = Pick((2, 3), (3 - row, 3 - column), -2)
-        phase = f"{name}.phase{row}{column}.weight"
-        self.recipes[phase] = Recipe((f"{name}.weight",), (*scale, taps, Transpose((1, 0, 2, 3))))
-        return phase
-
-    def grid(self, name: str) -> str:
-        """Name of all phases' kernels [2 * 2 * out, in, 2, 2] of a transposed convolution."""
-        given, channels = self.tensors[f"{name}.weight"].shape[:2]
-        steps = (
-            *self.recipes[f"{name}.weight"].steps,
-            Reshape((given, channels, 2, 2, 2, 2)),
-            Pick((2, 4), (1, 1), -1),
-            Transpose((5, 3, 1, 0, 2, 4)),
-            Reshape((4 * channels, given, 2, 2)),
-        )
-        self.recipes[f"{name}.grid"] = Recipe((f"{name}.weight",), steps)
-        return f"{name}.grid"
 
     def _affine(self, norm: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """BatchNorm ``norm`` as scale and shift."""
@@ -153,15 +133,36 @@ class GraphWeights:
             for level in range(levels):
                 name = f"{part}.{level}.conv"
                 norm = f"{part}.{level}.norm"
-                if f"{norm}.weight" not in self.tensors:
-                    self._copy(f"{name}.weight", f"{name}.bias")
-                    continue
-                scale, shift = self._affine(norm)
-                shape = [1, 1, 1, 1]
-                shape[out_axis] = -1
-                factor = scale.astype(np.float32).reshape(shape)
-                self.recipes[f"{name}.weight"] = Recipe((f"{name}.weight",), (Scale(factor),))
-                self.computed[f"{name}.bias"] = shift.astype(np.float32)
+                scaled: tuple[Scale, ...] = ()
+                if f"{norm}.weight" in self.tensors:
+                    scale, shift = self._affine(norm)
+                    shape = [1, 1, 1, 1]
+                    shape[out_axis] = -1
+                    scaled = (Scale(scale.astype(np.float32).reshape(shape)),)
+                    self.computed[f"{name}.bias"] = shift.astype(np.float32)
+                else:
+                    self._copy(f"{name}.bias")
+                self.recipes[f"{name}.weight"] = Recipe((f"{name}.weight",), scaled)
+                if part == "decoder":
+                    self._phases(name, scaled)
+
+    def _phases(self, name: str, scaled: tuple[Scale, ...]) -> None:
+        """The 2x2 kernels that a transposed convolution [in, out, 4, 4] consists of (`cpu`)."""
+        source = (f"{name}.weight",)
+        for row in (0, 1):
+            for column in (0, 1):
+                taps = Pick((2, 3), (3 - row, 3 - column), -2)
+                steps: tuple[Step, ...] = (taps, *scaled, Transpose((1, 0, 2, 3)))
+                self.recipes[f"{name}.phase{column}{row}.weight"] = Recipe(source, steps)
+        given, channels = self.tensors[source[0]].shape[:2]
+        steps = (
+            *scaled,
+            Reshape((given, channels, 2, 2, 2, 2)),
+            Pick((2, 4), (1, 1), -1),
+            Transpose((5, 3, 1, 0, 2, 4)),
+            Reshape((4 * channels, given, 2, 2)),
+        )
+        self.recipes[f"{name}.grid"] = Recipe(source, steps)
 
     def _tokens(self) -> None:
         # Rows of the features get their position, the zero rows behind them become class tokens.
@@ -178,8 +179,7 @@ class GraphWeights:
         qkv[:dim] = (dim // heads) ** -0.5
         guide = np.full(self.config.mask_basis + 1, self.config.mask_basis**-0.5)
         guide[-1] = 1.0
-        blocks = [f"transformer.{i}" for i in range(self.config.transformer_depth)]
-        for block in blocks:
+        for block in self.blocks:
             self._linear(f"{block}.attention.qkv", qkv)
             for part in ("attention.output", "mlp.up", "mlp.down"):
                 self._linear(f"{block}.{part}")
@@ -197,8 +197,8 @@ class GraphWeights:
 
     def _norms(self) -> None:
         names = ["feature_norm", "token_norm", "grouping.norm"]
-        for i in range(self.config.transformer_depth):
-            names += [f"transformer.{i}.attention_norm", f"transformer.{i}.mlp_norm"]
+        for block in self.blocks:
+            names += [f"{block}.attention_norm", f"{block}.mlp_norm"]
         for name in names:
             self._copy(f"{name}.weight", f"{name}.bias")
 

@@ -29,6 +29,6 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except (ImportError, OSError) as error:  # OSError: a shared library that it needs
         raise DependencyError(
-            f"{purpose} needs the package {module!r}: got {error}. "
+            f"{purpose} needs the package {module!r}: got {error}, expected it to load. "
             f"Install it with: pip install 'sgn-rt[{extra}]'"
         ) from error

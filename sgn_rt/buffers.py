@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -54,27 +55,33 @@ class Signal:
 class Queue:
     """Blocks of samples that are ready, taken out in other blocks.
 
+    Rows stay arrays of their own: as one, a round of them is so large that the C library returns
+    its memory to the system every time, and faulting it in again costs more than the copy.
+
     Parameters
     ----------
     rows, channels
-        Every block is of shape = (rows, channels, samples).
+        Every block has so many rows, each of shape = (channels, samples).
     """
 
     def __init__(self, rows: int, channels: int) -> None:
-        self._blocks: deque[Float] = deque()
-        self._empty: Float = np.zeros((rows, channels, 0), np.float32)
+        self._blocks: deque[list[Float]] = deque()
+        self._empty: Float = np.zeros((channels, 0), np.float32)
+        self._rows = rows
 
-    def put(self, block: Float) -> None:
-        """Add the next samples."""
-        self._blocks.append(block)
+    def put(self, block: Iterable[Float]) -> None:
+        """Add the next samples, [channels, samples] of each row."""
+        self._blocks.append(list(block))
 
-    def take(self, samples: int) -> Float:
-        """The oldest ``samples``, a new array."""
-        taken = [self._empty]
+    def take(self, samples: int) -> list[Float]:
+        """The oldest ``samples`` of each row, new arrays."""
+        taken: list[list[Float]] = [[self._empty] for _ in range(self._rows)]
         while samples > 0:
             block = self._blocks.popleft()
-            taken.append(block[..., :samples])
-            if block.shape[-1] > samples:
-                self._blocks.appendleft(block[..., samples:])
-            samples -= taken[-1].shape[-1]
-        return np.concatenate(taken, axis=-1)
+            here = min(samples, block[0].shape[-1])
+            for parts, row in zip(taken, block, strict=True):
+                parts.append(row[:, :here])
+            if here < block[0].shape[-1]:
+                self._blocks.appendleft([row[:, here:] for row in block])
+            samples -= here
+        return [np.concatenate(parts, axis=-1) for parts in taken]

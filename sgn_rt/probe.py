@@ -115,7 +115,7 @@ class Probe:
                 probe = cls(**{field.name: arrays[field.name] for field in fields(cls)})
         except (
             # What NumPy, zipfile and zlib raise for what is no .npz, not one, or half of one.
-            *(KeyError, ValueError, OSError, EOFError, TypeError, AttributeError),
+            *(KeyError, ValueError, OSError, EOFError, TypeError, AttributeError, RuntimeError),
             *(zipfile.BadZipFile, zlib.error),
         ) as error:
             raise BundleError(

@@ -202,7 +202,6 @@ def stem_files(
                 files._close()
         with _told(folder):
             files._put_in_place(frames)
-        made = []
     finally:
         if work is not None:
             shutil.rmtree(work, ignore_errors=True)

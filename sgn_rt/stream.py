@@ -334,7 +334,7 @@ class Stream:
             if self._residual:
                 rows.append(self._raw.span(start, stop) - sum(rows))
             if rows:
-                self._ready.put(np.stack(rows))
+                self._ready.put(rows)
         oldest, _ = self._from_model.source_span(self._converted, self._converted + 1)
         self._separated.drop_before(oldest)
 

@@ -62,7 +62,7 @@ def _show_warning(
 
 
 def main() -> None:
-    """Run ``sgn-rt``: exits with 0, 1 where a check did not hold, 2 for an error, 130 interrupted."""
+    """Run ``sgn-rt``; exits with 0, 1 (a check did not hold), 2 (an error) or 130 (interrupted)."""
     warnings.showwarning = _show_warning
     try:
         code = cli.main(standalone_mode=False)

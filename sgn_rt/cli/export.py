@@ -22,7 +22,8 @@ def choices(text: str, kind: type[Choice], option: str) -> list[Choice]:
         return [kind(name) for name in names(text) or []]
     except ValueError as error:
         raise ConfigError(
-            f"{option}: got {text!r}, expected a list from {', '.join(kind)}. Separate them by commas."
+            f"{option}: got {text!r}, expected a list from {', '.join(kind)}. "
+            "Separate them by commas."
         ) from error
 
 
@@ -33,17 +34,17 @@ def choices(text: str, kind: type[Choice], option: str) -> list[Choice]:
 @click.option("--precision", default=",".join(Precision), show_default=True, metavar="P,Q",
               help="Number formats of the graphs.")  # fmt: skip
 @click.option("--kind", default=",".join(Kind), show_default=True, metavar="K,L",
-              help="Graphs: core (masks from log-magnitude), waveform (waveform to waveform).")  # fmt: skip
+              help="Graphs: core (log-magnitude to masks), waveform (to sources).")  # fmt: skip
 @click.option("--key-map", type=click.Path(path_type=Path), metavar="FILE",
               help="TOML file that renames the tensors of other training code.")  # fmt: skip
 @click.option("--music", type=click.Path(path_type=Path), metavar="FOLDER",
-              help="Mixtures with stems to prove parity on; the ones shipped if left out.")  # fmt: skip
+              help="Mixtures with stems to prove parity on; default: those shipped.")  # fmt: skip
 @click.option("--name", help="Of the model, written down; the checkpoint's file name if left out.")
 @click.option(
     "--licence", default="unspecified", help="Licence of the weights (SPDX), written down."
 )
 @click.option("--shared-weights", is_flag=True,
-              help="float32 graphs refer to the checkpoint in the bundle: a third of the size.")  # fmt: skip
+              help="float32 graphs refer to the checkpoint in the bundle.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 def command(
     checkpoint: Path,
@@ -78,7 +79,8 @@ def command(
 
         measured = export_bundle(
             checkpoint, output, kinds=kinds, precisions=precisions, key_map=key_map, music=music,
-            name=name, licence=licence, shared_weights=shared_weights, overwrite=overwrite, tell=tell,
+            name=name, licence=licence, shared_weights=shared_weights, overwrite=overwrite,
+            tell=tell,
         )  # fmt: skip
     show_stages(measured)
     size = sum(path.stat().st_size for path in output.iterdir())

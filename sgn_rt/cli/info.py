@@ -45,7 +45,7 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
     rows = table("graph", "file", "MB", "opset", "weights", "parity as exported")
     for artifact in opened.artifacts:
         stages = ", ".join(
-            f"{stage} {'exact' if entry['figure'] is None else entry['figure']} {entry['unit']}".strip()
+            f"{stage} {_figure(entry['figure'])} {entry['unit']}".strip()
             for stage, entry in artifact.parity.items()
         )
         size = opened.files[artifact.path].size
@@ -60,3 +60,7 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
         )
         rows.add_row(*row)
     out.print(rows)
+
+
+def _figure(value: float | None) -> str:
+    return "exact" if value is None else f"{value:.3g}"

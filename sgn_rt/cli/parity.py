@@ -36,8 +36,8 @@ def show_stages(measured: Mapping[str, Sequence[StageResult] | str]) -> None:
 @click.command("parity")
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--engine", "engines", multiple=True, metavar="NAME",
-              help="Engine to compare, as in `sgn-rt separate`; may be repeated. Every graph of the "
-                   "bundle on the CPU if left out.")  # fmt: skip
+              help="Engine to compare, as in `sgn-rt separate`; may be repeated. Every graph "
+                   "of the bundle on the CPU if left out.")  # fmt: skip
 @json_option
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE",
               help="Also write the result as JUnit XML.")  # fmt: skip

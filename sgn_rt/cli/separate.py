@@ -43,7 +43,7 @@ from sgn_rt.separator import Separator
     "--residual", is_flag=True, help="Also write what is left: stems and it add up to the input."
 )
 @click.option("--format", "audio_format", type=click.Choice(["wav", "flac"]), default="wav",
-              show_default=True, help="wav is float32 and never clips; flac is 24 bit.")  # fmt: skip
+              show_default=True, help="wav: float32, never clips; flac: 24 bit.")  # fmt: skip
 @json_option
 @click.option("--plot", is_flag=True, help="Also draw DIR/<input name>/overview.png.")
 @parity_option
@@ -108,8 +108,8 @@ def _expect_distinct(inputs: Sequence[Path]) -> None:
     for path in inputs:
         if stems.count(path.stem) > 1:
             raise AudioError(
-                f"inputs: got several called {path.stem!r}, expected names that differ, as stems go to "
-                "a folder of that name. Separate them into different folders."
+                f"inputs: got several called {path.stem!r}, expected distinct names, as stems go "
+                "to a folder of that name. Separate them into different folders."
             )
 
 

@@ -26,7 +26,7 @@ _INT16_SCALE = 32768.0
 @click.option("--channels", type=click.IntRange(min=1), default=1, show_default=True,
               help="Interleaved channels of the input.")  # fmt: skip
 @click.option("--categories", required=True, metavar="A,B",
-              help="Categories wanted; each comes as that many channels, one category after the other.")  # fmt: skip
+              help="Categories wanted; they come as consecutive groups of channels.")  # fmt: skip
 @click.option("--latency", "latency_s", type=float, metavar="SECONDS",
               help="Longest delay that is borne; the least work if left out.")  # fmt: skip
 @click.option("--sample-format", type=click.Choice(["s16le", "f32le"]), default="s16le",
@@ -50,13 +50,13 @@ def command(
 ) -> None:
     """Separate raw PCM from stdin to stdout while it comes.
 
-    The output is the input's format and rate with the categories as consecutive channels, delayed by
-    the latency that is printed on stderr, and of the input's length.
+    The output has the input's format, rate and length; the categories are consecutive channels. It
+    comes later by the latency that is printed on stderr.
     """
     if sys.stdin.isatty():
         raise AudioError(
-            "stdin: got a terminal, expected raw PCM. For a file: ffmpeg -i FILE -f s16le - | sgn-rt "
-            "stream ..., or use sgn-rt separate."
+            "stdin: got a terminal, expected raw PCM. For a file: ffmpeg -i FILE -f s16le - | "
+            "sgn-rt stream ..., or use sgn-rt separate."
         )
     with Separator.open(bundle, engine, parity, threads=threads) as separator:
         stream = separator.stream(

@@ -47,6 +47,9 @@ def _random_tensor(name: str, shape: tuple[int, ...], generator: torch.Generator
         return 0.1 * noise
     if len(shape) == 1:  # the gain of a norm
         return 1.0 + 0.2 * noise
+    if name == "mask_guide.down.weight":
+        # Logits of the masks as in a trained network: more, and every mask would be 0 or 1.
+        return noise * math.sqrt(0.2 / shape[1])
     if kind == "weight":
         # Every output of the transposed convolution sums a quarter of the 16 taps.
         fan_in = shape[0] * 4 if name.startswith("decoder.") else math.prod(shape[1:])

@@ -61,11 +61,28 @@ def test_what_is_no_probe(config, fails, content):
 
 def test_a_damaged_archive(probe, config, fails):
     content = probe.to_bytes()
-    middle = len(content) // 2
-    with fails(BundleError, "does not read as probes"):
-        Probe.from_bytes(content[:middle] + bytes(64) + content[middle + 64 :], config, WHERE)
-    with fails(BundleError, "does not read as probes"):
-        Probe.from_bytes(content[:middle], config, WHERE)
+    # Wherever it is: in a name, in the compressed data, in the directory at the end.
+    for at in range(0, len(content), len(content) // 40):
+        damaged = content[:at] + bytes([255]) * 64 + content[at + 64 :]
+        with fails(BundleError, "does not read as probes"):
+            Probe.from_bytes(damaged, config, WHERE)
+        with fails(BundleError, "does not read as probes"):
+            Probe.from_bytes(content[:at], config, WHERE)
+
+
+def test_any_byte_of_the_directory(probe, config):
+    """Encrypted, of another compression, of a later zip: all of it is no probe."""
+    content = probe.to_bytes()
+    rng = np.random.default_rng(4)
+    refused = 0
+    for at in range(len(content) - 500, len(content)):
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << int(rng.integers(8))
+        try:
+            Probe.from_bytes(bytes(damaged), config, WHERE)
+        except BundleError:
+            refused += 1
+    assert refused > 200  # dates and attributes mean nothing
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Probe)])

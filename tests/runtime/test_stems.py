@@ -156,6 +156,7 @@ def test_an_output_that_is_full_or_not_ours(tree, kind, case, part):
             capture_output=True,
             text=True,
             check=False,
+            cwd=Path(stems.__file__).parents[1],
         )
         assert done.returncode == 0, done.stderr
         assert str(folder) in done.stdout

@@ -331,6 +331,40 @@ def test_an_engine_that_fails_once_loses_nothing(fake_separator, noise):
         np.testing.assert_array_equal(np.concatenate([p[key] for p in parts], 1), source)
 
 
+@pytest.mark.parametrize("latency_s", [None, 0.05])
+def test_windows_fade_into_each_other(fake_separator, latency_s):
+    """Window k answers with the number k: what comes out shows who is heard where."""
+
+    def number(call, answer):
+        return answer._replace(sources=np.full_like(answer.sources, call))
+
+    stream = fake_separator(fault=number).separator.stream(sample_rate=8000, latency_s=latency_s)
+    layout, samples = stream._layout, 5000
+    out = run(stream, np.zeros((1, samples), np.float32), [samples])["bell"][0]
+    last = sum(stream.engines.values()) - 1
+    assert last > 4
+    expected = np.empty(samples, np.float32)
+    for index in range(last + 1):
+        start = layout.final(index - 1)
+        expected[start:] = index
+        if index:
+            fade = expected[start : start + layout.fade]
+            fade[:] = index - 1 + layout.rise[: len(fade)]
+    np.testing.assert_allclose(out, expected, atol=1e-5)  # of numbers up to 30, in float32
+
+
+def test_a_long_block_is_computed_a_few_windows_at_a_time(fake_separator, noise, monkeypatch):
+    """However much is fed at once, the windows of one round are all that memory holds of it."""
+    stream = fake_separator(concurrency=2).separator.stream(sample_rate=8000, channels=2)
+    rounds, separate = [], stream._separate
+    monkeypatch.setattr(
+        stream, "_separate", lambda jobs: rounds.append(len(jobs)) or separate(jobs)
+    )
+    run(stream, noise(2, 20000), [20000])
+    assert max(rounds) == 4
+    assert sum(rounds) == sum(stream.engines.values())
+
+
 def test_presence_is_the_highest_of_any_window(fake_separator, noise):
     def rise(call, answer):
         presence = answer.presence.copy()

@@ -1,0 +1,87 @@
+"""Graphs of the published network, exported once for all tests, and small ones on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from sgn_rt.config import ModelConfig
+from sgn_rt.contract import GRAPH_INPUTS, Kind, Precision, Tensor
+from sgn_rt.export.graphs import build_graph
+from sgn_rt.reference import random_model
+
+
+@pytest.fixture(scope="session")
+def published(instruments) -> Callable[[Kind, Precision], onnx.ModelProto]:
+    """Graph of the published network."""
+    return cache(lambda kind, precision: build_graph(instruments, kind, precision))
+
+
+@pytest.fixture(scope="session")
+def small(small_config):
+    """Random network and graph of a small configuration, by its changes."""
+
+    @cache
+    def network(changes):
+        return random_model(small_config(**dict(changes)), seed=7)
+
+    @cache
+    def graph(kind, precision, changes):
+        return build_graph(network(changes), kind, precision)
+
+    def make(kind=Kind.CORE, precision=Precision.FP32, **changes):
+        key = tuple(changes.items())
+        return network(key), graph(kind, precision, key)
+
+    return make
+
+
+def _session(graph: onnx.ModelProto | str) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    model = graph if isinstance(graph, str) else graph.SerializeToString()
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="session")
+def run():
+    """Run a graph (or its path) in ONNX Runtime: (kind, graph, signal, categories) to outputs."""
+    sessions = {}
+
+    def run(kind, graph, signal, categories):
+        key = graph if isinstance(graph, str) else id(graph)
+        if key not in sessions:
+            sessions[key] = graph, _session(graph)  # holding the graph keeps its id its own
+        feed = {
+            GRAPH_INPUTS[kind][0]: np.asarray(signal, np.float32),
+            Tensor.CATEGORIES: np.asarray(categories, np.int64),
+        }
+        return sessions[key][1].run(None, {str(name): value for name, value in feed.items()})
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def windows():
+    """Three windows of a mixture that is no noise: decaying tones, clicks and a quiet stretch."""
+
+    def make(config: ModelConfig) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(11)
+        t = torch.arange(config.window_samples) / config.sample_rate
+        rows = []
+        for row in range(3):
+            pitch = 110.0 * 2 ** torch.rand(8, 1, generator=generator).mul(4)
+            start = torch.rand(8, 1, generator=generator) * t[-1]
+            age = (t - start).clamp(min=0)
+            tones = (torch.sin(2 * torch.pi * pitch * age) * torch.exp(-6 * age)).sum(0)
+            noise = torch.randn(len(t), generator=generator)
+            rows.append(0.1 * tones + 10.0 ** (-2 - row) * noise)
+        return torch.stack(rows)
+
+    return make

@@ -1,0 +1,203 @@
+"""What a graph consists of: operators, names, types, axes; and that it is the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import warnings
+from collections import Counter
+
+import onnx
+import pytest
+import torch
+from onnx import TensorProto
+
+from sgn_rt.config import ModelConfig
+from sgn_rt.contract import AXES, GRAPH_INPUTS, GRAPH_OUTPUTS, Axis, Kind, Precision, Tensor
+from sgn_rt.export.graphs import build_graph
+from sgn_rt.reference import random_model
+
+NETWORK = {
+    "Add", "Concat", "Conv", "ConvTranspose", "Div", "Gather", "Gelu", "LayerNormalization",
+    "LeakyRelu", "MatMul", "Mul", "Pad", "ReduceSum", "Relu", "Reshape", "Sigmoid", "Softmax",
+    "Split", "Squeeze", "Transpose",
+}  # fmt: skip
+OPERATORS = {
+    (Kind.CORE, Precision.FP32): (NETWORK - {"ConvTranspose"}) | {"Gemm", "Slice", "Unsqueeze"},
+    (Kind.CORE, Precision.FP16): NETWORK | {"Cast"},
+    (Kind.WAVEFORM, Precision.FP32): NETWORK | {"Log", "Slice", "Sqrt", "Unsqueeze"},
+    (Kind.WAVEFORM, Precision.FP16): NETWORK | {"Cast", "Log", "Slice", "Sqrt", "Unsqueeze"},
+}
+every_graph = pytest.mark.parametrize(("kind", "precision"), list(OPERATORS))
+
+
+def nodes_of(graph, operator):
+    return [node for node in graph.graph.node if node.op_type == operator]
+
+
+def types_of(graph) -> dict[str, int]:
+    """Element type of every value."""
+    values = (*graph.graph.value_info, *graph.graph.input, *graph.graph.output)
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    return types | {tensor.name: tensor.data_type for tensor in graph.graph.initializer}
+
+
+@every_graph
+def test_operators(published, kind, precision):
+    counts = Counter(node.op_type for node in published(kind, precision).graph.node)
+    assert set(counts) == OPERATORS[kind, precision]
+    # The one look-up is that of the chosen categories, before anything whose cost is per source.
+    assert counts["Gather"] == 1
+    assert counts["LeakyRelu"] == 6
+    assert counts["Sigmoid"] == 2
+    standard = {entry.domain: entry.version for entry in published(kind, precision).opset_import}
+    assert standard == {"": 20}
+
+
+@every_graph
+def test_only_chosen_categories_are_guided(published, kind, precision):
+    graph = published(kind, precision)
+    (gather,) = nodes_of(graph, "Gather")
+    assert list(gather.input) == [Tensor.EMBEDDING, Tensor.CATEGORIES]
+    (reader,) = (node for node in graph.graph.node if gather.output[0] in node.input)
+    assert reader.input[1] == "mask_guide.up.weight"
+
+
+@every_graph
+def test_activations_stand_behind_convolutions(published, kind, precision):
+    graph = published(kind, precision)
+    makers = {name: node.op_type for node in graph.graph.node for name in node.output}
+    convolutions = {"Conv", "ConvTranspose"}
+    for node in nodes_of(graph, "LeakyRelu"):
+        assert makers[node.input[0]] in convolutions, node.name
+    for node in nodes_of(graph, "Relu"):
+        assert makers[node.input[0]] in convolutions | {"LeakyRelu"}, node.name
+    assert all(len(node.input) == 3 for op in convolutions for node in nodes_of(graph, op))
+
+
+@every_graph
+def test_inputs_and_outputs(instruments, published, kind, precision):
+    graph = published(kind, precision).graph
+    config = instruments.config
+    sizes = {
+        Axis.SAMPLES: config.window_samples, Axis.FREQUENCY: config.frequency_bins,
+        Axis.FRAMES: config.frames, Axis.CATEGORY: len(config.categories),
+        Axis.DIM: config.embedding_dim,
+    }  # fmt: skip
+    for values, names in ((graph.input, GRAPH_INPUTS[kind]), (graph.output, GRAPH_OUTPUTS[kind])):
+        assert [value.name for value in values] == list(names)
+        for value, name in zip(values, names, strict=True):
+            tensor = value.type.tensor_type
+            integer = name == Tensor.CATEGORIES
+            assert tensor.elem_type == (TensorProto.INT64 if integer else TensorProto.FLOAT)
+            shape = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
+            assert shape == [sizes.get(axis, axis) for axis in AXES[name]]
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_half_precision_is_in_the_types(published, kind):
+    graph = published(kind, Precision.FP16)
+    types = types_of(graph)
+    half, single = TensorProto.FLOAT16, TensorProto.FLOAT
+    for operator in ("Conv", "ConvTranspose", "LeakyRelu"):
+        for node in nodes_of(graph, operator):
+            assert {types[name] for name in node.input} == {half}, node.name
+    for operator in ("LayerNormalization", "Log", "Sqrt", "ReduceSum", "Div"):
+        for node in nodes_of(graph, operator):
+            assert types[node.input[0]] == single, node.name
+    for node in nodes_of(graph, "MatMul"):
+        island = ("grouping", "presence_head", "mask_guide", "stft", "istft")
+        expected = single if node.name.startswith(island) else half
+        assert {types[name] for name in (*node.input, *node.output)} == {expected}, node.name
+
+
+@every_graph
+def test_weights_are_folded_and_named(published, kind, precision):
+    names = [tensor.name for tensor in published(kind, precision).graph.initializer]
+    assert len(set(names)) == len(names)
+    assert not [name for name in names if "running" in name or name.startswith("val_")]
+    assert not [name for name in names if ".norm." in name and "grouping" not in name]
+    for name in ("encoder.1.conv.weight", "encoder.1.conv.bias", "transformer.2.mlp.up.weight"):
+        assert name in names
+
+
+@every_graph
+def test_nodes_are_named_after_modules(published, kind, precision):
+    graph = published(kind, precision).graph
+    names = [node.name for node in graph.node]
+    assert len(set(names)) == len(names)
+    parts = {"encoder", "decoder", "transformer", "grouping", "mask", "mask_guide", "network",
+             "token_projection", "feature_norm", "token_norm", "presence_head", "stft",
+             "istft"}  # fmt: skip
+    for node in graph.node:
+        scope, _, operator = node.name.partition("/")
+        assert scope.split(".")[0] in parts, node.name
+        assert operator.startswith(node.op_type), node.name
+
+
+@every_graph
+def test_nothing_of_the_exporting_machine_remains(instruments, published, kind, precision):
+    graph = published(kind, precision)
+    metadata = {entry.key: entry.value for entry in graph.metadata_props}
+    config = ModelConfig.from_dict(json.loads(metadata.pop("sgn_config")))
+    assert config == instruments.config
+    assert metadata.pop("sgn_kind") == kind
+    assert metadata.pop("sgn_precision") == precision
+    assert metadata.keys() == {"sgn_schema", "sgn_rt_version"}
+    for node in graph.graph.node:
+        assert not node.metadata_props
+        assert not node.doc_string
+    data = graph.SerializeToString()
+    for trace in (b".py", b"torch", b"aten", b"site-packages", os.getcwd().encode()):
+        assert trace not in data, trace
+    assert graph.producer_name == "sgn-rt"
+
+
+PROGRAM = """
+import hashlib, sys
+from sgn_rt.contract import Kind, Precision
+from sgn_rt.export.graphs import build_graph
+from sgn_rt.reference import random_model
+from sgn_rt.reference import load
+graph = build_graph(load(sys.argv[1]), Kind.CORE, Precision.FP32)
+print(hashlib.sha256(graph.SerializeToString()).hexdigest())
+"""
+
+
+def test_exports_are_identical_across_processes(published, checkpoint_path, tmp_path):
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(checkpoint_path)],
+        capture_output=True, text=True, check=True, env=environment, cwd=tmp_path,
+    )  # fmt: skip
+    here = published(Kind.CORE, Precision.FP32).SerializeToString()
+    assert result.stdout.split() == [hashlib.sha256(here).hexdigest()]
+    assert result.stderr == ""
+
+
+def test_export_is_silent_and_leaves_no_trace(small_config, capfd):
+    model = random_model(small_config(), seed=0)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    random_state, filters = torch.get_rng_state(), list(warnings.filters)
+    levels = {name: logging.getLogger(name).level for name in logging.root.manager.loggerDict}
+    capfd.readouterr()
+    build_graph(model, Kind.CORE, Precision.FP16)
+    assert capfd.readouterr() == ("", "")
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert warnings.filters == filters
+    assert all(logging.getLogger(name).level == level for name, level in levels.items())
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert torch.is_grad_enabled()
+
+
+def test_shapes_are_inferred_with_the_contracts_axes(published):
+    graph = published(Kind.WAVEFORM, Precision.FP32)
+    inferred = onnx.shape_inference.infer_shapes(graph, strict_mode=True, data_prop=True)
+    known = {value.name for value in inferred.graph.value_info}
+    for node in graph.graph.node:
+        assert known.issuperset(set(node.output) - set(map(str, Tensor))), node.name
