@@ -40,7 +40,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 @click.option("--version-compatible", is_flag=True,
               help="Also for later versions. tensorrt alone.")  # fmt: skip
 @click.option("--workspace", metavar="SIZE",
-              help="Scratch memory of a kernel, e.g. 512M or 2G; no limit if left out.")  # fmt: skip
+              help="Scratch memory of a kernel, e.g. 512M; no limit if left out.")  # fmt: skip
 @click.option("--rebuild", is_flag=True,
               help="Build again, as they were, the engines in the bundle that do not fit this "
                    "machine; other options are not looked at.")  # fmt: skip

@@ -208,7 +208,7 @@ def _build(
     config.progress_monitor = monitor
     config.profiling_verbosity = module.ProfilingVerbosity.DETAILED
     config.clear_flag(module.BuilderFlag.TF32)  # rounds float32 products to 10 bits: no parity
-    cache = _configure(trt, config, options, artifact, log)
+    cache = _configure(trt, config, options, log)
     profiles = profiles_for(artifact.kind, bundle.config, options)
     profile: api.IOptimizationProfile = _there(
         builder.create_optimization_profile(), trt, artifact, log, "a profile"
@@ -240,9 +240,7 @@ def _parse(
         raise _failed(trt, artifact, " / ".join(reasons) or log.reason)
 
 
-def _configure(
-    trt: TensorRT, config: Any, options: BuildOptions, artifact: Artifact, log: Log
-) -> Any | None:
+def _configure(trt: TensorRT, config: Any, options: BuildOptions, log: Log) -> Any | None:
     """Set what the user chose; the timing cache, if there is one."""
     module = trt.module
     if options.workspace_bytes is not None:

@@ -1,4 +1,4 @@
-"""The plugins alone in an engine, compared with SciPy's transform, and PyTorch's where that is there.
+"""The plugins alone in an engine, compared with the transforms of SciPy and PyTorch.
 
 Building is run without a GPU by the tests; running was not yet done on one.
 """

@@ -23,18 +23,18 @@ SOURCE = Path(cuda_python.__file__).read_text()
 
 
 class Status(IntEnum):
-    cudaSuccess = 0  # noqa: N815 - CUDA's names
-    cudaErrorMemoryAllocation = 2  # noqa: N815
+    cudaSuccess = 0
+    cudaErrorMemoryAllocation = 2
 
 
 class Runtime:
     """`cuda.bindings.runtime` in host memory; ``fail`` names the function that fails next."""
 
-    cudaError_t = Status  # noqa: N815
-    cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice="up", cudaMemcpyDeviceToHost="down")  # noqa: N815
-    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal="thread")  # noqa: N815
-    cudaHostAllocPortable, cudaEventDisableTiming, cudaEventBlockingSync = 1, 2, 1  # noqa: N815
-    cudaStreamNonBlocking = 1  # noqa: N815
+    cudaError_t = Status
+    cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice="up", cudaMemcpyDeviceToHost="down")
+    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal="thread")
+    cudaHostAllocPortable, cudaEventDisableTiming, cudaEventBlockingSync = 1, 2, 1
+    cudaStreamNonBlocking = 1
 
     def __init__(self):
         self.calls, self.live, self.fail = [], Counter(), None
@@ -56,45 +56,45 @@ class Runtime:
 
         return call
 
-    def _cudaGetErrorString(self, status):  # noqa: N802
+    def _cudaGetErrorString(self, status):
         return (b"out of memory",)
 
-    def _cudaGetDeviceCount(self):  # noqa: N802
+    def _cudaGetDeviceCount(self):
         return (2,)
 
-    def _cudaGetDevice(self):  # noqa: N802
+    def _cudaGetDevice(self):
         return (self.device,)
 
-    def _cudaSetDevice(self, ordinal):  # noqa: N802
+    def _cudaSetDevice(self, ordinal):
         self.device = ordinal
 
-    def _cudaGetDeviceProperties(self, ordinal):  # noqa: N802
+    def _cudaGetDeviceProperties(self, ordinal):
         return (SimpleNamespace(name=b"Card\0\0", major=8, minor=9),)
 
-    def _cudaMalloc(self, size):  # noqa: N802
+    def _cudaMalloc(self, size):
         block = (ctypes.c_uint8 * size)()
         address = ctypes.addressof(block)
         self._blocks[address] = block
         self.live["memory"] += 1
         return (address,)
 
-    def _cudaHostAlloc(self, size, flags):  # noqa: N802
+    def _cudaHostAlloc(self, size, flags):
         return self._cudaMalloc(size)
 
-    def _cudaFree(self, address):  # noqa: N802
+    def _cudaFree(self, address):
         del self._blocks[address]
         self.live["memory"] -= 1
 
     _cudaFreeHost = _cudaFree
 
-    def _made(kind):  # noqa: N805
+    def _made(kind):
         def make(self, *arguments):
             self.live[kind] += 1
             return (100 + len(self.calls),)
 
         return make
 
-    def _gone(kind):  # noqa: N805
+    def _gone(kind):
         def end(self, *arguments):
             self.live[kind] -= 1
 
@@ -105,10 +105,10 @@ class Runtime:
     _cudaStreamEndCapture, _cudaGraphDestroy = _made("graph"), _gone("graph")
     _cudaGraphInstantiate, _cudaGraphExecDestroy = _made("executable"), _gone("executable")
 
-    def _cudaMemcpyAsync(self, target, source, size, kind, stream):  # noqa: N802
+    def _cudaMemcpyAsync(self, target, source, size, kind, stream):
         ctypes.memmove(target, source, size)
 
-    def _cudaMemGetInfo(self):  # noqa: N802
+    def _cudaMemGetInfo(self):
         return (5, 9)
 
 

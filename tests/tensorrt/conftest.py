@@ -132,7 +132,7 @@ def rtx() -> TensorRT:
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory, instruments) -> Path:
-    """Waveform graphs of the published checkpoint in both precisions, without the proof of parity."""
+    """Waveform graphs of the published checkpoint in both precisions; no proof of parity."""
     for package in ("onnx", "onnxscript"):
         pytest.importorskip(package)
     from sgn_rt.export.graphs import OPSET, build_graph

@@ -1,4 +1,4 @@
-"""A GPU and a TensorRT in host memory: they do what they are told when a stream comes to it, and no sooner.
+"""A GPU and a TensorRT in host memory, which work when a stream is waited for, and no sooner.
 
 Every call can be made to fail, every address is looked up when it is used, and what was never
 freed can be counted.
@@ -112,7 +112,8 @@ class _Graph(_Owned):
 class FakeDevice:
     """`sgn_rt.device.protocol.Device` in host memory.
 
-    ``fail`` maps a call's name to the number of its call that fails, from 1; ``log`` has every call.
+    ``fail`` maps a call's name to the number of its call that fails, from 1; ``log`` has every
+    call.
     """
 
     layer, name, capability = "fake 1.0", "Fake GPU", "sm89"
@@ -300,7 +301,7 @@ class FakeTensorRT:
         self.CudaGraphStrategy = SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole")
         self.configs: list[object] = []
 
-    def Runtime(self, logger):  # noqa: N802 - TensorRT's name
+    def Runtime(self, logger):
         self.logger = logger
         return self if self._gives("Runtime") else self._raise()
 

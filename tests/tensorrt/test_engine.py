@@ -183,7 +183,7 @@ def test_another_machines_engine_names_both_and_the_rebuild(bundle, make_sidecar
     machine(version=(11, 2), gpu="sm89")
     with pytest.raises(
         EngineError,
-        match=r"built for sm86 / tensorrt 10\.15, this is sm89 / tensorrt 11\.2\. Run `sgn-rt build ",
+        match=r"built for sm86 / tensorrt 10\.15, this is sm89 / tensorrt 11\.2\. Run `sgn-rt ",
     ):
         open_tensorrt(bundle, name="tensorrt", flavor=Flavor.TENSORRT, artifact=None)
 

@@ -1,4 +1,4 @@
-"""Every check that needs a GPU, on the GPU: skipped where none is, failed with SGN_RT_REQUIRE_GPU=1."""
+"""Every check that needs a GPU: skipped without one, failed with SGN_RT_REQUIRE_GPU=1."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def test_shape_inference_that_raises_is_an_error(lane, module, config):
 
 def test_no_context_is_an_error(loaded, device, module, nothing_left):
     module.fail = {"create_execution_context": 1}
-    with pytest.raises(EngineError, match="no execution context.*says no"):
+    with pytest.raises(EngineError, match=r"no execution context.*says no"):
         Lane(loaded, device)
     assert nothing_left() == {}
 

@@ -1,4 +1,4 @@
-"""A graph with both plugins becomes an engine, which holds them: the path that plugin graphs take."""
+"""A graph with both plugins becomes an engine that holds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison of the plugins with SciPy and PyTorch, on a fake that computes what they should."""
+"""The comparison of the plugins with SciPy and PyTorch, on a fake of them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sgn_rt.tensorrt.plugin_probe import compare_probe
 
 
 class Plugins:
-    """Runtime, engine and context in one; ``noise`` is added to an output, ``fail`` names a call."""
+    """Runtime, engine and context in one; ``noise`` is for outputs, ``fail`` names a call."""
 
     def __init__(self, device, config, dtype, noise=None, fail=None):
         self.device, self.transform, self.dtype = device, Transform(config), dtype
         self.noise, self.fail, self.addresses = noise or {}, fail, {}
         self.ILogger = type("ILogger", (), {"Severity": SimpleNamespace(INTERNAL_ERROR=0, ERROR=1)})
 
-    def Runtime(self, logger):  # noqa: N802
+    def Runtime(self, logger):
         return self
 
     def get_plugin_registry(self):

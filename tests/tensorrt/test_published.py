@@ -98,7 +98,8 @@ def test_a_batch_norm_that_is_not_folded_shows(rtx, published, tmp_path):
     behind = first.output[0]
     first.output[0] = "unfolded"
     norm = onnx.helper.make_node(
-        "BatchNormalization", ["unfolded", *(f"norm.{n}" for n in ("scale", "bias", "mean", "var"))],
+        "BatchNormalization",
+        ["unfolded", *(f"norm.{name}" for name in ("scale", "bias", "mean", "var"))],
         [behind], name="norm",
     )  # fmt: skip
     at = list(graph.graph.node).index(first) + 1
@@ -128,7 +129,7 @@ def _with(bundle, name, content):
 def test_turing_is_refused_with_the_builders_own_reason(rtx, published):
     bundle = Bundle.open(published)
     artifact = bundle.find(Kind.WAVEFORM, Precision.FP32)
-    with pytest.raises(EngineError, match="for sm75: .*FP32 GEMM is not supported"):
+    with pytest.raises(EngineError, match=r"for sm75: .*FP32 GEMM is not supported"):
         build_engine(rtx, bundle, artifact, BuildOptions(gpus=("sm75",)))
 
 
