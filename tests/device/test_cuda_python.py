@@ -185,6 +185,9 @@ def test_a_capture_that_fails_ends_and_keeps_nothing(at, device, runtime):
     with pytest.raises(EngineError, match="no execution" if at == "work" else at):
         device.capture(stream, work)
     assert sum(call[0] == "cudaStreamEndCapture" for call in runtime.calls) == 1
+    # Or the next call's check would find this one's error.
+    after = [call[0] for call in runtime.calls]
+    assert "cudaGetLastError" in after[after.index("cudaStreamEndCapture") :]
     stream.close()
     assert not +runtime.live
 

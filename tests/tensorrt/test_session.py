@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 
 import numpy as np
 import pytest
@@ -126,6 +127,16 @@ def test_what_the_device_still_reads_is_kept(session, device, on_device):
     finish(session, device)
     for sources, mixture in results:
         np.testing.assert_array_equal(np.from_dlpack(sources)[:, 0], mixture * SHARES[1])
+
+
+def test_what_was_taken_is_given_back(session, device, on_device):
+    mixture = on_device(1)
+    before = sys.getrefcount(mixture)
+    session.run(mixture, [0])
+    assert sys.getrefcount(mixture) > before
+    session.close()
+    gc.collect()
+    assert sys.getrefcount(mixture) == before
 
 
 def test_close_frees_its_own(session, device, on_device, nothing_left):
