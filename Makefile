@@ -28,6 +28,8 @@ demo:
 $(TEST)/.torch:
 	test -x $(TEST)/bin/python || $(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	# The types of full TensorRT, without TensorRT, which PyPI alone does not have.
+	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps tensorrt-stubs
 	$(if $(shell command -v nvcc),$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(PLUGIN_TOOLS))
 	touch $@
 

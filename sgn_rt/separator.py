@@ -110,6 +110,7 @@ class Separator:
             began = time.perf_counter()
             try:
                 proved[candidate.name] = parity_stages.require(candidate, opened.probe)
+                candidate.proved(proved[candidate.name])
             finally:
                 proving += time.perf_counter() - began
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "separate": "One file per category from each recording.",
     "stream": "Separate raw PCM from stdin to stdout, live.",
     "export": "Export a checkpoint to a bundle.",
+    "build": "Build TensorRT engines into a bundle.",
     "parity": "Compare a bundle's engines with the reference.",
     "bench": "Time the engines side by side.",
     "info": "Show what is in a bundle.",

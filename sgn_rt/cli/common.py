@@ -21,7 +21,8 @@ from sgn_rt.errors import AudioError
 
 engine_option = click.option(
     "--engine", default="auto", show_default=True, metavar="NAME",
-    help="auto, onnxruntime, torch, onnxruntime-cuda, onnxruntime-tensorrt; "
+    help="auto, tensorrt, tensorrt-rtx, onnxruntime, torch, onnxruntime-cuda, "
+    "onnxruntime-tensorrt; "
     "onnxruntime:waveform.fp32 names the graph, too.",
 )  # fmt: skip
 bundle_option = click.option(

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sgn_rt import __version__
 from sgn_rt.bundle import Bundle
-from sgn_rt.cli.common import console, json_option, table, write_json
+from sgn_rt.cli.common import console, json_option, table, write_json, write_text
 from sgn_rt.engines.base import available_cpus
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.errors import SgnError
@@ -22,19 +22,23 @@ from sgn_rt.parity import measure
 
 PACKAGES = (
     "numpy", "scipy", "soundfile", "soxr", "onnxruntime", "onnxruntime-gpu", "torch", "onnx",
-    "onnxscript", "safetensors", "matplotlib",
+    "onnxscript", "safetensors", "matplotlib", "tensorrt", "tensorrt-rtx-cu13", "cuda-python",
 )  # fmt: skip
 
 
 @click.command("doctor")
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @json_option
-def command(bundle: Path | None, json_path: Path | None) -> int:
+@click.option("--gpu-report", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
+              help="Instead, run all checks that need a GPU; a report to send back.")  # fmt: skip
+def command(bundle: Path | None, json_path: Path | None, gpu_report: Path | None) -> int:
     """Show what this machine can run: every engine is opened, proved and timed on a real window.
 
-    Exit code 0 if at least one engine runs and holds parity.
+    Exit code 0 if at least one engine runs and holds parity; with --gpu-report, if all checks hold.
     """
     opened = Bundle.open(bundle)
+    if gpu_report is not None:
+        return _report_gpu(opened, gpu_report)
     engines = {name: _examine(name, opened) for name in ENGINES}
     packages = {name: _version(name) for name in PACKAGES}
     if json_path is not None:
@@ -44,6 +48,17 @@ def command(bundle: Path | None, json_path: Path | None) -> int:
     if str(json_path) != "-":
         _show(packages, engines)
     return 0 if any(engine["usable"] for engine in engines.values()) else 1
+
+
+def _report_gpu(bundle: Bundle, path: Path) -> int:
+    from sgn_rt.tensorrt.gpu_report import gpu_report
+
+    progress = console(err=True)
+    text, passed = gpu_report(bundle, progress.print)
+    write_text(path, text)
+    if str(path) != "-":
+        console().print(text, end="")
+    return 0 if passed else 1
 
 
 def _version(package: str) -> str | None:

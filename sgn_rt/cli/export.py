@@ -16,7 +16,8 @@ from sgn_rt.errors import ConfigError
 Choice = TypeVar("Choice", Kind, Precision)
 
 
-def _choices(text: str, kind: type[Choice], option: str) -> list[Choice]:
+def choices(text: str, kind: type[Choice], option: str) -> list[Choice]:
+    """Members of an enumeration from a comma-separated option."""
     try:
         return [kind(name) for name in names(text) or []]
     except ValueError as error:
@@ -63,8 +64,8 @@ def command(
     Every graph is compared with the PyTorch reference, stage by stage; nothing is written if one is
     beyond its limit.
     """
-    kinds = _choices(kind, Kind, "--kind")
-    precisions = _choices(precision, Precision, "--precision")
+    kinds = choices(kind, Kind, "--kind")
+    precisions = choices(precision, Precision, "--precision")
     for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
         require(module, extra="export", purpose="sgn-rt export")
     from sgn_rt.export.writer import export_bundle

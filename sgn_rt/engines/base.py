@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from sgn_rt.config import ModelConfig
 from sgn_rt.contract import Precision
 from sgn_rt.dsp import Transform
 from sgn_rt.errors import EngineError
+
+if TYPE_CHECKING:
+    from sgn_rt.parity import StageResult
 
 T = TypeVar("T")
 
@@ -100,6 +103,10 @@ class Engine(ABC):
         self._expect_finite("sources", result.sources, (batch, wanted, self.config.window_samples))
         self._expect_finite("presence", result.presence, (batch, len(self.config.categories)))
         return result
+
+    def proved(self, results: Sequence[StageResult]) -> None:
+        """Told what the start-up probe has measured, all within limits."""
+        del results  # nothing to do for most
 
     @abstractmethod
     def _separate(self, mixture: Float, categories: Positions) -> Separated:

@@ -100,7 +100,7 @@ def test_batches_and_any_choice_of_categories(mask_engine, config, noise):
     np.testing.assert_allclose(single.sources[0, 0], full.sources[1, 1], atol=1e-7)
 
 
-@pytest.mark.parametrize("spec", ["", "onnx", "Torch", "torch:core.fp32", "tensorrt", "auto"])
+@pytest.mark.parametrize("spec", ["", "onnx", "Torch", "torch:core.fp32", "tensor-rt", "auto"])
 def test_engines_that_there_are_not(bundle_folder, fails, spec):
     with fails(EngineError, f"engine: got {spec!r}", *ENGINES):
         open_engine(spec, Bundle.open(bundle_folder))

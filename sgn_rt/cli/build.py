@@ -1,0 +1,146 @@
+"""``sgn-rt build``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import click
+
+from sgn_rt.bundle import Bundle
+from sgn_rt.cli.common import console, json_option, names, progress_bar, table, write_json
+from sgn_rt.cli.export import choices
+from sgn_rt.contract import Kind, Precision
+from sgn_rt.errors import ConfigError
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+@click.command("build")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--flavor", type=click.Choice(["tensorrt", "tensorrt-rtx"]),
+              help="What the engine is for; by what is installed if left out.")  # fmt: skip
+@click.option("--gpu", "gpus", metavar="SM,SM",
+              help="Compute capabilities, e.g. sm89,sm120, an engine for each; tensorrt-rtx alone, "
+                   "also without a GPU. The GPU that is here if left out.")  # fmt: skip
+@click.option("--precision", default=str(Precision.FP16), show_default=True, metavar="P,Q",
+              help="fp16, fp32 or both, an engine for each.")  # fmt: skip
+@click.option("--kind", type=click.Choice([str(k) for k in Kind if k != Kind.CORE]),
+              help="Graph to build from; the best in the bundle if left out.")  # fmt: skip
+@click.option("--max-batch", type=click.IntRange(min=1), default=8, show_default=True,
+              help="Windows that it takes at a time.")  # fmt: skip
+@click.option("--max-sources", type=click.IntRange(min=1),
+              help="Categories at a time; all if left out.")  # fmt: skip
+@click.option("--timing-cache", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Timings of earlier builds; read, and added to. tensorrt alone.")  # fmt: skip
+@click.option("--hardware-compatible", is_flag=True,
+              help="Also for other GPUs from sm80 on, slower. tensorrt alone.")  # fmt: skip
+@click.option("--version-compatible", is_flag=True,
+              help="Also for later versions. tensorrt alone.")  # fmt: skip
+@click.option("--workspace", metavar="SIZE",
+              help="Scratch memory of a kernel, e.g. 512M; no limit if left out.")  # fmt: skip
+@click.option("--rebuild", is_flag=True,
+              help="Build again, as they were, the engines in the bundle that do not fit this "
+                   "machine; other options are not looked at.")  # fmt: skip
+@json_option
+def command(
+    bundle: Path,
+    flavor: str | None,
+    gpus: str | None,
+    precision: str,
+    kind: str | None,
+    max_batch: int,
+    max_sources: int | None,
+    timing_cache: Path | None,
+    hardware_compatible: bool,
+    version_compatible: bool,
+    workspace: str | None,
+    rebuild: bool,
+    json_path: Path | None,
+) -> None:
+    """Build TensorRT engines of a bundle's graphs, into the bundle.
+
+    With a GPU here that an engine is for, it has to pass parity before it is recorded; without one
+    it is recorded as unproved, and proved when it is first used.
+    """
+    from sgn_rt.device.factory import find_device
+    from sgn_rt.engines.tensorrt import prove_content
+    from sgn_rt.tensorrt.builder import BuildOptions
+    from sgn_rt.tensorrt.flavor import Flavor, installed_flavor, load
+    from sgn_rt.tensorrt.plan import BuildRequest, build_into
+    from sgn_rt.tensorrt.rebuild import rebuild_requests
+
+    request = BuildRequest(
+        kind=None if kind is None else Kind(kind),
+        precisions=choices(precision, Precision, "--precision"),
+        gpus=[gpu.lower() for gpu in names(gpus) or []],
+        options=BuildOptions(
+            gpus=(),
+            max_batch=max_batch,
+            max_sources=max_sources,
+            timing_cache=timing_cache,
+            hardware_compatible=hardware_compatible,
+            version_compatible=version_compatible,
+            workspace_bytes=_bytes(workspace),
+        ),
+    )
+    opened = Bundle.open(bundle)
+    trt = load(installed_flavor() if flavor is None else Flavor(flavor))
+    device = find_device()
+    requests = rebuild_requests(opened, trt, device) if rebuild else [request]
+    written = []
+    with _progress() as tell:
+        for wanted in requests:
+            written += build_into(
+                opened, trt, wanted, device=device, tell=tell,
+                prover=None if device is None else prove_content(opened, trt, device),
+            )  # fmt: skip
+    if json_path is not None:
+        write_json(json_path, {each.name: each.to_dict() for each in written})
+        if str(json_path) == "-":
+            return
+    out = console()
+    if not written:
+        out.print("every engine in the bundle fits this machine: nothing to build")
+        return
+    rows = table("engine", "MB", "kernels", "casts", "attention", "plugins", "memory", "parity")
+    for each in written:
+        figure = each.figure
+        rows.add_row(
+            each.name,
+            f"{each.size / 1e6:.1f}",
+            str(figure.kernels),
+            str(figure.casts),
+            f"{figure.attention} fused",
+            str(len(figure.plugins)) if each.plugin else "none",
+            f"{figure.activation_bytes / 1e6:.0f} MB per context, "
+            f"{figure.weights_bytes / 1e6:.0f} MB weights",
+            "holds" if each.proof else "unproved: no such GPU here",
+        )
+    out.print(rows)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], Callable[[float], None]]]:
+    """A bar per engine, one after the other."""
+    with ExitStack() as shown:
+
+        def following(title: str) -> Callable[[float], None]:
+            shown.close()
+            return shown.enter_context(progress_bar(title))
+
+        yield following
+
+
+def _bytes(text: str | None) -> int | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+)([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise ConfigError(
+            f"--workspace: got {text!r}, expected a number of bytes with K, M or G. Write e.g. "
+            "512M."
+        )
+    return int(found[1]) * _UNITS[found[2].upper()]

@@ -1,0 +1,1 @@
+"""The GPU as this package sees it: memory, copies, streams, events, graphs; nothing else."""

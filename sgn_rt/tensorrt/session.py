@@ -1,0 +1,236 @@
+"""For applications with sound on the device: pointers or DLPack, on their stream."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sgn_rt.contract import Tensor
+from sgn_rt.device.dlpack import DeviceArray, give, take
+from sgn_rt.device.protocol import Device, Event, Memory, Pinned
+from sgn_rt.errors import EngineError
+from sgn_rt.tensorrt.runtime import Call, LoadedEngine
+
+IN_FLIGHT: Final = 4
+"""Calls under way at a time; their arrays are kept."""
+
+
+class DeviceTensor:
+    """An output on the device; other libraries take it by DLPack.
+
+    Its memory lives as long as this object and all that was made of it by DLPack.
+    """
+
+    def __init__(self, array: DeviceArray) -> None:
+        self._array = array
+
+    @property
+    def address(self) -> int:
+        """Device address of the first element."""
+        return self._array.address
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape; dense and row-major."""
+        return self._array.shape
+
+    @property
+    def dtype(self) -> str:
+        """As NumPy's name."""
+        return self._array.dtype
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Device type and number."""
+        assert self._array.device is not None
+        return self._array.device
+
+    def __dlpack__(self, *, stream: Any = None, **more: Any) -> Any:
+        """A capsule; ordering its use behind the session's stream is the caller's work."""
+        del stream, more
+        return give(self._array)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceResult:
+    """Outputs on the device, ready when the stream has come by.
+
+    Attributes
+    ----------
+    sources
+        shape = (B, S, N), float32.
+    presence
+        shape = (B, C), float32, 0 to 1.
+    embedding
+        shape = (B, C, D), float32.
+    """
+
+    sources: DeviceTensor
+    presence: DeviceTensor
+    embedding: DeviceTensor
+
+
+class _Owned:
+    """Memory that is freed with its last user, with the device current."""
+
+    def __init__(self, device: Device, memory: Memory) -> None:
+        self._device, self._memory = device, memory
+
+    def __del__(self) -> None:
+        with suppress(EngineError), self._device.current():
+            self._memory.close()
+
+
+class Session:
+    """One execution context on the application's own device memory. Belongs to one thread.
+
+    Nothing here waits for the device but a change of categories, and a call when `IN_FLIGHT`
+    earlier ones are not done. Answers are not looked at: finite numbers are the caller's to check.
+
+    Parameters
+    ----------
+    loaded, device
+        The engine and where it runs.
+    stream
+        The application's stream, or its handle; None for one of the session's own (`stream`).
+    """
+
+    def __init__(self, loaded: LoadedEngine, device: Device, stream: object = None) -> None:
+        self._loaded, self._device = loaded, device
+        self._owns_stream = stream is None
+        self._positions: tuple[int, ...] | None = None
+        self._kept: list[Memory | Pinned] = []
+        self._uploaded: Memory | None = None
+        self._flying: deque[tuple[Event, tuple[object, ...]]] = deque()
+        self._landed: list[Event] = []
+        with device.current():
+            self._context = loaded.new_context()
+            self.stream = device.stream() if stream is None else device.borrow(stream)
+        self._call: Call | None = None
+
+    def run(
+        self, mixture: Any, categories: ArrayLike, *, sources: Any = None, presence: Any = None
+    ) -> DeviceResult:
+        """Separate a batch of windows on the device; returns at once.
+
+        Parameters
+        ----------
+        mixture
+            On the device: has ``__dlpack__``, or a `DeviceArray`; shape = (B, N), float32, dense.
+            Its content has to stay until the stream has come by; a bare address also its memory.
+        categories
+            On the host: positions of the wanted categories, shape = (S,), at least one.
+        sources, presence
+            Where the answers are to go, as ``mixture``; new memory where None.
+
+        Raises
+        ------
+        EngineError
+            For what is not on this device, or of other shape or type; or if the device fails.
+        """
+        handle = self.stream.handle
+        positions = tuple(int(p) for p in np.asarray(categories, np.int64).reshape(-1))
+        taken = take(mixture, "mixture", handle or None)
+        call = Call(taken.shape[0] if taken.shape else 0, len(positions))
+        limits = (self._loaded.max_batch, self._loaded.max_sources)
+        if not (1 <= call.batch <= limits[0] and 1 <= call.sources <= limits[1]):
+            raise EngineError(
+                f"session: got {call.batch} windows and {call.sources} categories, expected 1 to "
+                f"{limits[0]} and 1 to {limits[1]}. Split the batch, or build with larger ones."
+            )
+        count = len(self._loaded.config.categories)
+        if not all(0 <= position < count for position in positions):
+            raise EngineError(
+                f"session: got categories {positions}, expected positions below {count}. "
+                "They count the configuration's list."
+            )
+        self._expect(Tensor.MIXTURE, taken, call)
+        with self._device.current():
+            outputs = {
+                Tensor.SOURCES: self._output(Tensor.SOURCES, sources, call),
+                Tensor.PRESENCE: self._output(Tensor.PRESENCE, presence, call),
+                Tensor.EMBEDDING: self._output(Tensor.EMBEDDING, None, call),
+            }
+            self._context.set_address(Tensor.MIXTURE, taken.address)
+            self._context.set_address(Tensor.CATEGORIES, self._upload(positions))
+            for name, array in outputs.items():
+                self._context.set_address(name, array.address)
+            if call != self._call:
+                self._call = None
+                self._context.set_call(call)
+                self._call = call
+            self._context.execute(handle)
+            # The device reads and writes these until the stream has come by.
+            self._keep((taken, *outputs.values()))
+        return DeviceResult(**{str(name): DeviceTensor(array) for name, array in outputs.items()})
+
+    def close(self) -> None:
+        """Wait for the stream and free what is the session's own."""
+        with self._device.current():
+            self.stream.synchronize()
+            for event in (*(event for event, _ in self._flying), *self._landed):
+                event.close()
+            self._flying.clear()
+            self._landed.clear()
+            for owned in self._kept:
+                owned.close()
+            self._kept.clear()
+            self._uploaded = self._positions = None
+            if self._owns_stream:
+                self.stream.close()
+
+    def _keep(self, arrays: tuple[object, ...]) -> None:
+        """Keep what a call uses until it is done; waits for the oldest where many are under way."""
+        if len(self._flying) >= IN_FLIGHT:
+            event, _ = self._flying[0]
+            event.synchronize()
+            self._flying.popleft()
+            self._landed.append(event)
+        event = self._landed.pop() if self._landed else self._device.event()
+        event.record(self.stream)
+        self._flying.append((event, arrays))
+
+    def _upload(self, positions: tuple[int, ...]) -> int:
+        """Address of the categories on the device; sent only when they change."""
+        if self._uploaded is None or positions != self._positions:
+            # What runs may still read the old ones: this waits, once per change of categories.
+            self.stream.synchronize()
+            for owned in self._kept:
+                owned.close()
+            self._kept.clear()
+            size = 8 * len(positions)
+            memory, staging = self._device.allocate(size), self._device.allocate_pinned(size)
+            self._kept += [memory, staging]
+            staging.array[:size].view(np.int64)[:] = positions
+            self._device.upload(memory.address, staging, size, self.stream)
+            self._uploaded, self._positions = memory, positions
+        return self._uploaded.address
+
+    def _output(self, name: Tensor, given: Any, call: Call) -> DeviceArray:
+        if given is not None:
+            array = take(given, str(name), self.stream.handle or None)
+            self._expect(name, array, call)
+            return array
+        config = self._loaded.config
+        memory = self._device.allocate(call.nbytes(name, config))
+        owner = _Owned(self._device, memory)
+        shape, device = call.shape(name, config), self._device.dlpack_device
+        return DeviceArray(memory.address, shape, "float32", device, owner)
+
+    def _expect(self, name: Tensor, array: DeviceArray, call: Call) -> None:
+        shape = call.shape(name, self._loaded.config)
+        if array.shape != shape or array.dtype != "float32":
+            raise EngineError(
+                f"session: {name}: got {array.dtype} of shape {array.shape}, expected float32 of "
+                "shape "
+                f"{shape}. Convert it on the device."
+            )
+        if array.device is not None and array.device != self._device.dlpack_device:
+            raise EngineError(
+                f"session: {name}: got an array on device {array.device}, expected "
+                f"{self._device.dlpack_device}, which the engine is on. Move it there."
+            )

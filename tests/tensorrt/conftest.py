@@ -1,0 +1,158 @@
+"""Fixtures of engines: fakes of device and TensorRT, sidecars, the published model's bundle."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from sgn_rt.bundle import FileRecord
+from sgn_rt.contract import BUNDLE_MANIFEST, BUNDLE_SCHEMA, Kind, Precision
+from sgn_rt.tensorrt.flavor import Flavor, TensorRT, is_installed
+from sgn_rt.tensorrt.layers import Figure
+from sgn_rt.tensorrt.runtime import LoadedEngine
+from sgn_rt.tensorrt.sidecar import Profile, Sidecar
+
+from .fakes import FakeDevice, FakeTensorRT
+
+CONTENT = b"an engine"
+GRAPH = hashlib.sha256(b"a graph").hexdigest()
+
+
+@pytest.fixture
+def config(small_config):
+    """Windows of 1016 samples, three categories."""
+    return small_config(n_fft=32, hop_length=8)
+
+
+@pytest.fixture
+def device():
+    return FakeDevice()
+
+
+@pytest.fixture
+def module(device, config):
+    return FakeTensorRT(device, config)
+
+
+@pytest.fixture
+def trt(module):
+    return TensorRT(flavor=Flavor.TENSORRT, module=module, version=(10, 13, 3, 9))
+
+
+@pytest.fixture
+def make_sidecar(config):
+    """Builds a sidecar; keywords change it."""
+
+    def make(**changes) -> Sidecar:
+        values = {
+            "name": "waveform.fp16.tensorrt.sm89",
+            "flavor": Flavor.TENSORRT,
+            "version": (10, 13, 3, 9),
+            "gpus": ("sm89",),
+            "gpu_name": "Fake GPU",
+            "kind": Kind.WAVEFORM,
+            "precision": Precision.FP16,
+            "graph_sha256": GRAPH,
+            "profiles": {
+                "mixture": Profile(
+                    smallest=(1, config.window_samples),
+                    best=(1, config.window_samples),
+                    largest=(4, config.window_samples),
+                ),
+                "categories": Profile(smallest=(1,), best=(2,), largest=(2,)),
+            },
+            "hardware_compatible": False,
+            "version_compatible": False,
+            "workspace_bytes": None,
+            "figure": Figure(
+                kernels=3, kinds={"gemm": 3}, casts=0, movers=0, attention=1, plugins=(),
+                norms=0, activation_bytes=10, weights_bytes=20,
+            ),
+            "plugin": None,
+            "sha256": hashlib.sha256(CONTENT).hexdigest(),
+            "size": len(CONTENT),
+            "generator": "sgn-rt test",
+            "proof": None,
+        } | changes  # fmt: skip
+        return Sidecar(**values)
+
+    return make
+
+
+@pytest.fixture
+def loaded(trt, device, config, make_sidecar):
+    """An engine that takes 4 windows and 2 of 3 categories at a time."""
+    return LoadedEngine(trt, device, config, make_sidecar(), CONTENT, None)
+
+
+@pytest.fixture
+def bundle(tmp_path, config):
+    """What engines need of a bundle: a folder with a graph of a known hash."""
+    artifact = SimpleNamespace(
+        path="waveform.fp16.onnx", kind=Kind.WAVEFORM, precision=Precision.FP16,
+        external=(), name="waveform.fp16",
+    )  # fmt: skip
+    record = FileRecord(path=artifact.path, sha256=GRAPH, size=7)
+    return SimpleNamespace(
+        root=tmp_path,
+        config=config,
+        artifacts=(artifact,),
+        files={artifact.path: record},
+        find=lambda kind, precision: (
+            artifact if (kind, precision) == (artifact.kind, artifact.precision) else None
+        ),
+    )
+
+
+@pytest.fixture
+def nothing_left(device):
+    """Says what the device still holds, once all that is unreachable is gone."""
+
+    def count() -> dict[str, int]:
+        gc.collect()
+        return {kind: number for kind, number in device.live.items() if number}
+
+    return count
+
+
+@pytest.fixture(scope="session")
+def rtx() -> TensorRT:
+    """TensorRT for RTX, which builds without a GPU."""
+    if not is_installed(Flavor.RTX):
+        pytest.skip("tensorrt-rtx-cu13 is not installed")
+    from sgn_rt.tensorrt.flavor import load
+
+    return load(Flavor.RTX)
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory, instruments) -> Path:
+    """Waveform graphs of the published checkpoint in both precisions; no proof of parity."""
+    for package in ("onnx", "onnxscript"):
+        pytest.importorskip(package)
+    from sgn_rt.export.graphs import OPSET, build_graph
+
+    folder = tmp_path_factory.mktemp("tensorrt") / "bundle"
+    folder.mkdir()
+    files, artifacts = {}, []
+    for precision in Precision:
+        graph = build_graph(instruments, Kind.WAVEFORM, precision)
+        content = graph.SerializeToString(deterministic=True)
+        path = f"{Kind.WAVEFORM}.{precision}.onnx"
+        (folder / path).write_bytes(content)
+        files[path] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        artifacts.append(
+            {"path": path, "kind": Kind.WAVEFORM, "precision": precision, "opset": OPSET,
+             "external": [], "parity": {}}
+        )  # fmt: skip
+    manifest = {
+        "schema": BUNDLE_SCHEMA, "name": "published", "config": instruments.config.to_dict(),
+        "files": files, "artifacts": artifacts,
+    }  # fmt: skip
+    (folder / BUNDLE_MANIFEST).write_text(json.dumps(manifest))
+    return folder

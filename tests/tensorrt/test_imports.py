@@ -1,0 +1,34 @@
+"""Nothing of TensorRT, CUDA or ONNX is needed to import, or to be told what is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+SCRIPT = """
+import importlib, pkgutil, sys
+for name in ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_libs", "cuda", "pycuda", "onnx", "torch"):
+    sys.modules[name] = None
+import sgn_rt.device, sgn_rt.tensorrt
+for package in (sgn_rt.device, sgn_rt.tensorrt):
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+import sgn_rt.cli.build, sgn_rt.engines.tensorrt
+from sgn_rt.device.factory import find_device, open_device
+from sgn_rt.errors import DependencyError
+from sgn_rt.tensorrt.flavor import Flavor, is_installed, load
+assert find_device() is None
+for flavor in Flavor:
+    assert not is_installed(flavor)
+    for use in (lambda: load(flavor), open_device):
+        try:
+            use()
+        except DependencyError as error:
+            assert "pip install 'sgn-rt[tensorrt" in str(error), error
+        else:
+            raise AssertionError("no error")
+"""
+
+
+def test_every_module_imports_without_them():
+    subprocess.run([sys.executable, "-c", SCRIPT], check=True)

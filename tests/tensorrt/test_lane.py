@@ -1,0 +1,205 @@
+"""One lane on a fake device: shapes, addresses, lifetimes, graphs, errors at every call."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sgn_rt.errors import EngineError
+from sgn_rt.tensorrt.flavor import Flavor, TensorRT
+from sgn_rt.tensorrt.lane import GRAPHS, Lane
+from sgn_rt.tensorrt.runtime import LoadedEngine
+
+from .fakes import PRESENCE, SHARES
+
+
+@pytest.fixture
+def lane(loaded, device):
+    return Lane(loaded, device)
+
+
+def windows(config, count: int, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((count, config.window_samples)).astype(np.float32)
+
+
+def check(answer, mixture, categories):
+    np.testing.assert_array_equal(
+        answer.sources, mixture[:, None] * SHARES[list(categories)][:, None]
+    )
+    np.testing.assert_array_equal(answer.presence, np.tile(PRESENCE, (len(mixture), 1)))
+
+
+def run(lane, mixture, categories):
+    lane.submit(mixture, np.array(categories, np.int64))
+    return lane.collect()
+
+
+def test_answers_are_of_the_call_whatever_was_called_before(lane, config):
+    for seed, (count, categories) in enumerate(
+        [(1, [0]), (4, [2, 1]), (1, [1]), (2, [0, 2]), (4, [0, 1]), (1, [2]), (1, [0])] * 2
+    ):
+        mixture = windows(config, count, seed)
+        check(run(lane, mixture, categories), mixture, categories)
+
+
+def test_nothing_waits_in_submit(lane, config, device):
+    lane.submit(windows(config, 1), np.array([0]))
+    assert lane.is_waiting
+    assert "wait" not in device.log
+    assert "synchronize" not in device.log
+    lane.collect()
+    assert not lane.is_waiting
+
+
+def test_an_answer_is_a_copy(lane, config):
+    first = windows(config, 1, 1)
+    answer = run(lane, first, [0])
+    run(lane, windows(config, 1, 2), [0])
+    check(answer, first, [0])
+
+
+def test_the_second_call_of_a_shape_is_a_graph(lane, config, device):
+    for seed in range(3):
+        mixture = windows(config, 1, seed)
+        check(run(lane, mixture, [seed]), mixture, [seed])
+    assert (device.counts["capture"], device.counts["launch"]) == (1, 2)
+    assert device.log.count("execute") == 2  # the first call, and once into the graph
+
+
+def test_graphs_go_when_memory_moves(lane, config, device):
+    for _ in range(2):
+        run(lane, windows(config, 1), [0])
+    assert device.live["graph"] == 1
+    mixture = windows(config, 3)
+    check(run(lane, mixture, [1]), mixture, [1])
+    assert device.live["graph"] == 0
+    mixture = windows(config, 1, 5)
+    check(run(lane, mixture, [0]), mixture, [0])
+
+
+def test_few_graphs_are_kept(loaded, device, config):
+    lane = Lane(loaded, device)
+    lane.submit(windows(config, 4), np.array([0, 1]))
+    lane.collect()
+    shapes = [(batch, count) for batch in (1, 2, 3, 4) for count in (1, 2)]
+    lane_shapes = shapes * 2
+    assert len(shapes) == GRAPHS
+    for batch, count in lane_shapes:
+        run(lane, windows(config, batch), list(range(count)))
+    assert device.live["graph"] == GRAPHS
+
+
+def test_without_capture_it_runs_call_by_call(loaded, device, config):
+    device.can_capture = False
+    lane = Lane(loaded, device)
+    for seed in range(3):
+        mixture = windows(config, 1, seed)
+        check(run(lane, mixture, [1]), mixture, [1])
+    assert device.counts["capture"] == 0
+
+
+def test_a_capture_that_fails_is_done_without(lane, config, device):
+    device.fail = {"capture": 1}
+    for seed in range(4):
+        mixture = windows(config, 1, seed)
+        check(run(lane, mixture, [1]), mixture, [1])
+    assert device.counts["capture"] == 1
+    assert "capture" in lane.graph_failure
+
+
+def test_rtx_captures_by_itself(module, device, config, make_sidecar):
+    trt = TensorRT(flavor=Flavor.RTX, module=module, version=(1, 7, 1))
+    lane = Lane(LoadedEngine(trt, device, config, make_sidecar(), b"x", None), device)
+    for _ in range(3):
+        run(lane, windows(config, 1), [0])
+    assert device.counts["capture"] == 0
+    assert [each.cuda_graph_strategy for each in module.configs] == ["whole"]
+
+
+def test_close_frees_all_even_with_work_under_way(lane, config, device, nothing_left):
+    run(lane, windows(config, 2), [0, 1])
+    run(lane, windows(config, 2), [0, 1])
+    lane.submit(windows(config, 1), np.array([0]))
+    lane.close()
+    lane.close()
+    assert nothing_left() == {}
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["allocate", "allocate pinned", "stream", "event", "upload", "download", "record", "wait"],
+)
+@pytest.mark.parametrize("number", [1, 2])
+def test_every_failing_device_call_is_an_error_and_frees_all(
+    call, number, loaded, device, config, nothing_left
+):
+    device.fail = {call: number}
+    lane = None
+    with pytest.raises(EngineError, match=call):
+        for _ in range(2):
+            lane = Lane(loaded, device)
+            for count in (1, 3):
+                run(lane, windows(config, count), [0])
+            lane.close()
+    if lane is not None:
+        lane.close()
+    del lane
+    assert nothing_left() == {}
+
+
+@pytest.mark.parametrize(
+    "call", ["set_input_shape", "set_tensor_address", "infer_shapes", "get_tensor_shape",
+             "execute_async_v3"],
+)  # fmt: skip
+@pytest.mark.parametrize("number", [1, 2])
+def test_every_false_of_tensorrt_is_an_error(
+    call, number, lane, device, module, config, nothing_left
+):
+    module.fail = {call: number}
+    with pytest.raises(EngineError, match=r"engine waveform\.fp16.*got .*expected it to run"):
+        for count in (1, 2):
+            run(lane, windows(config, count), [0])
+    module.fail = {}
+    lane.close()
+    del lane
+    assert nothing_left() == {}
+
+
+def test_shape_inference_that_raises_is_an_error(lane, module, config):
+    module.fail = {"infer_shapes": -1}
+    with pytest.raises(EngineError, match="shape inference failed"):
+        run(lane, windows(config, 1), [0])
+
+
+def test_no_context_is_an_error(loaded, device, module, nothing_left):
+    module.fail = {"create_execution_context": 1}
+    with pytest.raises(EngineError, match=r"no execution context.*says no"):
+        Lane(loaded, device)
+    assert nothing_left() == {}
+
+
+@pytest.mark.parametrize("call", ["Runtime", "deserialize_cuda_engine"])
+def test_an_engine_that_does_not_load_names_the_rebuild(
+    call, trt, module, device, config, make_sidecar
+):
+    module.fail = {call: 1}
+    with pytest.raises(EngineError, match="Run `sgn-rt build BUNDLE --flavor tensorrt "):
+        LoadedEngine(trt, device, config, make_sidecar(), b"x", None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"categories": ("INT32", "INPUT")}, "categories of type INT32 instead of INT64"),
+        ({"sources": ("HALF", "OUTPUT")}, "sources of type HALF instead of FLOAT"),
+        ({"sources": ("FLOAT", "INPUT")}, "sources as INPUT"),
+        ({"masks": ("FLOAT", "OUTPUT")}, "tensors .*masks.* instead of"),
+    ],
+)
+def test_an_engine_of_something_else_is_refused(
+    change, message, trt, module, device, config, make_sidecar
+):
+    module.tensors |= change
+    with pytest.raises(EngineError, match=message):
+        LoadedEngine(trt, device, config, make_sidecar(), b"x", None)

@@ -1,0 +1,173 @@
+"""Sessions: device pointers and DLPack in and out, on the application's stream."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+import numpy as np
+import pytest
+
+from sgn_rt.device.dlpack import DeviceArray
+from sgn_rt.errors import EngineError
+from sgn_rt.tensorrt.session import Session
+
+from .fakes import PRESENCE, SHARES
+
+
+@pytest.fixture
+def session(loaded, device):
+    return Session(loaded, device)
+
+
+@pytest.fixture
+def on_device(device, config):
+    """A mixture that the application keeps on the device."""
+
+    def make(batch: int, seed: int = 0) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        array = rng.standard_normal((batch, config.window_samples)).astype(np.float32)
+        device.foreign |= {array.ctypes.data}
+        return array
+
+    return make
+
+
+def finish(session, device):
+    with device.current():
+        session.stream.synchronize()
+
+
+def test_dlpack_in_and_out_without_a_copy(session, device, on_device):
+    mixture = on_device(2)
+    result = session.run(mixture, [2, 0])
+    assert device.counts["upload"] == 1  # the categories, and nothing else
+    assert device.counts["download"] == 0
+    sources = np.from_dlpack(result.sources)
+    assert sources.ctypes.data == result.sources.address
+    finish(session, device)
+    np.testing.assert_array_equal(sources, mixture[:, None] * SHARES[[2, 0]][:, None])
+    np.testing.assert_array_equal(np.from_dlpack(result.presence), np.tile(PRESENCE, (2, 1)))
+    assert np.from_dlpack(result.embedding).shape == (2, 3, 16)
+
+
+def test_pytorch_takes_and_gives(session, device, on_device):
+    torch = pytest.importorskip("torch")
+    mixture = torch.from_numpy(on_device(1))
+    result = session.run(mixture, [1])
+    finish(session, device)
+    torch.testing.assert_close(torch.from_dlpack(result.sources)[:, 0], mixture * 0.3)
+
+
+def test_outputs_live_as_long_as_they_are_used(session, device, on_device):
+    result = session.run(on_device(1), [0])
+    finish(session, device)
+    sources = np.from_dlpack(result.sources)
+    before = sources.copy()
+    del result
+    session.run(on_device(1, seed=1), [0])
+    finish(session, device)
+    gc.collect()
+    np.testing.assert_array_equal(sources, before)
+    session.close()
+    del session
+    gc.collect()
+    assert device.live["memory"] == 1
+    del sources
+    gc.collect()
+    assert device.live["memory"] == 0
+
+
+def test_a_capsule_that_nobody_takes_frees_its_memory(session, device, on_device, nothing_left):
+    result = session.run(on_device(1), [0])
+    finish(session, device)
+    capsule = result.sources.__dlpack__()
+    del result
+    session.close()
+    gc.collect()
+    assert device.live["memory"] == 1
+    del capsule
+    del session
+    assert "memory" not in nothing_left()
+
+
+def test_pointers_and_places_for_the_answer(session, device, on_device, config):
+    mixture = on_device(1)
+    place = np.zeros((1, 1, config.window_samples), np.float32)
+    device.foreign |= {place.ctypes.data}
+    given = DeviceArray(mixture.ctypes.data, mixture.shape, "float32")
+    target = DeviceArray(place.ctypes.data, place.shape, "float32")
+    result = session.run(given, [1], sources=target)
+    finish(session, device)
+    assert result.sources.address == place.ctypes.data
+    np.testing.assert_array_equal(place[:, 0], mixture * SHARES[1])
+
+
+def test_the_applications_stream_is_used_and_left_open(loaded, device, on_device):
+    with device.current():
+        stream = device.stream()
+    session = Session(loaded, device, stream.handle)
+    session.run(on_device(1), [0])
+    assert session.stream is stream
+    assert len(stream.queue) == 3  # categories, the work, and a mark behind it
+
+
+def test_categories_are_sent_when_they_change(session, device, on_device):
+    for categories in ([0], [0], [1], [1]):
+        session.run(on_device(1), categories)
+    assert device.counts["upload"] == 2
+
+
+def test_what_the_device_still_reads_is_kept(session, device, on_device):
+    results = []
+    for seed in range(12):
+        mixture = on_device(1, seed)
+        results.append((session.run(mixture, [1]).sources, mixture.copy()))
+        del mixture
+    finish(session, device)
+    for sources, mixture in results:
+        np.testing.assert_array_equal(np.from_dlpack(sources)[:, 0], mixture * SHARES[1])
+
+
+def test_what_was_taken_is_given_back(session, device, on_device):
+    mixture = on_device(1)
+    before = sys.getrefcount(mixture)
+    session.run(mixture, [0])
+    assert sys.getrefcount(mixture) > before
+    session.close()
+    gc.collect()
+    assert sys.getrefcount(mixture) == before
+
+
+def test_close_frees_its_own(session, device, on_device, nothing_left):
+    session.run(on_device(1), [0])
+    session.close()
+    assert nothing_left() == {"context": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x[:, :-1].copy(), "expected float32 of shape"),
+        (lambda x: x.astype(np.float64), "got float64"),
+        (lambda x: x[:, ::-1], "dense row-major"),
+        (lambda x: np.concatenate([x] * 5), "got 5 windows"),
+        (lambda x: x[:0], "got 0 windows"),
+        (lambda x: x.tolist(), "got list, expected an array on the device"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, message, session, on_device):
+    with pytest.raises(EngineError, match=message):
+        session.run(change(on_device(1)), [0])
+
+
+@pytest.mark.parametrize("categories", [[], [3], [-1], [0, 1, 2]])
+def test_categories_that_do_not_fit_are_refused(categories, session, on_device):
+    with pytest.raises(EngineError, match="session: got"):
+        session.run(on_device(1), categories)
+
+
+def test_another_devices_array_is_refused(session, on_device, config):
+    array = DeviceArray(1, (1, config.window_samples), "float32", (2, 1))
+    with pytest.raises(EngineError, match=r"device \(2, 1\), expected \(1, 0\)"):
+        session.run(array, [0])
