@@ -18,6 +18,7 @@ COMMANDS = {
     "stream": "Separate raw PCM from stdin to stdout, live.",
     "export": "Export a checkpoint to a bundle.",
     "build": "Build TensorRT engines into a bundle.",
+    "plugins": "Build or find the library of TensorRT plugins.",
     "parity": "Compare a bundle's engines with the reference.",
     "bench": "Time the engines side by side.",
     "info": "Show what is in a bundle.",

@@ -16,7 +16,7 @@ import soundfile
 
 import sgn_rt
 from sgn_rt.bundle import embedded
-from sgn_rt.cli import main
+from sgn_rt.cli import COMMANDS, main
 from sgn_rt.music import shipped_music
 
 MIX = shipped_music() / "003.mix.flac"
@@ -322,6 +322,18 @@ def test_tampered_bundle_is_refused(run, clip, tmp_path):
 
 def test_help_names_every_command(run):
     result = run("--help")
-    for name in ("separate", "stream", "export", "parity", "bench", "info", "doctor"):
+    for name in COMMANDS:
         assert name in result.out
         assert run(name, "--help").code == 0
+
+
+def test_plugins_find_and_build_say_what_is_missing(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SGN_RT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("SGN_RT_PLUGIN_LIBRARY", str(tmp_path / "none.so"))
+    found = run("plugins", "find")
+    assert found.code == 2
+    assert "none.so" in found.err
+    built = run("plugins", "build", "--tensorrt-include", tmp_path)
+    assert built.code == 2
+    assert str(tmp_path) in built.err
+    assert not list(tmp_path.rglob("*.so"))
