@@ -56,7 +56,7 @@ def _fix_reshapes(graph: ir.Graph) -> None:
         before, after = list(source.shape), list(target.shape)
         same = before == after or len(before) == len(after) == 1
         if same and not target.is_graph_output():
-            target.replace_all_uses_with(source)
+            ir.convenience.replace_all_uses_with(target, source)
             continue
         shape = [
             size if isinstance(size, int) else (0 if i < len(before) and before[i] == size else -1)

@@ -28,15 +28,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgn_rt.export.network import Affine, Level, Network
+from sgn_rt.export.network import Affine, Level, Network, constant
 from sgn_rt.export.weights import GraphWeights
 
 CHANNEL_BLOCK: Final = 16
 """Channels that ONNX Runtime's blocked convolutions compute at once, at most (AVX-512)."""
-
-
-def _parameter(value: Tensor) -> nn.Parameter:
-    return nn.Parameter(value, requires_grad=False)
 
 
 def interleave(x: Tensor) -> Tensor:
@@ -55,7 +51,7 @@ class Phase(nn.Module):
 
     def __init__(self, weights: GraphWeights, name: str, column: int, row: int) -> None:
         super().__init__()
-        self.weight = _parameter(weights[f"{name}.weight"])
+        self.weight = constant(weights[f"{name}.weight"])
         self.pads = (1 - column, column, 1 - row, row)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
@@ -67,7 +63,7 @@ class Phases(nn.Module):
 
     def __init__(self, weights: GraphWeights, name: str) -> None:
         super().__init__()
-        self.bias = _parameter(weights[f"{name}.bias"])
+        self.bias = constant(weights[f"{name}.bias"])
         for column in (0, 1):
             for row in (0, 1):
                 phase = f"phase{column}{row}"
@@ -88,8 +84,8 @@ class GridConvolution(nn.Module):
 
     def __init__(self, weights: GraphWeights, name: str) -> None:
         super().__init__()
-        self.grid = _parameter(weights[f"{name}.grid"])
-        self.grid_bias = _parameter(weights[f"{name}.bias"].repeat(4))
+        self.grid = constant(weights[f"{name}.grid"])
+        self.grid_bias = constant(weights[f"{name}.bias"].repeat(4))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.grid, self.grid_bias, padding=1)

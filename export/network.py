@@ -25,7 +25,8 @@ from sgn_rt.export.weights import GraphWeights
 from sgn_rt.reference.model import LEAKY_SLOPE
 
 
-def _parameter(value: Tensor) -> nn.Parameter:
+def constant(value: Tensor) -> nn.Parameter:
+    """A tensor that becomes an initializer under its attribute's name."""
     return nn.Parameter(value, requires_grad=False)
 
 
@@ -34,8 +35,8 @@ class Affine(nn.Module):
 
     def __init__(self, weights: GraphWeights, name: str) -> None:
         super().__init__()
-        self.weight = _parameter(weights[f"{name}.weight"])
-        self.bias = _parameter(weights[f"{name}.bias"])
+        self.weight = constant(weights[f"{name}.weight"])
+        self.bias = constant(weights[f"{name}.bias"])
 
     def forward(self, x: Tensor) -> Tensor:
         return x @ self.weight + self.bias
@@ -46,8 +47,8 @@ class Norm(nn.Module):
 
     def __init__(self, weights: GraphWeights, name: str) -> None:
         super().__init__()
-        self.weight = _parameter(weights[f"{name}.weight"])
-        self.bias = _parameter(weights[f"{name}.bias"])
+        self.weight = constant(weights[f"{name}.weight"])
+        self.bias = constant(weights[f"{name}.bias"])
 
     def forward(self, x: Tensor) -> Tensor:
         """Float32, of any ``x``."""
@@ -59,8 +60,8 @@ class Down(nn.Module):
 
     def __init__(self, weights: GraphWeights, name: str) -> None:
         super().__init__()
-        self.weight = _parameter(weights[f"{name}.weight"])
-        self.bias = _parameter(weights[f"{name}.bias"])
+        self.weight = constant(weights[f"{name}.weight"])
+        self.bias = constant(weights[f"{name}.bias"])
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, self.bias, stride=2, padding=1)
@@ -72,8 +73,8 @@ class Up(nn.Module):
     def __init__(self, weights: GraphWeights, name: str, *, last: bool) -> None:
         super().__init__()
         self.last = last
-        self.weight = _parameter(weights[f"{name}.weight"])
-        self.bias = _parameter(weights[f"{name}.bias"])
+        self.weight = constant(weights[f"{name}.weight"])
+        self.bias = constant(weights[f"{name}.bias"])
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.conv_transpose2d(x, self.weight, self.bias, stride=2, padding=1)
@@ -97,8 +98,8 @@ class Projection(nn.Module):
 
     def __init__(self, weights: GraphWeights) -> None:
         super().__init__()
-        self.weight = _parameter(weights["token_projection.weight"])
-        self.bias = _parameter(weights["token_projection.bias"])
+        self.weight = constant(weights["token_projection.weight"])
+        self.bias = constant(weights["token_projection.bias"])
 
     def forward(self, x: Tensor) -> Tensor:
         channels, height, width = x.shape[1:]
@@ -192,8 +193,8 @@ class Network(nn.Module):
         super().__init__()
         self.config = config = weights.config
         last = len(config.encoder_channels) - 1
-        self.input_scale = _parameter(weights["input_scale"])
-        self.input_shift = _parameter(weights["input_shift"])
+        self.input_scale = constant(weights["input_scale"])
+        self.input_shift = constant(weights["input_shift"])
         self.encoder = nn.ModuleList(
             Level(Down(weights, f"encoder.{i}.conv")) for i in range(last + 1)
         )
@@ -201,7 +202,7 @@ class Network(nn.Module):
             Level(Up(weights, f"decoder.{i}.conv", last=i == last)) for i in range(last + 1)
         )
         self.token_projection = Projection(weights)
-        self.token_offset = _parameter(weights["token_offset"])
+        self.token_offset = constant(weights["token_offset"])
         self.transformer = nn.ModuleList(Block(weights, name) for name in weights.blocks)
         self.feature_norm = Norm(weights, "feature_norm")
         self.token_norm = Norm(weights, "token_norm")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sgn_rt.config import ModelConfig
 from sgn_rt.dsp import hann, log_unwarp_matrix, log_warp_matrix
-from sgn_rt.export.network import Network
+from sgn_rt.export.network import Network, constant
 from sgn_rt.export.weights import GraphWeights
 
 
@@ -64,7 +64,7 @@ def inverse_envelope(config: ModelConfig) -> NDArray[np.float32]:
 
 
 def _constant(value: NDArray[np.float32]) -> nn.Parameter:
-    return nn.Parameter(torch.from_numpy(np.ascontiguousarray(value)), requires_grad=False)
+    return constant(torch.from_numpy(np.ascontiguousarray(value)))
 
 
 class Stft(nn.Module):
