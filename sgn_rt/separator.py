@@ -423,8 +423,8 @@ class Separator:
 
 
 def _each(sink: Callable[[dict[str, Float]], None], pieces: list[dict[str, Float]]) -> None:
-    for piece in pieces:
-        sink(piece)
+    while pieces:  # so that a piece is let go of when it is done with
+        sink(pieces.pop(0))
 
 
 def _part(progress: Progress, start: float, share: float) -> Progress:

@@ -286,8 +286,9 @@ class Stream:
         ahead
             Rounds of windows, and of conversions, that may still be in work at the end.
         """
+        size = max(1, self._per_round() // (1 + ahead))  # rounds in work share the memory of one
         while self._begun < windows:
-            self._begin(min(windows, self._begun + self._per_round()))
+            self._begin(min(windows, self._begun + size))
             self._settle(ahead)
         self._settle(ahead)
 
