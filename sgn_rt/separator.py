@@ -344,9 +344,8 @@ class Separator:
     ) -> tuple[Stream, tuple[str, ...], Progress | None]:
         """The stream that will separate a recording, names of what it gives, and progress left.
 
-        Where no categories are named, those present are found first: presence costs less than half
-        of the network and no synthesis, so that looking first is cheaper than separating all to
-        drop most.
+        Where no categories are named, those present are found first: that takes the network once
+        more, but nothing of what is not there is synthesised, converted, written and dropped.
         """
         if not 0.0 <= threshold <= 1.0:
             raise ConfigError(
