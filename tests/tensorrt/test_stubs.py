@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-import sgn_rt
-
-ROOT = Path(sgn_rt.__file__).parent.parent
+# The sources: in the folder of installed packages mypy trips over others.
+ROOT = Path(__file__).resolve().parents[2]
+    Path(__file__).resolve().parents[2]
+)  # the sources: among installed packages mypy trips over others
 
 
 @pytest.fixture(scope="module")
