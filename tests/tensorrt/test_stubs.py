@@ -15,8 +15,6 @@ import pytest
 
 # The sources: in the folder of installed packages mypy trips over others.
 ROOT = Path(__file__).resolve().parents[2]
-    Path(__file__).resolve().parents[2]
-)  # the sources: among installed packages mypy trips over others
 
 
 @pytest.fixture(scope="module")
