@@ -7,7 +7,7 @@ An error at the STFT moves masks much more than its own size: the logarithm's sl
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -247,9 +247,7 @@ def measure(engine: Engine, probe: Probe, *, quick: bool = False) -> list[StageR
     ]
 
 
-def require(
-    engine: Engine, probe: Probe, measurer: Callable[..., list[StageResult]] = measure
-) -> list[StageResult]:
+def require(engine: Engine, probe: Probe) -> list[StageResult]:
     """The start-up probe.
 
     Raises
@@ -257,7 +255,7 @@ def require(
     ParityError
         Naming the first stage beyond its limit.
     """
-    results = measurer(engine, probe, quick=True)
+    results = measure(engine, probe, quick=True)
     for result in results:
         if not result.passed:
             raise ParityError(
