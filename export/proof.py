@@ -16,8 +16,9 @@ from sgn_rt.contract import PLUGIN_NAMESPACE, Kind, PluginOp, Precision, Tensor
 from sgn_rt.dsp import Transform
 from sgn_rt.engines.base import Engine, Masked, MaskEngine, Separated
 from sgn_rt.engines.factory import open_engine
-from sgn_rt.errors import ParityError
+from sgn_rt.errors import EngineError, ParityError
 from sgn_rt.export.graphs import export_module
+from sgn_rt.export.layerwise import compare_layers, first_departure
 from sgn_rt.export.network import Network
 from sgn_rt.export.standard import standard_copy
 from sgn_rt.parity import StageResult, measure
@@ -44,21 +45,32 @@ def prove(bundle: Bundle, model: Sgn, tell: Callable[[str], None]) -> dict[str, 
     measured = {}
     for artifact in bundle.artifacts:
         tell(f"proving {artifact.name}")
-        engine = _engine(bundle, artifact)
-        results = measure(engine, bundle.probe)
-        if artifact.precision == Precision.FP16:
-            tell(f"proving {artifact.name}, operator by operator")
-            rounded = measure(_Rounded(model, artifact.kind), bundle.probe)
-            results = list(_worse(results, rounded))
+        try:
+            results = measure(_engine(bundle, artifact), bundle.probe)
+            if artifact.precision == Precision.FP16:
+                tell(f"proving {artifact.name}, operator by operator")
+                rounded = measure(_Rounded(model, artifact.kind), bundle.probe)
+                results = list(_worse(results, rounded))
+        except EngineError as error:  # numbers that are not finite
+            raise _unproved(bundle, artifact, str(error)) from error
         for result in results:
             if not result.passed:
-                raise ParityError(
-                    f"{artifact.name}: parity stage {result.stage}: got {result.figure:.4g} "
-                    f"{result.limit.unit}, expected {result.limit}. No bundle was written: "
-                    "check the checkpoint for extreme weights, or leave that precision out."
-                )
+                got = f"got {result.figure:.4g} {result.limit.unit}, expected {result.limit}."
+                raise _unproved(bundle, artifact, f"parity stage {result.stage}: {got}")
         measured[artifact.name] = results
     return measured
+
+
+def _unproved(bundle: Bundle, artifact: Artifact, why: str) -> ParityError:
+    """What was measured, and for float16 the layer at which it begins."""
+    where = ""
+    if artifact.precision == Precision.FP16:
+        first = first_departure(compare_layers(bundle, artifact))
+        where = "" if first is None else f" The first layer to depart from float32: {first}."
+    return ParityError(
+        f"{artifact.name}: {why}{where} No bundle was written: "
+        "check the checkpoint for extreme weights, or leave that precision out."
+    )
 
 
 def _engine(bundle: Bundle, artifact: Artifact) -> Engine:

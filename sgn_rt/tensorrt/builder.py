@@ -144,6 +144,8 @@ def build_engine(
     options: BuildOptions,
     plugins: Path | None = None,
     progress: Progress = ignore,
+    *,
+    graph: bytes | None = None,
 ) -> Built:
     """Build an engine of one of a bundle's graphs.
 
@@ -159,6 +161,8 @@ def build_engine(
         Plugin library; None for a graph of standard operators.
     progress
         Told how much is done; an exception that it raises ends the build.
+    graph
+        A variant of the graph, as ONNX; None for the one in the bundle.
 
     Raises
     ------
@@ -171,7 +175,7 @@ def build_engine(
     log, tree = Log(), ProgressTree(progress)
     try:
         # These refer to each other in C++: the builder goes last.
-        return _build(trt, bundle, artifact, options, plugins, log, tree)
+        return _build(trt, bundle, artifact, options, plugins, graph, log, tree)
     except (TypeError, RuntimeError) as error:
         if isinstance(error, EngineError | ConfigError):
             raise
@@ -185,6 +189,7 @@ def _build(
     artifact: Artifact,
     options: BuildOptions,
     plugins: Path | None,
+    graph: bytes | None,
     log: Log,
     tree: ProgressTree,
 ) -> Built:
@@ -197,7 +202,7 @@ def _build(
     network: api.INetworkDefinition = _there(
         builder.create_network(strongly_typed), trt, artifact, log, "a network"
     )
-    _parse(trt, bundle, artifact, network, logger, log)
+    _parse(trt, bundle, artifact, graph, network, logger, log)
     names = [network.get_layer(i) for i in range(network.num_layers)]
     parsed = [(str(layer.name), str(layer.type.name)) for layer in names]
 
@@ -228,14 +233,21 @@ def _build(
 
 
 def _parse(
-    trt: TensorRT, bundle: Bundle, artifact: Artifact, network: Any, logger: Any, log: Log
+    trt: TensorRT,
+    bundle: Bundle,
+    artifact: Artifact,
+    graph: bytes | None,
+    network: Any,
+    logger: Any,
+    log: Log,
 ) -> None:
     parser: api.OnnxParser = _there(
         trt.module.OnnxParser(network, logger), trt, artifact, log, "a parser"
     )
     for name in artifact.external:
         bundle.read(name)  # the parser reads it itself; this verifies it once more
-    if not parser.parse(bundle.read(artifact.path), str(bundle.root / artifact.path)):
+    content = bundle.read(artifact.path) if graph is None else graph
+    if not parser.parse(content, str(bundle.root / artifact.path)):
         reasons = [str(parser.get_error(i).desc()) for i in range(parser.num_errors)]
         raise _failed(trt, artifact, " / ".join(reasons) or log.reason)
 

@@ -5,7 +5,6 @@ Building is run without a GPU by the tests; running was not yet done on one.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,12 +20,13 @@ from sgn_rt.contract import (
     PluginOp,
     Precision,
 )
-from sgn_rt.device.protocol import Device, Memory, Pinned
+from sgn_rt.device.protocol import Device
 from sgn_rt.dsp import Transform
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.builder import set_targets
 from sgn_rt.tensorrt.callbacks import Log, make_logger
 from sgn_rt.tensorrt.flavor import TensorRT, load_plugins
+from sgn_rt.tensorrt.once import run_once
 
 LEAST_DB: Final = {Precision.FP32: 100.0, Precision.FP16: 60.0}
 """Of spectrum, network input and sources against float32 FFTs of another library: these agree to
@@ -112,60 +112,6 @@ def probe_graph(config: ModelConfig, precision: Precision) -> bytes:
     return content
 
 
-def run_probe(
-    trt: TensorRT, device: Device, content: bytes, library: Path, arrays: dict[str, Any]
-) -> dict[str, Any]:
-    """Run the engine once.
-
-    Parameters
-    ----------
-    trt, device, content, library
-        What runs where.
-    arrays
-        Tensor name -> inputs, and arrays that the outputs are written into.
-
-    Returns
-    -------
-    dict
-        ``arrays``.
-    """
-    log = Log()
-    logger = make_logger(trt.module, log)
-    memories: dict[str, Memory] = {}
-    staging: dict[str, Pinned] = {}
-    with device.current():
-        runtime = trt.module.Runtime(logger)
-        load_plugins(trt, runtime.get_plugin_registry(), library)
-        engine = runtime.deserialize_cuda_engine(content)
-        context = None if engine is None else engine.create_execution_context()
-        if context is None:
-            raise _failed("no context", log)
-        stream = device.stream()
-        try:
-            for name, array in arrays.items():
-                memory = memories[name] = device.allocate(array.nbytes)
-                pinned = staging[name] = device.allocate_pinned(array.nbytes)
-                pinned.array[: array.nbytes] = array.reshape(-1).view(np.uint8)
-                device.upload(memory.address, pinned, array.nbytes, stream)
-                if not context.set_tensor_address(name, memory.address):
-                    raise _failed(f"address of {name} refused", log)
-            if not context.execute_async_v3(stream.handle):
-                raise _failed("no execution", log)
-            for name, array in arrays.items():
-                device.download(staging[name], memories[name].address, array.nbytes, stream)
-            stream.synchronize()
-            for name, array in arrays.items():
-                array.reshape(-1).view(np.uint8)[:] = staging[name].array[: array.nbytes]
-        finally:
-            del context
-            closers = [memory.close for memory in memories.values()]
-            closers += [pinned.close for pinned in staging.values()]
-            for close in (*closers, stream.close):
-                with suppress(EngineError):
-                    close()
-    return arrays
-
-
 def compare_probe(
     trt: TensorRT,
     device: Device,
@@ -190,16 +136,7 @@ def compare_probe(
     plane = (config.frequency_bins, config.frames)
     masks = np.random.default_rng(1).random((1, 1, *plane)).astype(dtype)
     content = build_probe(trt, config, precision, library, device.capability)
-    found = run_probe(
-        trt, device, content, library,
-        {
-            MIXTURE: mixture.copy(),
-            MASKS: masks,
-            SPECTRUM: np.zeros((1, config.frames, config.bins, 2), np.float32),
-            LOG_MAGNITUDE: np.zeros((1, 1, *plane), dtype),
-            SOURCES: np.zeros((1, 1, config.window_samples), np.float32),
-        },
-    )  # fmt: skip
+    found = run_once(trt, device, content, library, {MIXTURE: mixture, MASKS: masks})
     transform = Transform(config)
     spectrum = transform.stft(mixture[0])
     # The logarithm is compared from the plugin's own spectrum: near silence its slope is 1e5.

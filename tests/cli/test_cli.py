@@ -291,6 +291,44 @@ def test_parity_includes_the_reference_itself(run):
     assert stages["network"]["figure"] < 1e-6
 
 
+def test_layers_hold_for_what_ships(run, tmp_path):
+    files = ("--json", tmp_path / "l.json", "--junit", tmp_path / "l.xml")
+    result = run("parity", "--layers", "--engine", "onnxruntime:core.fp32", *files)
+    assert result.code == 0
+    engine = json.loads((tmp_path / "l.json").read_text())["engines"]["onnxruntime:core.fp32"]
+    assert (engine["passed"], engine["first_departure"]) == (True, None)
+    assert f"all {len(engine['layers'])} layers hold" in result.out
+    suite = ElementTree.parse(tmp_path / "l.xml").getroot()
+    assert (suite.get("failures"), suite.get("tests")) == ("0", str(len(engine["layers"])))
+
+
+def test_the_first_layer_that_departs_is_named(run, monkeypatch):
+    pytest.importorskip("onnx")
+    from sgn_rt.export import layerwise
+
+    monkeypatch.setattr(layerwise, "LIMITS", dict.fromkeys(layerwise.LIMITS, 135.0))
+    spec = ("parity", "--layers", "--engine", "onnxruntime:core.fp32")
+    shown, written = run(*spec), run(*spec, "--json", "-")
+    assert shown.code == written.code == 1
+    first = json.loads(written.out)["engines"]["onnxruntime:core.fp32"]["first_departure"]
+    assert f"{first} is the first of" in shown.out
+    assert "DEPARTS" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "without a graph in fp16"),
+        (("--engine", "torch"), "--layers: got engine 'torch'"),
+        (("--engine", "onnxruntime:plugin.fp16"), "got a bundle with core.fp32, expected plugin"),
+    ],
+)
+def test_layers_that_cannot_be_compared(run, arguments, message):
+    result = run("parity", "--layers", *arguments)
+    assert result.code == 2
+    assert message in result.err
+
+
 def test_info_lists_the_model(run):
     result = run("info")
     assert result.code == 0

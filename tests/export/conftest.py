@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,7 +15,8 @@ import torch
 from sgn_rt.config import ModelConfig
 from sgn_rt.contract import GRAPH_INPUTS, Kind, Precision, Tensor
 from sgn_rt.export.graphs import build_graph
-from sgn_rt.reference import random_model
+from sgn_rt.export.writer import export_bundle
+from sgn_rt.reference import random_model, save_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +42,23 @@ def small(small_config):
         return network(key), graph(kind, precision, key)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(tmp_path_factory, small_config) -> Path:
+    """Of a small model with random weights."""
+    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
+    config = small_config()
+    save_checkpoint(random_model(config, seed=1), config, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_checkpoint, tmp_path_factory) -> Path:
+    """Every graph of that model, proved."""
+    folder = tmp_path_factory.mktemp("bundle") / "small"
+    export_bundle(small_checkpoint, folder, licence="CC0-1.0")
+    return folder
 
 
 def _session(graph: onnx.ModelProto | str) -> onnxruntime.InferenceSession:

@@ -26,39 +26,24 @@ ALL_STAGES = set(Stage) - {Stage.QUALITY}
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory, small_config):
-    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
-    config = small_config()
-    save_checkpoint(random_model(config, seed=1), config, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def bundle(checkpoint, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bundle") / "small"
-    export_bundle(checkpoint, folder, licence="CC0-1.0")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def core_bundle(checkpoint, tmp_path_factory):
+def core_bundle(small_checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("core") / "core"
-    export_bundle(checkpoint, folder, kinds=[Kind.CORE], precisions=[Precision.FP32])
+    export_bundle(small_checkpoint, folder, kinds=[Kind.CORE], precisions=[Precision.FP32])
     return folder
 
 
 @pytest.fixture
-def exported(bundle, monkeypatch):
+def exported(small_bundle, monkeypatch):
     """Has the writer take graphs from the bundle instead of exporting them once more."""
 
     def build_graph(model, kind, precision):
-        return onnx.load(bundle / f"{kind}.{precision}.onnx")
+        return onnx.load(small_bundle / f"{kind}.{precision}.onnx")
 
     monkeypatch.setattr(writer, "build_graph", build_graph)
 
 
-def test_bundle_holds_every_graph_with_its_measured_parity(bundle):
-    opened = Bundle.open(bundle)
+def test_bundle_holds_every_graph_with_its_measured_parity(small_bundle):
+    opened = Bundle.open(small_bundle)
     assert {a.name for a in opened.artifacts} == {f"{k}.{p}" for k in Kind for p in Precision}
     assert (opened.name, opened.licence) == ("small", "CC0-1.0")
     for artifact in opened.artifacts:
@@ -67,11 +52,11 @@ def test_bundle_holds_every_graph_with_its_measured_parity(bundle):
             assert entry["passed"]
             assert entry["limit"] == LIMITS[Stage(stage)][artifact.precision].value
     listed = set(opened.files) | {"bundle.json"}
-    assert {path.name for path in bundle.iterdir()} == listed
+    assert {path.name for path in small_bundle.iterdir()} == listed
 
 
-def test_float16_figures_are_those_of_real_rounding(bundle):
-    opened = Bundle.open(bundle)
+def test_float16_figures_are_those_of_real_rounding(small_bundle):
+    opened = Bundle.open(small_bundle)
     for kind in Kind:
         artifact = opened.find(kind, Precision.FP16)
         assert artifact is not None
@@ -79,8 +64,10 @@ def test_float16_figures_are_those_of_real_rounding(bundle):
         assert artifact.parity[Stage.NETWORK]["figure"] > 2.0**-13
 
 
-def test_two_exports_are_identical(checkpoint, core_bundle, tmp_path):
-    export_bundle(checkpoint, tmp_path / "again", kinds=[Kind.CORE], precisions=[Precision.FP32])
+def test_two_exports_are_identical(small_checkpoint, core_bundle, tmp_path):
+    export_bundle(
+        small_checkpoint, tmp_path / "again", kinds=[Kind.CORE], precisions=[Precision.FP32]
+    )
     for path in core_bundle.iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
 
@@ -110,16 +97,16 @@ def test_other_models_export_and_hold_parity(changes, small_config, tmp_path):
         assert all(result.passed for result in results)
 
 
-def _spoil(model: onnx.ModelProto, name: str) -> None:
+def _spoil(model: onnx.ModelProto, name: str, by: float = 0.5) -> None:
     tensor = next(t for t in model.graph.initializer if t.name == name)
     value = numpy_helper.to_array(tensor).copy()
-    value.flat[0] += np.asarray(0.5, value.dtype)
+    value.flat[0] += np.asarray(by, value.dtype)
     tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
 
 
 @pytest.mark.parametrize(("kind", "precision"), [("core", "fp32"), ("waveform", "fp16")])
 def test_a_spoiled_weight_stops_the_export(
-    checkpoint, exported, tmp_path, monkeypatch, kind, precision
+    small_checkpoint, exported, tmp_path, monkeypatch, kind, precision
 ):
     good = writer.build_graph
 
@@ -131,14 +118,37 @@ def test_a_spoiled_weight_stops_the_export(
     monkeypatch.setattr(writer, "build_graph", spoiled)
     with pytest.raises(ParityError, match=f"{kind}.{precision}: parity stage network: got"):
         export_bundle(
-            checkpoint, tmp_path / "out", kinds=[Kind(kind)], precisions=[Precision(precision)]
+            small_checkpoint,
+            tmp_path / "out",
+            kinds=[Kind(kind)],
+            precisions=[Precision(precision)],
         )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_spoiled_weight_fails_parity_where_the_bundle_runs(bundle, tmp_path):
+def test_what_overflows_stops_the_export_with_its_layer(
+    small_checkpoint, exported, tmp_path, monkeypatch
+):
+    good = writer.build_graph
+
+    def spoiled(model, kind, precision):
+        graph = good(model, kind, precision)
+        _spoil(graph, "encoder.1.conv.bias", np.inf)
+        return graph
+
+    monkeypatch.setattr(writer, "build_graph", spoiled)
+    expected = r"non-finite.*first layer to depart from float32: encoder\.1\.conv/Conv \(Conv\)"
+    with pytest.raises(ParityError, match=expected):
+        export_bundle(
+            small_checkpoint, tmp_path / "out",
+            kinds=[Kind.WAVEFORM], precisions=[Precision.FP16],
+        )  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spoiled_weight_fails_parity_where_the_bundle_runs(small_bundle, tmp_path):
     path = "core.fp32.onnx"
-    for file in bundle.iterdir():
+    for file in small_bundle.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     model = onnx.load(tmp_path / path)
     _spoil(model, "encoder.0.conv.bias")
@@ -155,9 +165,9 @@ def test_a_spoiled_weight_fails_parity_where_the_bundle_runs(bundle, tmp_path):
     assert Stage.SYNTHESIS not in failed  # the weight has no part in it
 
 
-def test_shared_weights_hold_the_same_parity(checkpoint, exported, core_bundle, tmp_path):
+def test_shared_weights_hold_the_same_parity(small_checkpoint, exported, core_bundle, tmp_path):
     export_bundle(
-        checkpoint, tmp_path / "shared", shared_weights=True,
+        small_checkpoint, tmp_path / "shared", shared_weights=True,
         kinds=[Kind.CORE], precisions=[Precision.FP32],
     )  # fmt: skip
     one, other = (
@@ -170,17 +180,17 @@ def test_shared_weights_hold_the_same_parity(checkpoint, exported, core_bundle, 
     assert one.parity == other.parity
 
 
-def test_what_is_there_is_not_touched(checkpoint, bundle, tmp_path):
+def test_what_is_there_is_not_touched(small_checkpoint, small_bundle, tmp_path):
     with pytest.raises(BundleError, match="overwrite"):
-        export_bundle(checkpoint, bundle)
+        export_bundle(small_checkpoint, small_bundle)
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(BundleError, match="no bundle"):
-        export_bundle(checkpoint, tmp_path, overwrite=True)
+        export_bundle(small_checkpoint, tmp_path, overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
 def test_overwrite_replaces_a_bundle_only_by_one_that_is_proved(
-    checkpoint, exported, core_bundle, tmp_path, monkeypatch
+    small_checkpoint, exported, core_bundle, tmp_path, monkeypatch
 ):
     shutil.copytree(core_bundle, tmp_path / "b")
     before = (tmp_path / "b" / "bundle.json").read_text()
@@ -192,24 +202,24 @@ def test_overwrite_replaces_a_bundle_only_by_one_that_is_proved(
     with monkeypatch.context() as patch:
         patch.setattr(writer, "prove", failing)
         with pytest.raises(ParityError):
-            export_bundle(checkpoint, tmp_path / "b", licence="second", **one_graph)
+            export_bundle(small_checkpoint, tmp_path / "b", licence="second", **one_graph)
     assert (tmp_path / "b" / "bundle.json").read_text() == before
-    export_bundle(checkpoint, tmp_path / "b", licence="third", **one_graph)
+    export_bundle(small_checkpoint, tmp_path / "b", licence="third", **one_graph)
     assert Bundle.open(tmp_path / "b").licence == "third"
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_said_so(checkpoint, tmp_path):
+def test_a_folder_that_cannot_be_written_is_said_so(small_checkpoint, tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(BundleError, match="expected to write the bundle"):
-        export_bundle(checkpoint, tmp_path / "out", kinds=[Kind.CORE])
+        export_bundle(small_checkpoint, tmp_path / "out", kinds=[Kind.CORE])
 
 
-def test_a_file_in_the_way_is_said_so(checkpoint, tmp_path):
+def test_a_file_in_the_way_is_said_so(small_checkpoint, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BundleError, match="expected to write the bundle"):
-        export_bundle(checkpoint, tmp_path / "file" / "out", kinds=[Kind.CORE])
+        export_bundle(small_checkpoint, tmp_path / "file" / "out", kinds=[Kind.CORE])
 
 
 def test_a_checkpoint_that_is_none_is_said_so(tmp_path):

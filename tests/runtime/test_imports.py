@@ -12,7 +12,7 @@ import pytest
 import sgn_rt
 
 HEAVY = ("torch", "tensorrt", "pycuda", "cuda", "onnxruntime", "onnx", "onnxscript", "onnx_ir",
-         "safetensors", "matplotlib", "openvino")  # fmt: skip
+         "safetensors", "matplotlib", "openvino", "polygraphy")  # fmt: skip
 ROOT = Path(sgn_rt.__file__).parent
 NEEDS_TORCH = ("reference", "export", "benchmarks")  # for who has installed it
 RUNTIME = sorted(

@@ -36,6 +36,39 @@ class Plugins:
     def create_execution_context(self):
         return None if self.fail == "context" else self
 
+    def infer_shapes(self):
+        return ["masks"] if self.fail == "infer" else []
+
+    @property
+    def tensors(self):
+        c = self.transform.config
+        plane = (1, 1, c.frequency_bins, c.frames)
+        half = "HALF" if self.dtype == np.float16 else "FLOAT"
+        return {
+            "mixture": ("FLOAT", (1, c.window_samples)),
+            "masks": (half, plane),
+            "spectrum": ("FLOAT", (1, c.frames, c.bins, 2)),
+            "log_magnitude": (half, plane),
+            "sources": ("FLOAT", (1, 1, c.window_samples)),
+        }
+
+    @property
+    def num_io_tensors(self):
+        return len(self.tensors)
+
+    def get_tensor_name(self, index):
+        return list(self.tensors)[index]
+
+    def get_tensor_dtype(self, name):
+        return SimpleNamespace(name=self.tensors[name][0])
+
+    def get_tensor_shape(self, name):
+        return self.tensors[name][1]
+
+    def set_input_shape(self, name, shape):
+        assert shape == self.tensors[name][1]
+        return self.fail != "shape"
+
     def set_tensor_address(self, name, address):
         self.addresses[name] = address
         return self.fail != "address"
@@ -98,8 +131,8 @@ def test_each_wrong_output_is_seen(compare, precision, output):
         compare(precision, noise={output: 1e-2})
 
 
-@pytest.mark.parametrize("call", ["deserialize", "context", "address", "execute"])
+@pytest.mark.parametrize("call", ["deserialize", "context", "shape", "infer", "address", "execute"])
 def test_every_none_and_false_is_an_error(compare, call, nothing_left):
-    with pytest.raises(EngineError, match="plugin probe: got "):
+    with pytest.raises(EngineError, match="engine run once: got "):
         compare(Precision.FP32, fail=call)
     assert nothing_left() == {}
