@@ -7,20 +7,33 @@ blame.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sgn_rt.bundle import Artifact, Bundle
+from sgn_rt.contract import Precision
 from sgn_rt.device.protocol import Device
-from sgn_rt.export.layerwise import Run, layers_of, load_graph, with_outputs
-from sgn_rt.tensorrt.builder import BuildOptions, build_engine
+from sgn_rt.errors import ParityError
+from sgn_rt.export.layerwise import (
+    Run,
+    compare_layers,
+    first_departure,
+    layers_of,
+    load_graph,
+    with_outputs,
+)
+from sgn_rt.tensorrt.builder import BuildOptions, Built, build_engine
 from sgn_rt.tensorrt.callbacks import Progress, ignore
 from sgn_rt.tensorrt.flavor import TensorRT
+from sgn_rt.tensorrt.gpu_checks import World
 from sgn_rt.tensorrt.once import run_once
-from sgn_rt.tensorrt.plan import choose_gpus
+from sgn_rt.tensorrt.plan import BuildRequest, choose_artifacts, choose_gpus
 from sgn_rt.tensorrt.plugins import has_plugins, plugin_library
 
 
 def build_with_layers(
     trt: TensorRT, bundle: Bundle, artifact: Artifact, gpu: str, progress: Progress = ignore
-) -> bytes:
+) -> Built:
     """An engine for one window at a time whose outputs are its layers.
 
     Raises
@@ -33,8 +46,7 @@ def build_with_layers(
     options = BuildOptions(gpus=(gpu,), max_batch=1, max_sources=most)
     plugins = plugin_library().path if has_plugins(artifact.kind) else None
     content = with_outputs(graph, layers_of(graph))
-    built = build_engine(trt, bundle, artifact, options, plugins, progress, graph=content)
-    return built.content
+    return build_engine(trt, bundle, artifact, options, plugins, progress, graph=content)
 
 
 def engine_layers(
@@ -48,6 +60,23 @@ def engine_layers(
         As `build_with_layers`.
     """
     (gpu,) = choose_gpus(trt, (), device)
-    content = build_with_layers(trt, bundle, artifact, gpu, progress)
+    content = build_with_layers(trt, bundle, artifact, gpu, progress).content
     library = plugin_library().path if has_plugins(artifact.kind) else None
     return lambda feed: run_once(trt, device, content, library, feed)
+
+
+def check_layers(world: World) -> Mapping[str, Any]:
+    """Every layer of both precisions' engines on the GPU, as `sgn_rt.tensorrt.gpu_checks`."""
+    figures = {}
+    request = BuildRequest(precisions=tuple(Precision))
+    for artifact in choose_artifacts(world.bundle, request):
+        run = engine_layers(world.trt, world.device, world.bundle, artifact)
+        results = compare_layers(world.bundle, artifact, run)
+        departed = first_departure(results)
+        if departed is not None:
+            raise ParityError(
+                f"{artifact.name}: got {departed} as the first layer to depart from float32, "
+                "expected every layer to hold. Please report this."
+            )
+        figures[artifact.name] = f"{len(results)} layers, {min(results, key=lambda r: r.snr)}"
+    return figures

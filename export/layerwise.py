@@ -125,7 +125,9 @@ def layers_of(graph: ModelProto) -> list[Layer]:
 
 def with_outputs(graph: ModelProto, layers: list[Layer]) -> bytes:
     """A graph that gives out its layers, and nothing else, as ONNX."""
-    marked = modify_outputs(graph, outputs=[layer.name for layer in layers], copy=True)
+    typed = onnx.shape_inference.infer_shapes(graph)  # TensorRT wants the types of its outputs
+    typed.graph.value_info.extend(typed.graph.output)
+    marked = modify_outputs(typed, outputs=[layer.name for layer in layers])
     content: bytes = marked.SerializeToString()
     return content
 

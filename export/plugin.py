@@ -7,7 +7,7 @@ first convolution's input, so float16 would save none, and the masks' error (99.
 published network) would be 9.4e-4 in the place of 7.6e-4.
 
 What differs from the ``waveform`` graph's network is for the kernels that TensorRT makes of it (for
-RTX 1.7.1, published network, float16: 80 kernels before, 73 now; `tests/plugins/rtx_layers.json`).
+RTX 1.7.1, published network, float16: 80 kernels before, 73 now; `tests/plugins/rtx_figures.json`).
 Numbers of kernels, that is; no time was measured.
 """
 

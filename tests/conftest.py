@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import sgn_rt
 from sgn_rt.config import ModelConfig
+from sgn_rt.tensorrt.flavor import Flavor, TensorRT, is_installed, load
 
 ROOT = Path(sgn_rt.__file__).parent
 DATA = Path(__file__).parent / "data"
@@ -76,3 +77,11 @@ def _si_sdr(reference: NDArray, estimate: NDArray) -> NDArray[np.float64]:
 def si_sdr() -> Callable[[NDArray, NDArray], NDArray[np.float64]]:
     """See `_si_sdr`: projection onto the reference."""
     return _si_sdr
+
+
+@pytest.fixture(scope="session")
+def rtx() -> TensorRT:
+    """TensorRT for RTX, which builds without a GPU."""
+    if not is_installed(Flavor.RTX):
+        pytest.skip("tensorrt-rtx-cu13 is not installed")
+    return load(Flavor.RTX)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 from rich.text import Text
 
 from sgn_rt import __version__
+from sgn_rt._optional import require
 from sgn_rt.bundle import Bundle
 from sgn_rt.cli.common import console, json_option, table, write_json, write_text
 from sgn_rt.engines.base import available_cpus
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.errors import SgnError
 from sgn_rt.parity import measure
+
+if TYPE_CHECKING:
+    from sgn_rt.tensorrt.gpu_checks import World
 
 PACKAGES = (
     "numpy", "scipy", "soundfile", "soxr", "onnxruntime", "onnxruntime-gpu", "torch", "onnx",
@@ -51,14 +56,22 @@ def command(bundle: Path | None, json_path: Path | None, gpu_report: Path | None
 
 
 def _report_gpu(bundle: Bundle, path: Path) -> int:
+    from sgn_rt.tensorrt.gpu_checks import CHECKS
     from sgn_rt.tensorrt.gpu_report import gpu_report
 
     progress = console(err=True)
-    text, passed = gpu_report(bundle, progress.print)
+    text, passed = gpu_report(bundle, progress.print, CHECKS | {"layers": _check_layers})
     write_text(path, text)
     if str(path) != "-":
         console().print(text, end="")
     return 0 if passed else 1
+
+
+def _check_layers(world: World) -> Mapping[str, Any]:
+    require("polygraphy", extra="export", purpose="the comparison of layers")
+    from sgn_rt.export.engine_layers import check_layers
+
+    return check_layers(world)
 
 
 def _version(package: str) -> str | None:

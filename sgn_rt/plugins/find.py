@@ -27,7 +27,7 @@ def library_version(path: Path) -> str:
     except (OSError, AttributeError) as error:
         raise PluginError(
             f"plugin library {path}: got {error}, expected sgn-rt's plugins. "
-            "Build them with sgn_rt.plugins.build.build_library()."
+            "Run `sgn-rt plugins build`."
         ) from error
     function.restype = ctypes.c_char_p
     version: bytes = function()
@@ -52,14 +52,14 @@ def find_library() -> Path:
     if path is None:
         places = " or ".join(str(path) for path in candidates)
         raise PluginError(
-            f"plugin library: got no file {places}, expected one. Build it with "
-            f"sgn_rt.plugins.build.build_library(), or set {LIBRARY_VARIABLE} to it."
+            f"plugin library: got no file {places}, expected one. "
+            f"Run `sgn-rt plugins build`, or set {LIBRARY_VARIABLE} to it."
         )
     version, expected = library_version(path), package_version()
     if version != expected:
         raise PluginError(
             f"plugin library {path}: got version {version}, expected {expected}. "
-            "Build it again with sgn_rt.plugins.build.build_library()."
+            "Run `sgn-rt plugins build`."
         )
     return path.resolve()
 

@@ -23,9 +23,9 @@ _SYSTEM_INCLUDES: Final = (
     "/opt/tensorrt/include",
 )
 _ADVICE: Final = (
-    "Install TensorRT's development package; or fetch headers with `pip download --no-deps "
-    "kernel-lens`, unzip kernel_lens/include/tensorrt from the wheel, and give that folder as "
-    f"-D{TENSORRT_INCLUDE_VARIABLE} or in the environment variable of that name."
+    "Install TensorRT's development package, or `pip install --no-deps kernel-lens`, which has the "
+    "headers; those of another folder are taken from "
+    f"-D{TENSORRT_INCLUDE_VARIABLE} or the environment variable of that name."
 )
 
 

@@ -60,7 +60,9 @@ def run_checks(
     return outcomes
 
 
-def gpu_report(bundle: Bundle, tell: Callable[[str], None]) -> tuple[str, bool]:
+def gpu_report(
+    bundle: Bundle, tell: Callable[[str], None], checks: Mapping[str, Check] = CHECKS
+) -> tuple[str, bool]:
     """Run all checks with every flavour of TensorRT that is installed.
 
     Returns
@@ -89,7 +91,7 @@ def gpu_report(bundle: Bundle, tell: Callable[[str], None]) -> tuple[str, bool]:
         lines.append(f"{trt}, {device.name} ({device.capability}), {device.layer}")
         world = World(bundle, trt, device)
         tell(str(flavor))
-        outcomes = run_checks(world, tell=tell)
+        outcomes = run_checks(world, checks, tell)
         for engine in world.engines.values():
             engine.close()
         passed = passed and all(outcome.passed for outcome in outcomes)

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sgn_rt.contract import PluginOp
+from sgn_rt.bundle import embedded
+from sgn_rt.contract import (
+    BUNDLE_MANIFEST,
+    BUNDLE_PROBE,
+    BUNDLE_SCHEMA,
+    Kind,
+    PluginOp,
+    Precision,
+)
 from sgn_rt.errors import PluginError
 from sgn_rt.plugins.build import package_version
+from sgn_rt.plugins.find import LIBRARY_VARIABLE
 from sgn_rt.plugins.headers import cuda_include_dir, cufft_folder, tensorrt_include_dir
 
 from .harness import Host, through_tensorrt
@@ -142,3 +154,44 @@ def plugin_build(
         registering=built / "libsgn_rt_plugins_register.so",
         log=log,
     )
+
+
+@pytest.fixture(scope="module")
+def library(rtx, plugin_build: SimpleNamespace) -> Iterator[Path]:
+    """The built library, as the one that the package finds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(LIBRARY_VARIABLE, str(plugin_build.path))
+        yield plugin_build.path
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory, instruments) -> Path:
+    """A bundle of the published checkpoint's graphs that engines are made of; not proved."""
+    for package in ("onnx", "onnxscript"):
+        pytest.importorskip(package)
+    from sgn_rt.export.graphs import OPSET, build_graph
+
+    folder = tmp_path_factory.mktemp("published") / "bundle"
+    folder.mkdir()
+    shutil.copy(embedded() / BUNDLE_PROBE, folder)
+    artifacts = []
+    for kind, precision in product((Kind.WAVEFORM, Kind.PLUGIN), Precision):
+        path = f"{kind}.{precision}.onnx"
+        graph = build_graph(instruments, kind, precision)
+        (folder / path).write_bytes(graph.SerializeToString(deterministic=True))
+        artifacts.append(
+            {"path": path, "kind": kind, "precision": precision, "opset": OPSET,
+             "external": [], "parity": {}}
+        )  # fmt: skip
+    files = {
+        path.name: {
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size,
+        }
+        for path in folder.iterdir()
+    }  # fmt: skip
+    manifest = {
+        "schema": BUNDLE_SCHEMA, "name": "published", "config": instruments.config.to_dict(),
+        "files": files, "artifacts": artifacts,
+    }  # fmt: skip
+    (folder / BUNDLE_MANIFEST).write_text(json.dumps(manifest))
+    return folder

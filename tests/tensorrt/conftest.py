@@ -1,18 +1,16 @@
-"""Fixtures of engines: fakes of device and TensorRT, sidecars, the published model's bundle."""
+"""Fixtures of engines: fakes of device and TensorRT, sidecars."""
 
 from __future__ import annotations
 
 import gc
 import hashlib
-import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from sgn_rt.bundle import FileRecord
-from sgn_rt.contract import BUNDLE_MANIFEST, BUNDLE_SCHEMA, Kind, Precision
-from sgn_rt.tensorrt.flavor import Flavor, TensorRT, is_installed
+from sgn_rt.contract import Kind, Precision
+from sgn_rt.tensorrt.flavor import Flavor, TensorRT
 from sgn_rt.tensorrt.layers import Figure
 from sgn_rt.tensorrt.runtime import LoadedEngine
 from sgn_rt.tensorrt.sidecar import Profile, Sidecar
@@ -118,41 +116,3 @@ def nothing_left(device):
         return {kind: number for kind, number in device.live.items() if number}
 
     return count
-
-
-@pytest.fixture(scope="session")
-def rtx() -> TensorRT:
-    """TensorRT for RTX, which builds without a GPU."""
-    if not is_installed(Flavor.RTX):
-        pytest.skip("tensorrt-rtx-cu13 is not installed")
-    from sgn_rt.tensorrt.flavor import load
-
-    return load(Flavor.RTX)
-
-
-@pytest.fixture(scope="session")
-def published(tmp_path_factory, instruments) -> Path:
-    """Waveform graphs of the published checkpoint in both precisions; no proof of parity."""
-    for package in ("onnx", "onnxscript"):
-        pytest.importorskip(package)
-    from sgn_rt.export.graphs import OPSET, build_graph
-
-    folder = tmp_path_factory.mktemp("tensorrt") / "bundle"
-    folder.mkdir()
-    files, artifacts = {}, []
-    for precision in Precision:
-        graph = build_graph(instruments, Kind.WAVEFORM, precision)
-        content = graph.SerializeToString(deterministic=True)
-        path = f"{Kind.WAVEFORM}.{precision}.onnx"
-        (folder / path).write_bytes(content)
-        files[path] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-        artifacts.append(
-            {"path": path, "kind": Kind.WAVEFORM, "precision": precision, "opset": OPSET,
-             "external": [], "parity": {}}
-        )  # fmt: skip
-    manifest = {
-        "schema": BUNDLE_SCHEMA, "name": "published", "config": instruments.config.to_dict(),
-        "files": files, "artifacts": artifacts,
-    }  # fmt: skip
-    (folder / BUNDLE_MANIFEST).write_text(json.dumps(manifest))
-    return folder

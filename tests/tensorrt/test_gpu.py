@@ -40,3 +40,10 @@ def world(request, tmp_path_factory, checkpoint_path):
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 def test_on_the_gpu(world, check):
     check(world)
+
+
+@pytest.mark.gpu
+def test_layers_on_the_gpu(world):
+    from sgn_rt.export.engine_layers import check_layers
+
+    check_layers(world)

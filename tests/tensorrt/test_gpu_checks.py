@@ -110,7 +110,7 @@ def test_the_report_is_whole_with_or_without_a_gpu(bundle, trt, device, monkeypa
     monkeypatch.setattr(reports, "is_installed", lambda flavor: flavor == trt.flavor)
     monkeypatch.setattr(reports, "load", lambda flavor: trt)
     monkeypatch.setattr(reports, "open_device", lambda: device)
-    monkeypatch.setattr(reports, "run_checks", lambda world, tell: [])
+    monkeypatch.setattr(reports, "run_checks", lambda world, checks, tell: [])
     text, passed = gpu_report(bundle, id)
     assert passed
     assert "tensorrt 10.13.3.9, Fake GPU (sm89), fake 1.0" in text

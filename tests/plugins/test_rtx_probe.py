@@ -1,0 +1,40 @@
+"""The engine of the plugins alone, and what TensorRT for RTX's parser needs for them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from sgn_rt.contract import Precision
+from sgn_rt.errors import ConfigError
+from sgn_rt.tensorrt.plugin_probe import build_probe
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_the_probe_of_the_plugins_builds(rtx, library, small_config, precision):
+    config = small_config(n_fft=1022, hop_length=256, frequency_bins=256, frames=256)
+    content = build_probe(rtx, config, precision, library, "sm89")
+    assert b"Stft" in content
+    assert b"Istft" in content
+    with pytest.raises(ConfigError, match="gpu: got 'sm90'"):
+        build_probe(rtx, config, precision, library, "sm90")
+
+
+def test_the_parser_does_not_end_the_process(library, tmp_path):
+    """In a new process, where nothing has loaded the library under its unversioned name."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from sgn_rt.tensorrt.flavor import Flavor, load, load_plugins\n"
+        "trt = load(Flavor.RTX)\n"
+        "builder = trt.module.Builder(trt.module.Logger())\n"
+        "registry = builder.get_plugin_registry()\n"
+        "load_plugins(trt, registry, Path(sys.argv[1]))\n"
+        "load_plugins(trt, registry, Path(sys.argv[1]))\n"
+        "import ctypes\n"
+        "ctypes.CDLL('libtensorrt_rtx.so').getInferLibVersion\n"
+    )
+    subprocess.run([sys.executable, script, library], check=True, capture_output=True)
