@@ -22,7 +22,14 @@ from sgn_rt.tensorrt.callbacks import (
     make_monitor,
 )
 from sgn_rt.tensorrt.flavor import TensorRT, load_plugins
-from sgn_rt.tensorrt.layers import Figure, figure_of, layers_from_log, memory_from_log
+from sgn_rt.tensorrt.layers import (
+    Figure,
+    Layer,
+    figure_of,
+    layers_from_inspector,
+    layers_from_log,
+    memory_from_log,
+)
 from sgn_rt.tensorrt.sidecar import Profile
 
 if TYPE_CHECKING:
@@ -227,9 +234,11 @@ def _build(
     tree.reraise()
     if plan is None:
         raise _failed(trt, artifact, f"for {', '.join(options.gpus)}: {log.reason}")
-    figure = figure_of(layers_from_log(log.messages), parsed, memory_from_log(log.messages))
+    content = bytes(plan)
+    layers = _layers(trt, content, logger, log)
+    figure = figure_of(layers, parsed, memory_from_log(log.messages))
     timings = None if cache is None else bytes(cache.serialize())
-    return Built(content=bytes(plan), profiles=profiles, figure=figure, timing_cache=timings)
+    return Built(content=content, profiles=profiles, figure=figure, timing_cache=timings)
 
 
 def _parse(
@@ -250,6 +259,25 @@ def _parse(
     if not parser.parse(content, str(bundle.root / artifact.path)):
         reasons = [str(parser.get_error(i).desc()) for i in range(parser.num_errors)]
         raise _failed(trt, artifact, " / ".join(reasons) or log.reason)
+
+
+def _layers(trt: TensorRT, content: bytes, logger: Any, log: Log) -> list[Layer]:
+    """What the engine consists of.
+
+    TensorRT for RTX lists it in its log. Full TensorRT's log is in no form that is documented; its
+    inspector tells it, of an engine on the GPU, which is there as it was built on it.
+    """
+    layers = layers_from_log(log.messages)
+    if layers or trt.is_rtx:
+        return layers
+    runtime: api.Runtime = trt.module.Runtime(logger)
+    engine: api.ICudaEngine | None = runtime.deserialize_cuda_engine(content)
+    inspector = None if engine is None else engine.create_engine_inspector()
+    if inspector is None:
+        return []  # the engine is whole without: its parity says whether it is right
+    return layers_from_inspector(
+        inspector.get_engine_information(trt.module.LayerInformationFormat.JSON)
+    )
 
 
 def _configure(trt: TensorRT, config: Any, options: BuildOptions, log: Log) -> Any | None:

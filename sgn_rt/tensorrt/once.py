@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from sgn_rt.device.protocol import Device, Memory, Pinned
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.callbacks import Log, make_logger
 from sgn_rt.tensorrt.flavor import TensorRT, load_plugins
+
+if TYPE_CHECKING:
+    import tensorrt as api
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -60,14 +63,14 @@ def run_once(
     logger = make_logger(trt.module, log)
     with device.current():
         try:
-            runtime = trt.module.Runtime(logger)
+            runtime: api.Runtime = trt.module.Runtime(logger)
         except (TypeError, RuntimeError) as error:  # where the library gives nullptr
             raise _failed(f"no runtime: {error}", log) from error
         if library is not None:
             load_plugins(trt, runtime.get_plugin_registry(), library)
-        engine = runtime.deserialize_cuda_engine(content)
+        engine: api.ICudaEngine | None = runtime.deserialize_cuda_engine(content)
         context = None if engine is None else engine.create_execution_context()
-        if context is None:
+        if engine is None or context is None:
             raise _failed("no execution context", log)
         try:
             return _run(device, engine, context, inputs, log)
@@ -76,13 +79,17 @@ def run_once(
 
 
 def _run(
-    device: Device, engine: Any, context: Any, inputs: Mapping[str, NDArray[Any]], log: Log
+    device: Device,
+    engine: api.ICudaEngine,
+    context: api.IExecutionContext,
+    inputs: Mapping[str, NDArray[Any]],
+    log: Log,
 ) -> Arrays:
     for name, array in inputs.items():
         if not context.set_input_shape(name, array.shape):
             raise _failed(f"shape {array.shape} of {name} refused", log)
     arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-    outputs = {name: array for name, array in _outputs(engine, context, log) if name not in inputs}
+    outputs = {name: array for name, array in _tensors(engine, context, log) if name not in inputs}
     arrays |= outputs
     memories: dict[str, Memory] = {}
     staging: dict[str, Pinned] = {}
@@ -113,7 +120,9 @@ def _run(
     return outputs
 
 
-def _outputs(engine: Any, context: Any, log: Log) -> list[tuple[str, NDArray[Any]]]:
+def _tensors(
+    engine: api.ICudaEngine, context: api.IExecutionContext, log: Log
+) -> list[tuple[str, NDArray[Any]]]:
     """Arrays for every tensor of the engine, of the shapes that follow from the inputs'."""
     missing = context.infer_shapes()
     if missing:

@@ -16,6 +16,7 @@ from sgn_rt.export.engine_layers import check_layers
 from sgn_rt.export.layerwise import Layer, OperatorByOperator
 from sgn_rt.tensorrt.flavor import Flavor, TensorRT
 from sgn_rt.tensorrt.gpu_checks import World
+
 from ..tensorrt.fakes import FakeDevice
 
 NAMES = {"float16": "HALF", "float32": "FLOAT", "int64": "INT64"}

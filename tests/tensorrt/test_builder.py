@@ -38,7 +38,9 @@ class Builders:
         self.BuilderFlag = SimpleNamespace(TF32="tf32", VERSION_COMPATIBLE="version")
         self.ProfilingVerbosity = SimpleNamespace(DETAILED="detailed")
         self.NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=1)
+        self.LayerInformationFormat = SimpleNamespace(JSON="json")
         self.Dims = tuple
+        self.log = LOG
 
         class ILogger:
             Severity = SimpleNamespace(INTERNAL_ERROR=0, ERROR=1)
@@ -110,9 +112,23 @@ class Builders:
         monitor.phase_start("root", None, 2)
         go_on = monitor.step_complete("root", 0)
         monitor.phase_finish("root")
-        for message in LOG:
+        for message in self.log:
             self.logger.log(4, message)
         return self.gives("build_serialized_network", b"engine") if go_on else None
+
+    def Runtime(self, logger):
+        return self
+
+    def deserialize_cuda_engine(self, content):
+        assert content == b"engine"
+        return self.gives("deserialize_cuda_engine", self)
+
+    def create_engine_inspector(self):
+        return self.gives("create_engine_inspector", self)
+
+    def get_engine_information(self, form):
+        assert form == "json"
+        return '{"Layers": [{"Name": "_gemm_mha_v2", "LayerType": "kgen"}, "conv"]}'
 
 
 @pytest.fixture
@@ -121,8 +137,9 @@ def build(bundle):
     bundle.read = lambda path: b"graph"
     (artifact,) = bundle.artifacts
 
-    def run(options=None, fail=(), progress=id):
+    def run(options=None, fail=(), progress=id, log=LOG):
         module = Builders(fail)
+        module.log = log
         trt = TensorRT(flavor=Flavor.TENSORRT, module=module, version=(10, 13))
         options = options or BuildOptions(gpus=("sm89",))
         return build_engine(trt, bundle, artifact, options, progress=progress), module
@@ -149,6 +166,17 @@ def test_the_figure_is_read_off_the_log(build):
     assert figure.kinds == {"kgen": 3, "PluginV3": 1, "shape_call": 1}
     assert (figure.activation_bytes, figure.weights_bytes) == (1234, 99)
     assert figure.network == {"CONVOLUTION": 1}
+
+
+def test_what_the_log_does_not_list_the_inspector_does(build):
+    figure = build(log=LOG[:2])[0].figure
+    assert (figure.kernels, figure.attention, figure.weights_bytes) == (2, 1, 99)
+
+
+@pytest.mark.parametrize("call", ["deserialize_cuda_engine", "create_engine_inspector"])
+def test_an_engine_is_built_without_its_figure_too(build, call):
+    built, _ = build(log=LOG[:2], fail=[call])
+    assert (built.content, built.figure.kernels) == (b"engine", 0)
 
 
 def test_options_reach_the_configuration(build, tmp_path, config):
