@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from rich.table import Table
 
 from sgn_rt.bundle import Bundle
 from sgn_rt.cli.common import console, json_option, table, write_json
+from sgn_rt.contract import Tensor
+from sgn_rt.tensorrt.flavor import version_text
+from sgn_rt.tensorrt.sidecar import Sidecar, read_sidecars
 
 
 @click.command("info")
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @json_option
 def command(bundle: Path | None, json_path: Path | None) -> None:
-    """Show what is in a bundle: model, graphs, measured parity."""
+    """Show what is in a bundle: model, graphs, measured parity, TensorRT engines."""
     opened = Bundle.open(bundle)
+    engines = read_sidecars(opened)
     config = opened.config
     if json_path is not None:
         write_json(
@@ -29,6 +35,7 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
                 "artifacts": {
                     a.name: {"path": a.path, "parity": a.parity} for a in opened.artifacts
                 },
+                "engines": {engine.name: engine.to_dict() for engine in engines},
             },
         )
         if str(json_path) == "-":
@@ -60,6 +67,24 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
         )
         rows.add_row(*row)
     out.print(rows)
+    if engines:
+        out.print(_engines(engines))
+
+
+def _engines(engines: Sequence[Sidecar]) -> Table:
+    rows = table("engine", "for", "MB", "windows", "categories", "kernels", "parity")
+    for engine in engines:
+        proof = engine.proof
+        rows.add_row(
+            engine.name,
+            f"{engine.flavor} {version_text(engine.version)}",
+            f"{engine.size / 1e6:.1f}",
+            f"1 to {engine.profiles[Tensor.MIXTURE].largest[0]}",
+            f"1 to {engine.profiles[Tensor.CATEGORIES].largest[0]}",
+            str(engine.figure.kernels),
+            f"holds on {proof['gpu']}" if proof else "unproved until its first start",
+        )
+    return rows
 
 
 def _figure(value: float | None) -> str:

@@ -36,22 +36,25 @@ each_engine = pytest.mark.parametrize(
 )
 
 
+def command(*arguments: object) -> None:
+    """``sgn-rt`` with these arguments, in this process."""
+    before, sys.argv = sys.argv, ["sgn-rt", *map(str, arguments)]
+    try:
+        with pytest.raises(SystemExit) as exit_:
+            main()
+    finally:
+        sys.argv = before
+    assert exit_.value.code == 0
+
+
 @pytest.fixture(scope="module")
 def built(rtx, library, published) -> dict[str, dict]:
     """All eight engines, by ``sgn-rt build``; their sidecars by name."""
     sidecars = {}
     for kind in KINDS:
         path = published / "built.json"
-        arguments = ["sgn-rt", "build", published, "--flavor", "tensorrt-rtx", "--gpu",
-                     ",".join(GPUS), "--precision", "fp16,fp32", "--kind", kind,
-                     "--json", path]  # fmt: skip
-        before, sys.argv = sys.argv, [str(argument) for argument in arguments]
-        try:
-            with pytest.raises(SystemExit) as exit_:
-                main()
-        finally:
-            sys.argv = before
-        assert exit_.value.code == 0
+        command("build", published, "--flavor", "tensorrt-rtx", "--gpu", ",".join(GPUS),
+                "--precision", "fp16,fp32", "--kind", kind, "--json", path)  # fmt: skip
         sidecars |= json.loads(path.read_text())
     if os.environ.get("SGN_RT_RECORD_FIGURES") == "1":
         figures = {
@@ -122,6 +125,15 @@ def test_all_are_in_the_bundle_and_whole(built, published):
         assert sidecar.profiles["categories"].largest == (11,)
         assert (sidecar.gpus, sidecar.gpu_name, sidecar.proof) == ((gpu,), None, None)
         assert (sidecar.plugin is None) == (kind == Kind.WAVEFORM)
+
+
+def test_info_lists_them(built, published, capsys):
+    command("info", published)
+    shown = capsys.readouterr().out
+    command("info", published, "--json", "-")
+    assert json.loads(capsys.readouterr().out)["engines"] == built
+    assert all(name in shown for name in built)
+    assert "unproved until its first start" in shown
 
 
 @pytest.mark.parametrize("precision", list(Precision))
