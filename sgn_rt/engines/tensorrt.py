@@ -56,7 +56,7 @@ class TensorRTEngine(Engine):
         self.sidecar = sidecar
         self._bundle, self._loaded, self._device = bundle, loaded, device
         self._pool = LanePool(lambda: Lane(loaded, device), LANES)
-        weakref.finalize(self, self._pool.close)
+        self._end = weakref.finalize(self, _end, self._pool, loaded, device)
 
     def session(self, stream: object = None) -> Session:
         """For applications: device memory in and out, on their stream, one session per thread."""
@@ -73,10 +73,12 @@ class TensorRTEngine(Engine):
 
     def close(self) -> None:
         """Free the lanes; also done when the engine is no longer used."""
-        self._pool.close()
+        self._end()
 
     def proved(self, results: Sequence[StageResult]) -> None:
         """Write down that it has passed its start-up probe, if that is not known yet."""
+        with self._device.current():
+            self._loaded.keep_kernels()
         if self.sidecar.proof is None and results:
             from sgn_rt.tensorrt.plan import record_proof
 
@@ -113,6 +115,12 @@ class TensorRTEngine(Engine):
                 if last is not None:
                     keep(last, lane.collect())
         return Separated(sources, presence)
+
+
+def _end(pool: LanePool, loaded: LoadedEngine, device: Device) -> None:
+    pool.close()
+    with device.current():
+        loaded.keep_kernels()
 
 
 def _parts(

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from sgn_rt.errors import PluginError
+from sgn_rt.files import CACHE_VARIABLE, cache_root
 from sgn_rt.plugins.headers import cufft_folder, tensorrt_include_dir
 
 LIBRARY_NAME: Final = "libsgn_rt_plugins.so"
 SOURCE_DIR: Final = Path(__file__).resolve().parent
-CACHE_VARIABLE: Final = "SGN_RT_CACHE_DIR"
 
 _LOG_LINES: Final = 30
 """Of a failed build's output, in the error message."""
@@ -43,14 +43,6 @@ def sources_digest() -> str:
         digest.update(f"{path.name}\0{len(data)}\0".encode())
         digest.update(data)
     return digest.hexdigest()[:12]
-
-
-def cache_root() -> Path:
-    """``$SGN_RT_CACHE_DIR``, or ``sgn-rt`` in the user's cache folder."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sgn-rt"
 
 
 def cached_library() -> Path:

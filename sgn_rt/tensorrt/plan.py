@@ -14,6 +14,7 @@ from sgn_rt.bundle import Artifact, Bundle
 from sgn_rt.contract import Kind, Precision
 from sgn_rt.device.protocol import Device
 from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
+from sgn_rt.files import write_whole
 from sgn_rt.parity import StageResult
 from sgn_rt.tensorrt.builder import (
     RTX_DEFAULT_GPUS,
@@ -262,7 +263,7 @@ def _keep_timings(path: Path | None, content: bytes | None) -> None:
     if path is None or content is None:
         return
     try:
-        path.write_bytes(content)
+        write_whole(path, content)
     except OSError as error:
         raise BundleError(
             f"{path}: got {error.strerror}, expected to write the timing cache. "

@@ -13,6 +13,7 @@ from sgn_rt.device.protocol import Device
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.callbacks import Log, make_logger
 from sgn_rt.tensorrt.flavor import TensorRT, load_plugins
+from sgn_rt.tensorrt.jit import KernelCache
 from sgn_rt.tensorrt.sidecar import Sidecar
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class LoadedEngine:
         plugins: Path | None,
     ) -> None:
         self.sidecar, self.config = sidecar, config
+        self._kernels = KernelCache(sidecar, device.capability) if trt.is_rtx else None
         self._trt, self._lock, self._log = trt, threading.Lock(), Log()
         self.inputs, self.outputs = GRAPH_INPUTS[sidecar.kind], GRAPH_OUTPUTS[sidecar.kind]
         self.tensors = (*self.inputs, *self.outputs)
@@ -136,22 +138,30 @@ class LoadedEngine:
         with self._lock:
             self._log.errors.clear()
             context: api.IExecutionContext | None
-            if self._trt.is_rtx:
-                context = self._engine.create_execution_context(self._rtx_config())
+            if self._kernels is not None:
+                config = self._rtx_config(self._kernels)
+                context = self._engine.create_execution_context(config)
             else:
                 context = self._engine.create_execution_context()
             if context is None:
                 raise self._failed("no execution context")
         return Context(self, context)
 
-    def _rtx_config(self) -> Any:
-        """RTX compiles kernels when it first runs, and then captures graphs by itself."""
+    def _rtx_config(self, kernels: KernelCache) -> Any:
         config: Any = self._engine.create_runtime_config()
         if config is None:
             raise self._failed("no runtime configuration")
-        strategy = self._trt.module.CudaGraphStrategy
-        config.cuda_graph_strategy = strategy.WHOLE_GRAPH_CAPTURE
+        module = self._trt.module
+        config.cuda_graph_strategy = module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        eager = module.DynamicShapesKernelSpecializationStrategy.EAGER
+        config.dynamic_shapes_kernel_specialization_strategy = eager
+        kernels.attach(config)
         return config
+
+    def keep_kernels(self) -> None:
+        """Keep what was compiled for this GPU, for the next start; full TensorRT compiles none."""
+        if self._kernels is not None:
+            self._kernels.save()
 
     @property
     def captures_itself(self) -> bool:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any, Final
 from sgn_rt.bundle import Artifact, Bundle
 from sgn_rt.contract import Kind, Precision
 from sgn_rt.errors import BundleError, EngineError
+from sgn_rt.files import write_whole
 from sgn_rt.tensorrt.flavor import Flavor, version_numbers, version_text
 from sgn_rt.tensorrt.layers import Figure
 
@@ -287,7 +286,7 @@ def write_engine(bundle: Bundle, sidecar: Sidecar, content: bytes) -> Path:
     try:
         folder.mkdir(exist_ok=True)
         path.with_name(f"{sidecar.name}.json").unlink(missing_ok=True)
-        _replace(path, content)
+        write_whole(path, content)
     except OSError as error:
         raise _unwritable(path, error) from error
     write_sidecar(bundle, sidecar)
@@ -305,25 +304,13 @@ def write_sidecar(bundle: Bundle, sidecar: Sidecar) -> None:
     path = folder_of(bundle) / f"{sidecar.name}.json"
     text = json.dumps(sidecar.to_dict(), indent=2, allow_nan=False) + "\n"
     try:
-        _replace(path, text.encode())
+        write_whole(path, text.encode())
     except OSError as error:
         raise _unwritable(path, error) from error
 
 
 def _number(gpu: str) -> int:
     return int(gpu.removeprefix("sm"))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=".sgn-rt-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _unwritable(path: Path, error: OSError) -> BundleError:

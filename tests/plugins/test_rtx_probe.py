@@ -38,3 +38,24 @@ def test_the_parser_does_not_end_the_process(library, tmp_path):
         "ctypes.CDLL('libtensorrt_rtx.so').getInferLibVersion\n"
     )
     subprocess.run([sys.executable, script, library], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("Runtime", ["deserialize_cuda_engine", "get_plugin_registry"]),
+        ("ICudaEngine", ["create_execution_context", "create_runtime_config", "num_io_tensors",
+                         "get_tensor_name", "get_tensor_dtype", "get_tensor_mode",
+                         "create_engine_inspector"]),
+        ("IExecutionContext", ["set_input_shape", "set_tensor_address", "infer_shapes",
+                               "get_tensor_shape", "execute_async_v3"]),
+        ("IRuntimeConfig", ["cuda_graph_strategy", "create_runtime_cache", "set_runtime_cache",
+                            "dynamic_shapes_kernel_specialization_strategy"]),
+        ("IRuntimeCache", ["serialize", "deserialize"]),
+        ("CudaGraphStrategy", ["WHOLE_GRAPH_CAPTURE"]),
+        ("DynamicShapesKernelSpecializationStrategy", ["EAGER"]),
+        ("LayerInformationFormat", ["JSON"]),
+    ],
+)  # fmt: skip
+def test_what_only_a_gpu_reaches_has_the_names_that_are_used(rtx, kind, names):
+    assert [name for name in names if not hasattr(getattr(rtx.module, kind), name)] == []

@@ -273,6 +273,21 @@ class _Context:
         return good
 
 
+class FakeKernels:
+    """Compiled kernels: takes any content but that of another version."""
+
+    content = b"fresh"
+
+    def deserialize(self, content):
+        if content == b"another version":
+            return False
+        self.content = content
+        return True
+
+    def serialize(self):
+        return self.content
+
+
 class FakeTensorRT:
     """A module with what the runner uses. ``fail`` as `FakeDevice`'s, giving None or False."""
 
@@ -299,7 +314,9 @@ class FakeTensorRT:
 
         self.ILogger = ILogger
         self.CudaGraphStrategy = SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole")
+        self.DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
         self.configs: list[object] = []
+        self.caches: list[FakeKernels] = []
 
     def Runtime(self, logger):
         self.logger = logger
@@ -332,7 +349,13 @@ class FakeTensorRT:
         return SimpleNamespace(name=self.tensors[name][1])
 
     def create_runtime_config(self):
-        return SimpleNamespace() if self._gives("create_runtime_config") else None
+        def create():
+            self.caches.append(FakeKernels())
+            return self.caches[-1]
+
+        config = SimpleNamespace(create_runtime_cache=create)
+        config.set_runtime_cache = lambda cache: setattr(config, "cache", cache)
+        return config if self._gives("create_runtime_config") else None
 
     def create_execution_context(self, config=None):
         if not self._gives("create_execution_context"):

@@ -125,7 +125,7 @@ def test_a_write_that_fails_leaves_no_sidecar_beside_another_engine(
     def full(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "_replace", full)
+    monkeypatch.setattr(module, "write_whole", full)
     with pytest.raises(BundleError, match="No space left"):
         write_engine(bundle, make_sidecar(size=3), b"new")
     assert read_sidecars(bundle) == []
