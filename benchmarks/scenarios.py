@@ -90,9 +90,8 @@ def whole_files(
 WINDOW, NETWORK, SIDE_BY_SIDE = "window", "network", "side by side"
 
 
-def _side_by_side(engine: MaskEngine, pool: ThreadPoolExecutor, x: Any, categories: Any) -> None:
-    calls = 2 * engine.concurrency
-    for _ in pool.map(lambda _: engine.masks(x, categories), range(calls)):
+def _side_by_side(work: Callable[[], object], calls: int, pool: ThreadPoolExecutor) -> None:
+    for _ in pool.map(lambda _: work(), range(calls)):
         pass
 
 
@@ -102,7 +101,8 @@ def windows(
     """Seconds per window, all categories: subject -> what -> runs.
 
     ``window`` from waveform to sources and ``network`` from log-magnitude to masks, one at a time;
-    ``side by side`` the network with as many in flight as the engine likes, per window.
+    ``side by side`` the network (of an engine that shows it, else all), with as many windows in a
+    call, and calls in flight, as the engine likes, per window.
     """
     probe = setting.bundle.probe
     everything = np.arange(len(setting.bundle.config.categories))
@@ -112,16 +112,23 @@ def windows(
         for name, engine in engines.items():
             runs[key(name, WINDOW)] = partial(engine.separate, probe.mixture[:1], everything)
             if isinstance(engine, MaskEngine):
+                x = np.resize(probe.log_magnitude, (engine.batch, *probe.log_magnitude.shape[1:]))
+                work: Callable[[], object] = partial(engine.masks, x[:, None], everything)
                 x = probe.log_magnitude[:1, None]
                 runs[key(name, NETWORK)] = partial(engine.masks, x, everything)
-                runs[key(name, SIDE_BY_SIDE)] = partial(_side_by_side, engine, pool, x, everything)
+            else:
+                mixture = np.resize(probe.mixture, (engine.batch, probe.mixture.shape[1]))
+                work = partial(engine.separate, mixture, everything)
+            runs[key(name, SIDE_BY_SIDE)] = partial(
+                _side_by_side, work, 2 * engine.concurrency, pool
+            )
         outcome = interleave(runs, repeats=repeats, warm_up=2, seed=seed, tell=tell)
     found: dict[str, dict[str, list[float]]] = {name: {} for name in engines}
     for name, engine in engines.items():
         for what in (WINDOW, NETWORK, SIDE_BY_SIDE):
             seconds = outcome.seconds.get(key(name, what))
             if seconds is not None:
-                share = 2 * engine.concurrency if what == SIDE_BY_SIDE else 1
+                share = 2 * engine.concurrency * engine.batch if what == SIDE_BY_SIDE else 1
                 found[name][what] = [second / share for second in seconds]
     return found
 

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from fractions import Fraction
+from itertools import chain
 from math import ceil, floor
 from typing import NamedTuple, Protocol
 
@@ -82,7 +83,9 @@ class Stream:
 
     After n samples in, exactly ``max(0, n - latency_samples)`` are out; `flush` brings the rest.
     Joined, the outputs are those of separating the whole signal at once with the same layout, bit
-    for bit. Belongs to one caller at a time. Made by `Separator.stream`.
+    for bit; but for engines that take several windows at a time (`Engine.batch`), whose kernels may
+    round otherwise for another number of them. Belongs to one caller at a time. Made by
+    `Separator.stream`.
 
     Attributes
     ----------
@@ -166,7 +169,8 @@ class Stream:
         return ceil(seconds * self.sample_rate)
 
     def _per_round(self) -> int:
-        return max(1, 2 * self._engine.active.concurrency // self.channels)
+        engine = self._engine.active
+        return max(1, 2 * engine.concurrency * engine.batch // self.channels)
 
     def feed(self, block: ArrayLike) -> dict[str, Float]:
         """Take a block of input and give what is ready.
@@ -370,14 +374,20 @@ class Stream:
         return np.pad(self._input.span(low, high), ((0, 0), missing), mode="symmetric")
 
     def _separate(self, jobs: list[_Job]) -> Iterable[_Heard]:
-        side_by_side = self._engine.active.concurrency > 1
-        return (self._pool.map if side_by_side else map)(self._answer, jobs)
+        engine = self._engine.active
+        batches = [jobs[i : i + engine.batch] for i in range(0, len(jobs), engine.batch)]
+        side_by_side = engine.concurrency > 1
+        answers = (self._pool.map if side_by_side else map)(self._answer, batches)
+        return chain.from_iterable(answers)
 
-    def _answer(self, job: _Job) -> _Heard:
-        result, engine = self._engine.separate(job.mixture[None], self._positions)
-        # A copy, as a view would hold on to the rest of the window.
-        heard = result.sources[0, :, job.start : job.stop].copy()
-        return _Heard(heard, result.presence[0], engine.name)
+    def _answer(self, jobs: list[_Job]) -> list[_Heard]:
+        mixture = np.stack([job.mixture for job in jobs])
+        result, engine = self._engine.separate(mixture, self._positions)
+        # Copies, as a view would hold on to the rest of the window.
+        return [
+            _Heard(sources[:, job.start : job.stop].copy(), presence, engine.name)
+            for job, sources, presence in zip(jobs, result.sources, result.presence, strict=True)
+        ]
 
     def _faded_in(self, channels: list[_Heard]) -> Float:
         """The next window over all channels, [channels, S, samples], cross-faded with the last."""

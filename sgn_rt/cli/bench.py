@@ -135,7 +135,7 @@ def _show_whole_files(result: Result, out: Console) -> None:
 def _show_windows(result: Result, out: Console) -> None:
     out.print()
     out.print("one window, all categories, ms: median / p95")
-    rows = table("engine", "sound to sources", "network alone", "network, side by side, per window")
+    rows = table("engine", "sound to sources", "network alone", "side by side, per window")
     for name, found in result["windows"].items():
         cells = [
             f"{1e3 * found[what]['median']:.1f} / {1e3 * found[what]['p95']:.1f}"

@@ -70,13 +70,16 @@ class Engine(ABC):
     precision
         Of the network's body; sets the limits of parity.
     concurrency
-        Windows that are best in flight at a time.
+        Calls that are best in flight at a time.
+    batch
+        Windows that are best in one call.
     """
 
     name: str
     detail: str
     precision: Precision
     concurrency: int
+    batch: int = 1
 
     def __init__(self, config: ModelConfig) -> None:
         self.config = config

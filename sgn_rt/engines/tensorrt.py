@@ -51,6 +51,7 @@ class TensorRTEngine(Engine):
     ) -> None:
         super().__init__(bundle.config)
         self.name, self.precision, self.concurrency = name, sidecar.precision, LANES
+        self.batch = loaded.max_batch
         version = version_text(sidecar.version)
         self.detail = f"{sidecar.name} on {device.name}, version {version}, {device.layer}"
         self.sidecar = sidecar

@@ -126,11 +126,12 @@ class Built:
 def profiles_for(kind: Kind, config: ModelConfig, options: BuildOptions) -> dict[str, Profile]:
     """Shapes that an engine takes: any batch and number of sources up to the largest.
 
-    Best for a single window, which is what a stream asks for, and a few sources.
+    Best for the largest batch, which is what a recording comes in and where time matters, and a few
+    sources. A live stream asks for single windows, and has seconds for each.
     """
     most = options.max_sources or len(config.categories)
     sizes: dict[Axis, tuple[int, int, int]] = {
-        Axis.BATCH: (1, 1, options.max_batch),
+        Axis.BATCH: (1, options.max_batch, options.max_batch),
         Axis.SOURCES: (1, min(4, most), most),
         Axis.SAMPLES: (config.window_samples,) * 3,
         Axis.FREQUENCY: (config.frequency_bins,) * 3,

@@ -109,11 +109,13 @@ class FakeEngine(Engine):
         *,
         presence: tuple[float, ...] = (0.9, 0.5, 0.1),
         concurrency: int = 1,
+        batch: int = 1,
         depends: bool = True,
         fault: Fault = lambda call, answer: answer,
     ) -> None:
         super().__init__(config)
         self.name, self.concurrency, self.precision = name, concurrency, Precision.FP32
+        self.batch = batch
         self.calls, self._lock = 0, threading.Lock()
         self.seen: list[np.ndarray] | None = None
         self._presence = np.array(presence, np.float32)

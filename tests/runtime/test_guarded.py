@@ -131,6 +131,20 @@ def test_a_failing_window_is_computed_by_the_next_engine(
     assert len(result.replacements) == 1
 
 
+def test_a_failing_batch_is_computed_whole_by_the_next_engine(
+    open_fakes, fake_engine, fake_separator, config, noise
+):
+    signal = noise(1, 8000)
+    first = fake_engine(config, "first", fault=at(1, FAULTS["exception"]), batch=2)
+    separator = open_fakes({"first": first, "second": fake_engine(config, "second")})
+    with separator, pytest.warns(ParityWarning, match="now second, as first: "):
+        result = separate(separator, signal)
+    alone = separate(fake_separator().separator, signal)
+    for name, source in alone.sources.items():
+        np.testing.assert_array_equal(result.sources[name], source)
+    assert result.windows == {"first": 2, "second": alone.windows["fake"] - 2}
+
+
 def test_the_output_is_the_next_engines_from_that_window_on(
     open_fakes, fake_engine, fake_separator, config, noise, other
 ):

@@ -48,7 +48,8 @@ def test_any_blocks_give_the_same_samples(fake_separator, small_config, noise, s
     latency = LATENCIES[rng.integers(len(LATENCIES))]
     samples = int(rng.choice([1, 2, 100, *rng.integers(1, rate // 2, 5)]))
     model = small_config(n_fft=32, hop_length=8, sample_rate=model_rate)
-    opened = fake_separator(config=model, concurrency=int(rng.choice([1, 3])))
+    engine = {"concurrency": int(rng.choice([1, 3])), "batch": int(rng.choice([1, 4]))}
+    opened = fake_separator(config=model, **engine)
     options = {
         "sample_rate": rate,
         "channels": channels,

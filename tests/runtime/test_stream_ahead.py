@@ -21,10 +21,10 @@ def blocks_of(signal, size):
 
 @pytest.mark.parametrize("rate", [8000, 44100])
 @pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize(("concurrency", "batch"), [(1, 1), (3, 1), (1, 4), (2, 3)])
 @pytest.mark.parametrize("size", [500, 7001, None])
-def test_the_same_samples(fake_separator, noise, rate, residual, concurrency, size):
-    opened = fake_separator(concurrency=concurrency).separator
+def test_the_same_samples(fake_separator, noise, rate, residual, concurrency, batch, size):
+    opened = fake_separator(concurrency=concurrency, batch=batch).separator
     options = {"sample_rate": rate, "channels": 2, "residual": residual}
     signal = noise(2, 3 * rate, 5)
     plain = opened.stream(**options)
@@ -39,6 +39,20 @@ def test_the_same_samples(fake_separator, noise, rate, residual, concurrency, si
         np.testing.assert_array_equal(samples, expected[name])
     assert ahead.presence == plain.presence
     assert ahead.engines == plain.engines
+
+
+def test_an_engine_that_takes_batches_gets_full_ones(fake_separator, noise):
+    opened = fake_separator(concurrency=2, batch=3)
+    opened.engine.seen = []
+    separator = opened.separator
+    separator.separate(noise(2, 24000), ["bell"], sample_rate=8000)
+    sizes = [len(mixture) for mixture in opened.engine.seen]
+    assert max(sizes) == 3
+    assert sizes.count(3) >= len(sizes) - 3  # the last of a round, and of the recording, are not
+    live = separator.stream(sample_rate=8000, channels=1)
+    opened.engine.seen = []
+    live.feed(noise(1, live.latency_samples + 100))
+    assert [len(mixture) for mixture in opened.engine.seen] == [1]
 
 
 def test_windows_are_in_work_when_it_returns(fake_separator, noise):

@@ -153,7 +153,7 @@ def test_strongly_typed_without_tf32_and_with_the_widest_shapes(build, config):
     assert module.config.cleared == ["tf32"]
     n = config.window_samples
     assert module.seen["shapes"] == {
-        "mixture": ((1, n), (1, n), (8, n)),
+        "mixture": ((1, n), (8, n), (8, n)),
         "categories": ((1,), (3,), (3,)),
     }
     assert (built.content, built.timing_cache) == (b"engine", None)
