@@ -23,7 +23,7 @@ GRAPH = hashlib.sha256(b"a graph").hexdigest()
 
 @pytest.fixture(scope="package", autouse=True)
 def _only_new_objects():
-    """Has `gc.collect` look at what these tests make, not at all that came before, which is slow."""
+    """Has `gc.collect` look at what these tests make alone: all that came before takes long."""
     gc.collect()
     gc.freeze()
     yield

@@ -288,7 +288,23 @@ class FakeKernels:
         return self.content
 
 
-class FakeTensorRT:
+class Tensors:
+    """What an engine says of its ``tensors``: name -> type's name, and more."""
+
+    tensors: dict[str, tuple]
+
+    @property
+    def num_io_tensors(self):
+        return len(self.tensors)
+
+    def get_tensor_name(self, index):
+        return list(self.tensors)[index]
+
+    def get_tensor_dtype(self, name):
+        return SimpleNamespace(name=self.tensors[name][0])
+
+
+class FakeTensorRT(Tensors):
     """A module with what the runner uses. ``fail`` as `FakeDevice`'s, giving None or False."""
 
     def __init__(self, device: FakeDevice, config: ModelConfig) -> None:
@@ -334,16 +350,6 @@ class FakeTensorRT:
 
     def deserialize_cuda_engine(self, content):
         return self if content and self._gives("deserialize_cuda_engine") else None
-
-    @property
-    def num_io_tensors(self):
-        return len(self.tensors)
-
-    def get_tensor_name(self, index):
-        return list(self.tensors)[index]
-
-    def get_tensor_dtype(self, name):
-        return SimpleNamespace(name=self.tensors[name][0])
 
     def get_tensor_mode(self, name):
         return SimpleNamespace(name=self.tensors[name][1])

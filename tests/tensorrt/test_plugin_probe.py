@@ -15,8 +15,10 @@ from sgn_rt.tensorrt import plugin_probe
 from sgn_rt.tensorrt.flavor import Flavor, TensorRT
 from sgn_rt.tensorrt.plugin_probe import compare_probe
 
+from .fakes import Tensors
 
-class Plugins:
+
+class Plugins(Tensors):
     """Runtime, engine and context in one; ``noise`` is for outputs, ``fail`` names a call."""
 
     def __init__(self, device, config, dtype, noise=None, fail=None):
@@ -51,16 +53,6 @@ class Plugins:
             "log_magnitude": (half, plane),
             "sources": ("FLOAT", (1, 1, c.window_samples)),
         }
-
-    @property
-    def num_io_tensors(self):
-        return len(self.tensors)
-
-    def get_tensor_name(self, index):
-        return list(self.tensors)[index]
-
-    def get_tensor_dtype(self, name):
-        return SimpleNamespace(name=self.tensors[name][0])
 
     def get_tensor_shape(self, name):
         return self.tensors[name][1]
