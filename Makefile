@@ -35,7 +35,7 @@ $(TEST)/.torch:
 
 test: $(TEST)/.torch
 	$(call install,$(TEST),test)
-	$(TEST)/bin/pytest $(PYTEST_ARGS)
+	$(TEST)/bin/pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(TEST)/.torch
 	$(call install,$(TEST),dev)

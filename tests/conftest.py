@@ -17,6 +17,7 @@ ROOT = Path(sgn_rt.__file__).parent
 DATA = Path(__file__).parent / "data"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where two processes share the tests, a folder stays in one: it shares what it has built."""
     if not config.pluginmanager.hasplugin("xdist"):

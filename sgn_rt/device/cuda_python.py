@@ -171,14 +171,13 @@ class CudaPython:
     def current(self) -> Iterator[None]:
         """Make the GPU this thread's; the application's own choice is restored after it."""
         before = int(self._cuda("cudaGetDevice"))
-        if before == self._ordinal:
-            yield
-            return
+        # Also where it is the same: a new thread has a device from the start, but no context.
         self._cuda("cudaSetDevice", self._ordinal)
         try:
             yield
         finally:
-            self._cuda("cudaSetDevice", before)
+            if before != self._ordinal:
+                self._cuda("cudaSetDevice", before)
 
     def allocate(self, size: int) -> Memory:
         """Memory on the device."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgn_rt._optional import require
-from sgn_rt.device.protocol import Event, Graph, Memory, Pinned, Stream, stream_handle
+from sgn_rt.device.protocol import Event, Graph, Memory, Pinned, Stream
 from sgn_rt.errors import EngineError
 
 _DLPACK_CUDA: Final = 2
@@ -159,15 +159,13 @@ class PyCuda:
         return _Stream(self, self.call("Stream", _STREAM_NON_BLOCKING))
 
     def borrow(self, stream: object) -> Stream:
-        """A stream of the application; of another library than PyCUDA by its handle."""
-        if isinstance(stream, self.driver.Stream):
-            return _Stream(self, stream)
-        if not hasattr(self.driver, "ExternalStream"):
+        """A stream of PyCUDA's own: it takes no handles of others."""
+        if not isinstance(stream, self.driver.Stream):
             raise EngineError(
-                f"PyCUDA: got a {type(stream).__name__} for a stream, expected its own Stream. "
-                "Upgrade PyCUDA, or give one of its streams."
+                f"PyCUDA: got a {type(stream).__name__} for a stream, expected a "
+                "pycuda.driver.Stream. Give one, or use the engine without PyCUDA."
             )
-        return _Stream(self, self.call("ExternalStream", stream_handle(stream)))
+        return _Stream(self, stream)
 
     def event(self) -> Event:
         """A new event; a thread that waits for it sleeps."""

@@ -236,7 +236,7 @@ def _build(
     if plan is None:
         raise _failed(trt, artifact, f"for {', '.join(options.gpus)}: {log.reason}")
     content = bytes(plan)
-    layers = _layers(trt, content, logger, log)
+    layers = _layers(trt, content, options, plugins, logger, log)
     figure = figure_of(layers, parsed, memory_from_log(log.messages))
     timings = None if cache is None else bytes(cache.serialize())
     return Built(content=content, profiles=profiles, figure=figure, timing_cache=timings)
@@ -262,7 +262,14 @@ def _parse(
         raise _failed(trt, artifact, " / ".join(reasons) or log.reason)
 
 
-def _layers(trt: TensorRT, content: bytes, logger: Any, log: Log) -> list[Layer]:
+def _layers(
+    trt: TensorRT,
+    content: bytes,
+    options: BuildOptions,
+    plugins: Path | None,
+    logger: Any,
+    log: Log,
+) -> list[Layer]:
     """What the engine consists of.
 
     TensorRT for RTX lists it in its log. Full TensorRT's log is in no form that is documented; its
@@ -272,6 +279,10 @@ def _layers(trt: TensorRT, content: bytes, logger: Any, log: Log) -> list[Layer]
     if layers or trt.is_rtx:
         return layers
     runtime: api.Runtime = trt.module.Runtime(logger)
+    if options.version_compatible:
+        runtime.engine_host_code_allowed = True
+    if plugins is not None:
+        load_plugins(trt, runtime.get_plugin_registry(), plugins)  # of each runtime its own
     engine: api.ICudaEngine | None = runtime.deserialize_cuda_engine(content)
     inspector = None if engine is None else engine.create_engine_inspector()
     if inspector is None:

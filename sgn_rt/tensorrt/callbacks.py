@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 Progress = Callable[[float], None]
 """Told now and then how much is done, 0 to 1."""
+
+
+_ERRORS: Final = 3
+"""Errors that are kept, and told: the last."""
 
 
 def ignore(done: float) -> None:
@@ -20,24 +24,31 @@ def ignore(done: float) -> None:
 
 
 class Log:
-    """Messages of TensorRT: all while it builds, as the figure of the layers is printed there."""
+    """Messages of TensorRT: all while it builds, as the figure of the layers is printed there.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    errors_only
+        Keep the last errors alone: for what goes on for days.
+    """
+
+    def __init__(self, *, errors_only: bool = False) -> None:
         self.messages: list[str] = []
         self.errors: list[str] = []
+        self._errors_only = errors_only
 
     def hear(self, message: str, *, is_error: bool) -> None:
         """Take a message."""
-        self.messages.append(message)
         if is_error:
             self.errors.append(message)
+            del self.errors[:-_ERRORS]
+        if not self._errors_only:
+            self.messages.append(message)
 
     @property
     def reason(self) -> str:
         """What went wrong, as far as TensorRT says."""
-        return (
-            " / ".join(" ".join(error.split()) for error in self.errors[-3:]) or "no reason given"
-        )
+        return " / ".join(" ".join(error.split()) for error in self.errors) or "no reason given"
 
 
 def make_logger(module: Any, log: Log) -> Any:

@@ -132,17 +132,21 @@ def check_graphs(world: World) -> Mapping[str, Any]:
         worst = 0.0
         shapes = [(1, 1), (2, 1), (1, 2), (min(4, engine.max_batch), 1)]
         plain: dict[tuple[int, int], Separated] = {}
+        captured = 0
         for turn in range(4):
             for batch, count in shapes:
                 mixture = world.windows(batch, seed=batch)
-                answer = _lane_run(lane, mixture, np.arange(count))
-                plain.setdefault((batch, count), answer)
-                worst = max(worst, _same(f"turn {turn}", answer, plain[batch, count]))
+                # The first is plain, the second is captured, the third is launched once more.
+                for _ in range(3):
+                    answer = _lane_run(lane, mixture, np.arange(count))
+                    plain.setdefault((batch, count), answer)
+                    worst = max(worst, _same(f"turn {turn}", answer, plain[batch, count]))
+                captured += lane.has_graph
         if lane.graph_failure is not None:
             raise EngineError(
                 f"CUDA graph: got {lane.graph_failure}, expected a capture. Please report this."
             )
-        return {"shapes": len(shapes), "captured": lane.graphs, "largest_difference": worst}
+        return {"shapes": len(shapes), "captured": captured, "largest_difference": worst}
     finally:
         lane.close()
 

@@ -13,7 +13,23 @@ from contextlib import suppress
 from typing import Any
 
 from sgn_rt.files import cache_root, write_whole
+from sgn_rt.tensorrt.flavor import TensorRT
 from sgn_rt.tensorrt.sidecar import Sidecar
+
+
+def eager_config(trt: TensorRT, engine: Any) -> Any:
+    """Configuration of a context of TensorRT for RTX that compiles before it runs; None if none.
+
+    CUDA graphs are left to who runs it: TensorRT for RTX would also capture the first call of a
+    shape, in which plugins make their plans.
+    """
+    config = engine.create_runtime_config()
+    if config is not None:
+        module = trt.module
+        config.cuda_graph_strategy = module.CudaGraphStrategy.DISABLED
+        eager = module.DynamicShapesKernelSpecializationStrategy.EAGER
+        config.dynamic_shapes_kernel_specialization_strategy = eager
+    return config
 
 
 class KernelCache:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from contextlib import suppress
 from typing import Final
 
@@ -16,8 +15,6 @@ from sgn_rt.engines.base import Separated
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.runtime import Call, LoadedEngine
 
-GRAPHS: Final = 8
-"""Shapes for which a lane keeps a CUDA graph; of more, those longest not used go."""
 _STAGED: Final = (Tensor.MIXTURE, Tensor.CATEGORIES, Tensor.SOURCES, Tensor.PRESENCE)
 """What goes to the device and comes back; the embedding stays there."""
 
@@ -26,7 +23,8 @@ class Lane:
     """Runs calls one after the other: `submit` returns at once, `collect` waits for the answer.
 
     With two lanes, one's copies run while the other computes. Memory is kept for the largest call
-    so far. From a shape's second call on, copies and execution are one CUDA graph.
+    so far. Where calls of a shape follow each other, copies and execution are one CUDA graph from
+    the second on; there is one graph at a time, as it holds only while the context keeps its shape.
 
     Raises
     ------
@@ -38,9 +36,9 @@ class Lane:
         self._loaded, self._device = loaded, device
         self._memory: dict[Tensor, Memory] = {}
         self._pinned: dict[Tensor, Pinned] = {}
-        self._graphs: OrderedDict[Call, Graph] = OrderedDict()
-        self._ran: set[Call] = set()
+        self._graph: Graph | None = None
         self._set: Call | None = None
+        self._ran = False
         self._waiting: Call | None = None
         self._closed = False
         self.graph_failure: str | None = None
@@ -52,7 +50,7 @@ class Lane:
             except BaseException:
                 self._stream.close()
                 raise
-        self._captures = device.can_capture and not loaded.captures_itself
+        self._captures = device.can_capture
 
     @property
     def is_waiting(self) -> bool:
@@ -60,9 +58,9 @@ class Lane:
         return self._waiting is not None
 
     @property
-    def graphs(self) -> int:
-        """Shapes that it has a CUDA graph for."""
-        return len(self._graphs)
+    def has_graph(self) -> bool:
+        """Whether the last call's shape is a CUDA graph."""
+        return self._graph is not None
 
     def submit(self, mixture: Float, categories: Positions) -> None:
         """Begin a call.
@@ -80,11 +78,11 @@ class Lane:
             self._fit(call)
             self._host(Tensor.MIXTURE, call)[...] = mixture
             self._host(Tensor.CATEGORIES, call)[...] = categories
-            graph = self._graph(call)
+            self._prepare(call)
+            graph = self._captured(call)
             if graph is None:
-                self._prepare(call)
                 self._work(call)
-                self._ran.add(call)
+                self._ran = True
             else:
                 graph.launch(self._stream)
             self._done.record(self._stream)
@@ -107,7 +105,7 @@ class Lane:
         with self._device.current():
             with suppress(EngineError):  # whatever failed has been raised where it did
                 self._stream.synchronize()
-            self._drop_graphs()
+            self._drop_graph()
             del self._context
             closers = [self._done.close, self._stream.close]
             closers += [memory.close for memory in self._memory.values()]
@@ -124,7 +122,7 @@ class Lane:
             old = self._memory.get(name)
             if old is not None and old.size >= size:
                 continue
-            self._drop_graphs()
+            self._drop_graph()
             if old is not None:
                 del self._memory[name]
                 old.close()
@@ -137,30 +135,23 @@ class Lane:
                 self._pinned[name] = self._device.allocate_pinned(size)
 
     def _prepare(self, call: Call) -> None:
+        """Set the shape; what was captured for another goes."""
         if self._set != call:
+            self._drop_graph()
             self._set = None
             self._context.set_call(call)
             self._set = call
 
-    def _graph(self, call: Call) -> Graph | None:
-        """The call as a graph, if it has run before."""
-        graph = self._graphs.get(call)
-        if graph is not None:
-            self._graphs.move_to_end(call)
-            return graph
-        if not self._captures or call not in self._ran:
-            return None
-        self._prepare(call)
-        try:
-            graph = self._device.capture(self._stream, lambda: self._work(call))
-        except EngineError as error:
-            # Without graphs it is slower and as right; the reason is kept for the report.
-            self._captures, self.graph_failure = False, str(error)
-            return None
-        self._graphs[call] = graph
-        if len(self._graphs) > GRAPHS:
-            self._graphs.popitem(last=False)[1].close()
-        return graph
+    def _captured(self, call: Call) -> Graph | None:
+        """The call as a graph, if it has run before with this shape and these addresses."""
+        if self._graph is None and self._captures and self._ran:
+            try:
+                with self._loaded.lock:
+                    self._graph = self._device.capture(self._stream, lambda: self._work(call))
+            except EngineError as error:
+                # Without graphs it is slower and as right; the reason is kept for the report.
+                self._captures, self.graph_failure = False, str(error)
+        return self._graph
 
     def _work(self, call: Call) -> None:
         config, stream = self._loaded.config, self._stream
@@ -178,7 +169,8 @@ class Lane:
         view = self._pinned[name].array[:size].view(dtype)
         return view.reshape(call.shape(name, self._loaded.config))  # type: ignore[return-value]
 
-    def _drop_graphs(self) -> None:
-        while self._graphs:
+    def _drop_graph(self) -> None:
+        graph, self._graph, self._ran = self._graph, None, False
+        if graph is not None:
             with suppress(EngineError):
-                self._graphs.popitem()[1].close()
+                graph.close()

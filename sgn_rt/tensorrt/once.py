@@ -14,6 +14,7 @@ from sgn_rt.device.protocol import Device, Memory, Pinned
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.callbacks import Log, make_logger
 from sgn_rt.tensorrt.flavor import TensorRT, load_plugins
+from sgn_rt.tensorrt.jit import eager_config
 
 if TYPE_CHECKING:
     import tensorrt as api
@@ -69,13 +70,22 @@ def run_once(
         if library is not None:
             load_plugins(trt, runtime.get_plugin_registry(), library)
         engine: api.ICudaEngine | None = runtime.deserialize_cuda_engine(content)
-        context = None if engine is None else engine.create_execution_context()
-        if engine is None or context is None:
+        if engine is None:
+            raise _failed("an engine that does not deserialise", log)
+        context = _context(trt, engine)
+        if context is None:
             raise _failed("no execution context", log)
         try:
             return _run(device, engine, context, inputs, log)
         finally:
             del context
+
+
+def _context(trt: TensorRT, engine: api.ICudaEngine) -> api.IExecutionContext | None:
+    if not trt.is_rtx:
+        return engine.create_execution_context()
+    config = eager_config(trt, engine)
+    return None if config is None else engine.create_execution_context(config)
 
 
 def _run(

@@ -13,7 +13,7 @@ from sgn_rt.device.protocol import Device
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.callbacks import Log, make_logger
 from sgn_rt.tensorrt.flavor import TensorRT, load_plugins
-from sgn_rt.tensorrt.jit import KernelCache
+from sgn_rt.tensorrt.jit import KernelCache, eager_config
 from sgn_rt.tensorrt.sidecar import Sidecar
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ class LoadedEngine:
         Largest sizes of a call.
     tensors
         Names of inputs and outputs.
+    lock
+        Held while a context is made, and to be held while a graph is captured: what the one does
+        breaks the other.
 
     Raises
     ------
@@ -86,7 +89,8 @@ class LoadedEngine:
     ) -> None:
         self.sidecar, self.config = sidecar, config
         self._kernels = KernelCache(sidecar, device.capability) if trt.is_rtx else None
-        self._trt, self._lock, self._log = trt, threading.Lock(), Log()
+        self.lock = threading.Lock()
+        self._trt, self._log = trt, Log(errors_only=True)
         self.inputs, self.outputs = GRAPH_INPUTS[sidecar.kind], GRAPH_OUTPUTS[sidecar.kind]
         self.tensors = (*self.inputs, *self.outputs)
         largest = sidecar.profiles
@@ -99,6 +103,8 @@ class LoadedEngine:
                 runtime: api.Runtime = trt.module.Runtime(self._logger)
             except (TypeError, RuntimeError) as error:  # where the library gives nullptr
                 raise self._failed(f"no runtime: {error}") from error
+            if sidecar.version_compatible:
+                runtime.engine_host_code_allowed = True  # such a plan brings a runtime of its own
             if plugins is not None:
                 load_plugins(trt, runtime.get_plugin_registry(), plugins)
             engine: api.ICudaEngine | None = runtime.deserialize_cuda_engine(content)
@@ -107,8 +113,6 @@ class LoadedEngine:
             raise self._failed("an engine that does not deserialise")
         self._engine = engine
         self._check()
-        # All that a message can still be about is the one call that is made.
-        self._log.messages.clear()
 
     def _check(self) -> None:
         engine = self._engine
@@ -135,7 +139,7 @@ class LoadedEngine:
         EngineError
             If there is no memory for it.
         """
-        with self._lock:
+        with self.lock:
             self._log.errors.clear()
             context: api.IExecutionContext | None
             if self._kernels is not None:
@@ -148,13 +152,9 @@ class LoadedEngine:
         return Context(self, context)
 
     def _rtx_config(self, kernels: KernelCache) -> Any:
-        config: Any = self._engine.create_runtime_config()
+        config = eager_config(self._trt, self._engine)
         if config is None:
             raise self._failed("no runtime configuration")
-        module = self._trt.module
-        config.cuda_graph_strategy = module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-        eager = module.DynamicShapesKernelSpecializationStrategy.EAGER
-        config.dynamic_shapes_kernel_specialization_strategy = eager
         kernels.attach(config)
         return config
 
@@ -162,11 +162,6 @@ class LoadedEngine:
         """Keep what was compiled for this GPU, for the next start; full TensorRT compiles none."""
         if self._kernels is not None:
             self._kernels.save()
-
-    @property
-    def captures_itself(self) -> bool:
-        """Whether it makes CUDA graphs by itself."""
-        return self._trt.is_rtx
 
     def _failed(self, what: str) -> EngineError:
         return EngineError(
@@ -183,8 +178,9 @@ class Context:
     """An execution context. Every False is an error."""
 
     def __init__(self, loaded: LoadedEngine, context: Any) -> None:
-        self._loaded = loaded
+        # In this order, as they go in it: the context before the engine.
         self._context: api.IExecutionContext = context
+        self._loaded = loaded
 
     def set_call(self, call: Call) -> None:
         """Set the inputs' shapes, and see that the outputs' follow.

@@ -12,12 +12,43 @@ from numpy.typing import ArrayLike
 
 from sgn_rt.contract import Tensor
 from sgn_rt.device.dlpack import DeviceArray, give, take
-from sgn_rt.device.protocol import Device, Event, Memory, Pinned
+from sgn_rt.device.protocol import Device, Memory, Pinned, Stream
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.runtime import Call, LoadedEngine
 
 IN_FLIGHT: Final = 4
 """Calls under way at a time; their arrays are kept."""
+ALIGNMENT: Final = 256
+"""Bytes; what TensorRT asks of addresses."""
+_LEGACY, _NO_ORDER = 1, -1
+"""Streams as DLPack numbers them: CUDA's legacy default stream, and none to wait for."""
+
+
+class _Done:
+    """The end of a call in a stream, for all that waits for it."""
+
+    def __init__(self, device: Device, stream: Stream) -> None:
+        self._device, self._event = device, device.event()
+        self._event.record(stream)
+
+    def synchronize(self) -> None:
+        """Wait in this thread."""
+        self._event.synchronize()
+
+    def before(self, stream: int) -> None:
+        """Have another stream, numbered as DLPack does, wait on the device."""
+        with self._device.current():
+            try:
+                # DLPack's 1 is CUDA's 0; all others are handles.
+                waiting = self._device.borrow(0 if stream == _LEGACY else stream)
+            except EngineError:  # of no use to this device layer
+                self.synchronize()
+            else:
+                waiting.wait(self._event)
+
+    def __del__(self) -> None:
+        with suppress(EngineError), self._device.current():
+            self._event.close()
 
 
 class DeviceTensor:
@@ -26,8 +57,8 @@ class DeviceTensor:
     Its memory lives as long as this object and all that was made of it by DLPack.
     """
 
-    def __init__(self, array: DeviceArray) -> None:
-        self._array = array
+    def __init__(self, array: DeviceArray, done: _Done) -> None:
+        self._array, self._done = array, done
 
     @property
     def address(self) -> int:
@@ -49,9 +80,11 @@ class DeviceTensor:
         assert self._array.device is not None
         return self._array.device
 
-    def __dlpack__(self, *, stream: Any = None, **more: Any) -> Any:
-        """A capsule; ordering its use behind the session's stream is the caller's work."""
-        del stream, more
+    def __dlpack__(self, *, stream: int | None = None, **more: Any) -> Any:
+        """A capsule; work that the consumer's stream is given from now on waits for the answer."""
+        del more
+        if stream != _NO_ORDER:
+            self._done.before(_LEGACY if stream is None else stream)
         return give(self._array)
 
 
@@ -105,8 +138,7 @@ class Session:
         self._positions: tuple[int, ...] | None = None
         self._kept: list[Memory | Pinned] = []
         self._uploaded: Memory | None = None
-        self._flying: deque[tuple[Event, tuple[object, ...]]] = deque()
-        self._landed: list[Event] = []
+        self._flying: deque[tuple[_Done, tuple[object, ...]]] = deque()
         with device.current():
             self._context = loaded.new_context()
             self.stream = device.stream() if stream is None else device.borrow(stream)
@@ -134,7 +166,7 @@ class Session:
         """
         handle = self.stream.handle
         positions = tuple(int(p) for p in np.asarray(categories, np.int64).reshape(-1))
-        taken = take(mixture, "mixture", handle or None)
+        taken = take(mixture, "mixture", handle or _LEGACY)
         call = Call(taken.shape[0] if taken.shape else 0, len(positions))
         limits = (self._loaded.max_batch, self._loaded.max_sources)
         if not (1 <= call.batch <= limits[0] and 1 <= call.sources <= limits[1]):
@@ -165,17 +197,17 @@ class Session:
                 self._call = call
             self._context.execute(handle)
             # The device reads and writes these until the stream has come by.
-            self._keep((taken, *outputs.values()))
-        return DeviceResult(**{str(name): DeviceTensor(array) for name, array in outputs.items()})
+            done = _Done(self._device, self.stream)
+            self._keep(done, (taken, *outputs.values()))
+        tensors = {str(name): DeviceTensor(array, done) for name, array in outputs.items()}
+        return DeviceResult(**tensors)
 
     def close(self) -> None:
         """Wait for the stream and free what is the session's own."""
         with self._device.current():
             self.stream.synchronize()
-            for event in (*(event for event, _ in self._flying), *self._landed):
-                event.close()
+            del self._context
             self._flying.clear()
-            self._landed.clear()
             for owned in self._kept:
                 owned.close()
             self._kept.clear()
@@ -183,16 +215,13 @@ class Session:
             if self._owns_stream:
                 self.stream.close()
 
-    def _keep(self, arrays: tuple[object, ...]) -> None:
+    def _keep(self, done: _Done, arrays: tuple[object, ...]) -> None:
         """Keep what a call uses until it is done; waits for the oldest where many are under way."""
         if len(self._flying) >= IN_FLIGHT:
-            event, _ = self._flying[0]
-            event.synchronize()
-            self._flying.popleft()
-            self._landed.append(event)
-        event = self._landed.pop() if self._landed else self._device.event()
-        event.record(self.stream)
-        self._flying.append((event, arrays))
+            oldest, _ = self._flying[0]
+            oldest.synchronize()
+            self._flying.popleft()  # and only now what it kept
+        self._flying.append((done, arrays))
 
     def _upload(self, positions: tuple[int, ...]) -> int:
         """Address of the categories on the device; sent only when they change."""
@@ -212,7 +241,7 @@ class Session:
 
     def _output(self, name: Tensor, given: Any, call: Call) -> DeviceArray:
         if given is not None:
-            array = take(given, str(name), self.stream.handle or None)
+            array = take(given, str(name), self.stream.handle or _LEGACY)
             self._expect(name, array, call)
             return array
         config = self._loaded.config
@@ -233,4 +262,9 @@ class Session:
             raise EngineError(
                 f"session: {name}: got an array on device {array.device}, expected "
                 f"{self._device.dlpack_device}, which the engine is on. Move it there."
+            )
+        if array.address % ALIGNMENT:
+            raise EngineError(
+                f"session: {name}: got address {array.address:#x}, expected a multiple of "
+                f"{ALIGNMENT}, as TensorRT wants it. Copy it to memory of its own."
             )

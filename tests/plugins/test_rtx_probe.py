@@ -43,7 +43,7 @@ def test_the_parser_does_not_end_the_process(library, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        ("Runtime", ["deserialize_cuda_engine", "get_plugin_registry"]),
+        ("Runtime", ["deserialize_cuda_engine", "get_plugin_registry", "engine_host_code_allowed"]),
         ("ICudaEngine", ["create_execution_context", "create_runtime_config", "num_io_tensors",
                          "get_tensor_name", "get_tensor_dtype", "get_tensor_mode",
                          "create_engine_inspector"]),
@@ -52,7 +52,7 @@ def test_the_parser_does_not_end_the_process(library, tmp_path):
         ("IRuntimeConfig", ["cuda_graph_strategy", "create_runtime_cache", "set_runtime_cache",
                             "dynamic_shapes_kernel_specialization_strategy"]),
         ("IRuntimeCache", ["serialize", "deserialize"]),
-        ("CudaGraphStrategy", ["WHOLE_GRAPH_CAPTURE"]),
+        ("CudaGraphStrategy", ["DISABLED"]),
         ("DynamicShapesKernelSpecializationStrategy", ["EAGER"]),
         ("LayerInformationFormat", ["JSON"]),
     ],

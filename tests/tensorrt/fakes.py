@@ -23,6 +23,13 @@ SHARES = np.array([0.5, 0.3, 0.2], np.float32)
 PRESENCE = np.array([0.9, 0.6, 0.1], np.float32)
 
 
+def aligned(size: int) -> np.ndarray:
+    """Bytes at an address as a device gives it out, full of what nobody has written."""
+    room = np.full(size + 512, 0x7F, np.uint8)
+    start = -room.ctypes.data % 256
+    return room[start : start + max(size, 1)]
+
+
 class _Owned:
     def __init__(self, device: FakeDevice, kind: str) -> None:
         self.device, self.kind, self.open = device, kind, True
@@ -39,7 +46,7 @@ class _Memory(_Owned):
     def __init__(self, device: FakeDevice, size: int) -> None:
         device.tick("allocate")
         super().__init__(device, "memory")
-        self._bytes = np.full(max(size, 1), 0x7F, np.uint8)
+        self._bytes = aligned(size)
         self.size, self.address = size, self._bytes.ctypes.data
         device.spans[self.address] = size
 
@@ -73,12 +80,12 @@ class _Event(_Owned):
 
 
 class _Stream(_Owned):
-    def __init__(self, device: FakeDevice) -> None:
+    def __init__(self, device: FakeDevice, handle: int | None = None) -> None:
         device.tick("stream")
         super().__init__(device, "stream")
         self.queue: deque = deque()
         self.capturing: list | None = None
-        self.handle = 1000 + len(device.streams)
+        self.handle = 1000 + len(device.streams) if handle is None else handle
         device.streams[self.handle] = self
 
     def give(self, work) -> None:
@@ -154,6 +161,8 @@ class FakeDevice:
         return _Stream(self)
 
     def borrow(self, stream):
+        if stream == 0 and 0 not in self.streams:
+            _Stream(self, 0)  # the legacy default stream
         return stream if isinstance(stream, _Stream) else self.streams[stream]
 
     def event(self):
@@ -206,6 +215,8 @@ class _Context:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.addresses: dict[str, int] = {}
         self._thread = threading.Lock()
+        # Shapes and addresses change by and by: what was made for others no longer holds.
+        self._generation, self._ready = 0, -1
         device.live["context"] += 1
 
     def __del__(self) -> None:
@@ -216,11 +227,13 @@ class _Context:
         return bad if self._trt.fail.get(call) == self._trt.counts[call] else good
 
     def set_input_shape(self, name, shape):
+        self._generation += self.shapes.get(name) != tuple(shape)
         self.shapes[name] = tuple(shape)
         return self._answer("set_input_shape", True, False)
 
     def set_tensor_address(self, name, address):
         assert address, "a null address"
+        self._generation += self.addresses.get(name) != address
         self.addresses[name] = address
         return self._answer("set_tensor_address", True, False)
 
@@ -246,7 +259,11 @@ class _Context:
         shapes = self.shapes | {
             name: self.get_tensor_shape(name) for name in ("sources", "presence", "embedding")
         }
-        addresses = dict(self.addresses)
+        addresses, generation = dict(self.addresses), self._generation
+        if stream.capturing is None:
+            self._ready = generation
+        elif self._ready != generation:
+            return False  # the first run after a change allocates, which no graph can
 
         def array(name):
             dtype = np.dtype(np.int64 if name == "categories" else np.float32)
@@ -254,8 +271,11 @@ class _Context:
             view = self._device.view(addresses[name], size)
             return view.view(dtype).reshape(shapes[name])
 
+        captured = stream.capturing is not None
+
         def compute():
             assert self._thread.acquire(blocking=False), "a context used by two threads"
+            assert not captured or generation == self._generation, "a graph of another shape"
             try:
                 chosen = array("categories")
                 array("sources")[:] = array("mixture")[:, None] * SHARES[chosen][:, None]
@@ -329,7 +349,7 @@ class FakeTensorRT(Tensors):
                 pass
 
         self.ILogger = ILogger
-        self.CudaGraphStrategy = SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole")
+        self.CudaGraphStrategy = SimpleNamespace(DISABLED="disabled")
         self.DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
         self.configs: list[object] = []
         self.caches: list[FakeKernels] = []

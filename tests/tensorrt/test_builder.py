@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from sgn_rt.contract import Kind, Precision
 from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
 from sgn_rt.parity import LIMITS, Stage, StageResult
+from sgn_rt.tensorrt import builder as builders
 from sgn_rt.tensorrt.builder import BuildOptions, build_engine
 from sgn_rt.tensorrt.flavor import Flavor, TensorRT
 from sgn_rt.tensorrt.plan import BuildRequest, build_into, choose_gpus
@@ -119,6 +121,9 @@ class Builders:
     def Runtime(self, logger):
         return self
 
+    def get_plugin_registry(self):
+        return None
+
     def deserialize_cuda_engine(self, content):
         assert content == b"engine"
         return self.gives("deserialize_cuda_engine", self)
@@ -137,12 +142,12 @@ def build(bundle):
     bundle.read = lambda path: b"graph"
     (artifact,) = bundle.artifacts
 
-    def run(options=None, fail=(), progress=id, log=LOG):
+    def run(options=None, fail=(), progress=id, log=LOG, plugins=None):
         module = Builders(fail)
         module.log = log
         trt = TensorRT(flavor=Flavor.TENSORRT, module=module, version=(10, 13))
         options = options or BuildOptions(gpus=("sm89",))
-        return build_engine(trt, bundle, artifact, options, progress=progress), module
+        return build_engine(trt, bundle, artifact, options, plugins, progress), module
 
     return run
 
@@ -171,6 +176,16 @@ def test_the_figure_is_read_off_the_log(build):
 def test_what_the_log_does_not_list_the_inspector_does(build):
     figure = build(log=LOG[:2])[0].figure
     assert (figure.kernels, figure.attention, figure.weights_bytes) == (2, 1, 99)
+
+
+def test_the_inspectors_runtime_has_what_the_engine_needs(build, bundle, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(builders, "load_plugins", lambda trt, registry, path: loaded.append(path))
+    options = BuildOptions(gpus=("sm89",), version_compatible=True)
+    _, module = build(options, log=LOG[:2], plugins=Path("library"))
+    assert loaded == [Path("library")] * 2  # the builder's registry, and the runtime's
+    assert module.engine_host_code_allowed
+    assert not hasattr(build(log=LOG[:2])[1], "engine_host_code_allowed")
 
 
 @pytest.mark.parametrize("call", ["deserialize_cuda_engine", "create_engine_inspector"])

@@ -7,7 +7,7 @@ import pytest
 
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.flavor import Flavor, TensorRT
-from sgn_rt.tensorrt.lane import GRAPHS, Lane
+from sgn_rt.tensorrt.lane import Lane
 from sgn_rt.tensorrt.runtime import LoadedEngine
 
 from .fakes import PRESENCE, SHARES
@@ -78,16 +78,34 @@ def test_graphs_go_when_memory_moves(lane, config, device):
     check(run(lane, mixture, [0]), mixture, [0])
 
 
-def test_few_graphs_are_kept(loaded, device, config):
+def test_a_graph_goes_with_its_shape(loaded, device, config):
     lane = Lane(loaded, device)
-    lane.submit(windows(config, 4), np.array([0, 1]))
-    lane.collect()
-    shapes = [(batch, count) for batch in (1, 2, 3, 4) for count in (1, 2)]
-    lane_shapes = shapes * 2
-    assert len(shapes) == GRAPHS
-    for batch, count in lane_shapes:
-        run(lane, windows(config, batch), list(range(count)))
-    assert device.live["graph"] == GRAPHS
+    for turn in range(3):
+        for batch, count in [(4, 2), (1, 1), (4, 1), (4, 2)]:
+            for seed in range(1 + turn):
+                mixture = windows(config, batch, seed)
+                check(run(lane, mixture, range(count)), mixture, range(count))
+            # Captured by the second call of a shape in a row, and never more than the one.
+            follows = (turn, batch, count) != (0, 4, 2) and turn > 0
+            assert lane.has_graph == follows
+            assert device.live["graph"] == follows
+    assert lane.graph_failure is None
+
+
+def test_no_context_is_made_while_a_graph_is_captured(loaded, device, config, monkeypatch):
+    lane = Lane(loaded, device)
+    run(lane, windows(config, 1), [0])
+    held = []
+    capture = device.capture
+
+    def watched(stream, work):
+        held.append(loaded.lock.locked())
+        return capture(stream, work)
+
+    monkeypatch.setattr(device, "capture", watched)
+    run(lane, windows(config, 1), [0])
+    assert held == [True]
+    assert not loaded.lock.locked()
 
 
 def test_without_capture_it_runs_call_by_call(loaded, device, config):
@@ -108,13 +126,22 @@ def test_a_capture_that_fails_is_done_without(lane, config, device):
     assert "capture" in lane.graph_failure
 
 
-def test_rtx_captures_by_itself(module, device, config, make_sidecar):
+@pytest.mark.parametrize("version_compatible", [False, True])
+def test_only_a_version_compatible_engine_may_bring_host_code(
+    trt, module, device, config, make_sidecar, version_compatible
+):
+    sidecar = make_sidecar(version_compatible=version_compatible)
+    LoadedEngine(trt, device, config, sidecar, b"x", None)
+    assert getattr(module, "engine_host_code_allowed", False) == version_compatible
+
+
+def test_rtx_leaves_graphs_to_the_lane(module, device, config, make_sidecar):
     trt = TensorRT(flavor=Flavor.RTX, module=module, version=(1, 7, 1))
     lane = Lane(LoadedEngine(trt, device, config, make_sidecar(), b"x", None), device)
     for _ in range(3):
         run(lane, windows(config, 1), [0])
-    assert device.counts["capture"] == 0
-    assert [each.cuda_graph_strategy for each in module.configs] == ["whole"]
+    assert device.counts["capture"] == 1
+    assert [each.cuda_graph_strategy for each in module.configs] == ["disabled"]
 
 
 def test_close_frees_all_even_with_work_under_way(lane, config, device, nothing_left):

@@ -9,7 +9,7 @@ import pytest
 
 from sgn_rt.errors import DependencyError
 from sgn_rt.tensorrt import flavor as flavors
-from sgn_rt.tensorrt.callbacks import ProgressTree
+from sgn_rt.tensorrt.callbacks import Log, ProgressTree
 from sgn_rt.tensorrt.flavor import Flavor, is_installed, version_numbers
 from sgn_rt.tensorrt.layers import Layer, layers_from_inspector
 
@@ -44,6 +44,15 @@ def test_a_failure_stops_every_later_step_too():
     assert tree.step("build", 1) is False
     with pytest.raises(ValueError, match="once"):
         tree.reraise()
+
+
+def test_a_log_of_errors_does_not_grow():
+    log = Log(errors_only=True)
+    for number in range(1000):
+        log.hear(f"call {number}", is_error=False)
+        log.hear(f"failure {number}", is_error=True)
+    assert log.messages == []
+    assert log.reason == "failure 997 / failure 998 / failure 999"
 
 
 def test_the_inspectors_layers_with_and_without_detail():

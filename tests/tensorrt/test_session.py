@@ -12,7 +12,7 @@ from sgn_rt.device.dlpack import DeviceArray
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.session import Session
 
-from .fakes import PRESENCE, SHARES
+from .fakes import PRESENCE, SHARES, aligned
 
 
 @pytest.fixture
@@ -26,7 +26,9 @@ def on_device(device, config):
 
     def make(batch: int, seed: int = 0) -> np.ndarray:
         rng = np.random.default_rng(seed)
-        array = rng.standard_normal((batch, config.window_samples)).astype(np.float32)
+        shape = (batch, config.window_samples)
+        array = aligned(4 * batch * config.window_samples).view(np.float32).reshape(shape)
+        array[:] = rng.standard_normal(shape)
         device.foreign |= {array.ctypes.data}
         return array
 
@@ -93,7 +95,7 @@ def test_a_capsule_that_nobody_takes_frees_its_memory(session, device, on_device
 
 def test_pointers_and_places_for_the_answer(session, device, on_device, config):
     mixture = on_device(1)
-    place = np.zeros((1, 1, config.window_samples), np.float32)
+    place = aligned(4 * config.window_samples).view(np.float32).reshape(1, 1, -1)
     device.foreign |= {place.ctypes.data}
     given = DeviceArray(mixture.ctypes.data, mixture.shape, "float32")
     target = DeviceArray(place.ctypes.data, place.shape, "float32")
@@ -129,6 +131,65 @@ def test_what_the_device_still_reads_is_kept(session, device, on_device):
         np.testing.assert_array_equal(np.from_dlpack(sources)[:, 0], mixture * SHARES[1])
 
 
+class Producer:
+    """An array of the application's that says what it is asked for."""
+
+    def __init__(self, array):
+        self.array, self.asked = array, []
+
+    def __dlpack_device__(self):
+        return (2, 0)
+
+    def __dlpack__(self, **more):
+        self.asked.append(more.get("stream"))
+        return self.array.__dlpack__()
+
+
+def test_a_producer_is_told_the_stream(session, loaded, device, on_device):
+    producer = Producer(on_device(1))
+    session.run(producer, [0])
+    with device.current():
+        Session(loaded, device, 0).run(producer, [0])
+    # DLPack has no 0: what CUDA calls so, its legacy default stream, is a 1.
+    assert producer.asked == [session.stream.handle, 1]
+
+
+def test_a_consumers_stream_waits_for_the_answer(session, device, on_device):
+    mixture = on_device(1)
+    with device.current():
+        other = device.stream()
+        result = session.run(mixture, [1])
+        result.sources.__dlpack__(stream=other.handle)
+        other.synchronize()  # and not the session's
+    np.testing.assert_array_equal(np.from_dlpack(result.sources)[:, 0], mixture * SHARES[1])
+
+
+@pytest.mark.parametrize(("stream", "asks"), [(None, True), (1, True), (-1, False)])
+def test_the_default_stream_and_none_at_all(session, device, on_device, stream, asks):
+    result = session.run(on_device(1), [1])
+    result.sources.__dlpack__(stream=stream)
+    assert (0 in device.streams) == asks
+    assert not asks or len(device.streams[0].queue) == 1
+
+
+def test_where_no_stream_can_be_taken_the_thread_waits(session, device, on_device, monkeypatch):
+    mixture = on_device(1)
+    result = session.run(mixture, [1])
+
+    def refuses(stream):
+        raise EngineError("PyCUDA: got a handle for a stream, expected its own. Give one.")
+
+    monkeypatch.setattr(device, "borrow", refuses)
+    sources = np.from_dlpack(result.sources)
+    np.testing.assert_array_equal(sources[:, 0], mixture * SHARES[1])
+
+
+def test_addresses_that_tensorrt_does_not_take_are_refused(session, device, on_device, config):
+    mixture = on_device(2).reshape(-1)[4 : 4 + config.window_samples][None]
+    with pytest.raises(EngineError, match="expected a multiple of 256"):
+        session.run(mixture, [0])
+
+
 def test_what_was_taken_is_given_back(session, device, on_device):
     mixture = on_device(1)
     before = sys.getrefcount(mixture)
@@ -142,7 +203,8 @@ def test_what_was_taken_is_given_back(session, device, on_device):
 def test_close_frees_its_own(session, device, on_device, nothing_left):
     session.run(on_device(1), [0])
     session.close()
-    assert nothing_left() == {"context": 1}
+    del session._loaded
+    assert nothing_left() == {}
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,12 @@ cudaError_t release(void* memory)
 }
 
 // A copy from pageable memory may return before its last bytes arrive, and streams created non-blocking do not
-// wait for the default stream: hence the explicit wait.
+// wait for this one: hence the explicit wait. Not the legacy default stream, which would wait for others' streams:
+// where another thread captures one of these into a graph, that breaks the capture.
 cudaError_t upload(void* destination, void const* source, std::size_t bytes)
 {
-    cudaError_t const copied = cudaMemcpyAsync(destination, source, bytes, cudaMemcpyHostToDevice, nullptr);
-    return copied != cudaSuccess ? copied : cudaStreamSynchronize(nullptr);
+    cudaError_t const copied = cudaMemcpyAsync(destination, source, bytes, cudaMemcpyHostToDevice, cudaStreamPerThread);
+    return copied != cudaSuccess ? copied : cudaStreamSynchronize(cudaStreamPerThread);
 }
 
 char const* describe(cudaError_t error)
