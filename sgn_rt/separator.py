@@ -25,6 +25,7 @@ from sgn_rt.errors import AudioError, ConfigError, SgnError
 from sgn_rt.parity import StageResult
 from sgn_rt.recording import Recording, open_recording
 from sgn_rt.report import Separation, SeparationFiles, Timings
+from sgn_rt.spot_check import SpotCheck
 from sgn_rt.stems import Format, expect_folder, stem_files, stem_paths
 from sgn_rt.stream import RESIDUAL, Stream
 
@@ -55,10 +56,11 @@ class Separator:
         load_s: float,
         warm_up_s: float,
         proved: Mapping[str, list[StageResult]],
+        spot_check: SpotCheck | None = None,
     ) -> None:
         self.bundle = bundle
         self._engine = engine
-        self._proved = proved
+        self._proved, self._spot_check = proved, spot_check
         self._load_s, self._warm_up_s = load_s, warm_up_s
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sgn-rt")
         self._closed = False
@@ -71,6 +73,7 @@ class Separator:
         parity: ParityMode = "fallback",
         *,
         threads: int | None = None,
+        check_every: int | None = None,
     ) -> Separator:
         """Open a model on an engine.
 
@@ -86,6 +89,9 @@ class Separator:
             probe.
         threads
             Processors to use; None for all that the process may use.
+        check_every
+            Compute every so many windows once more on the CPU, by ONNX Runtime or PyTorch, and
+            treat an engine that differs as one that fails; None for none.
 
         Raises
         ------
@@ -100,6 +106,10 @@ class Separator:
             )
         if threads is not None and threads < 1:
             raise ConfigError(f"threads: got {threads}, expected at least 1. Leave it out for all.")
+        if check_every is not None and check_every < 1:
+            raise ConfigError(
+                f"check every: got {check_every}, expected at least 1. Leave it out for no checks."
+            )
         start = time.perf_counter()
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         proving = 0.0
@@ -116,13 +126,18 @@ class Separator:
 
         asked_for = None if engine == "auto" else engine
         others = [name for name in ENGINES if name != engine]
+        opener = partial(open_engine, bundle=opened, threads=threads)
+        spot_check = None if check_every is None else SpotCheck(check_every, opener, prove)
         guarded = GuardedEngine(
             others if asked_for is None else [asked_for, *others],
-            partial(open_engine, bundle=opened, threads=threads),
+            opener,
             prove,
             parity,
             asked_for,
+            spot_check,
         )
+        if spot_check is not None:
+            spot_check.ready(guarded.active)
         return cls(
             opened,
             guarded,
@@ -130,6 +145,7 @@ class Separator:
             load_s=time.perf_counter() - start - proving,
             warm_up_s=proving,
             proved=proved,
+            spot_check=spot_check,
         )
 
     def close(self) -> None:
@@ -167,6 +183,11 @@ class Separator:
     def parity(self) -> list[StageResult]:
         """What the start-up probe measured of the engine in service; empty without a probe."""
         return self._proved.get(self.engine.name, [])
+
+    @property
+    def checked_windows(self) -> int:
+        """Windows that were computed once more and compared, see ``check_every``."""
+        return 0 if self._spot_check is None else self._spot_check.checked
 
     @property
     def rejected(self) -> tuple[Rejection, ...]:

@@ -32,6 +32,10 @@ parity_option = click.option(
     "--parity", type=click.Choice(["fallback", "raise", "off"]), default="fallback",
     show_default=True, help="What to do with an engine that fails its start-up probe.",
 )  # fmt: skip
+check_option = click.option(
+    "--check-every", type=click.IntRange(min=1), metavar="N",
+    help="Compute every N-th window once more on the CPU, and replace an engine that differs.",
+)  # fmt: skip
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), help="Processors to use; all if left out."
 )

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from sgn_rt.cli.common import (
     bundle_option,
+    check_option,
     console,
     engine_option,
     json_option,
@@ -47,6 +48,7 @@ from sgn_rt.separator import Separator
 @json_option
 @click.option("--plot", is_flag=True, help="Also draw DIR/<input name>/overview.png.")
 @parity_option
+@check_option
 @threads_option
 def command(
     inputs: Sequence[Path],
@@ -60,6 +62,7 @@ def command(
     json_path: Path | None,
     plot: bool,
     parity: Literal["fallback", "raise", "off"],
+    check_every: int | None,
     threads: int | None,
 ) -> int:
     """Separate recordings into one file per category.
@@ -74,7 +77,9 @@ def command(
         require_matplotlib()
     results: list[dict[str, Any]] = []
     failures = 0
-    with Separator.open(bundle, engine, parity, threads=threads) as separator:
+    with Separator.open(
+        bundle, engine, parity, threads=threads, check_every=check_every
+    ) as separator:
         for path in inputs:
             try:
                 with progress_bar(path.name) as progress:
@@ -171,4 +176,5 @@ def _as_json(path: Path, files: SeparationFiles, separator: Separator) -> dict[s
         },
         "real_time_factor": files.real_time_factor,
         "parity": {result.stage: result.to_dict() for result in separator.parity},
+        "checked_windows": separator.checked_windows,
     }

@@ -10,7 +10,14 @@ import click
 import numpy as np
 
 from sgn_rt._types import Float
-from sgn_rt.cli.common import bundle_option, engine_option, names, parity_option, threads_option
+from sgn_rt.cli.common import (
+    bundle_option,
+    check_option,
+    engine_option,
+    names,
+    parity_option,
+    threads_option,
+)
 from sgn_rt.errors import AudioError
 from sgn_rt.separator import Separator
 from sgn_rt.stream import Stream
@@ -35,6 +42,7 @@ _INT16_SCALE = 32768.0
 @bundle_option
 @engine_option
 @parity_option
+@check_option
 @threads_option
 def command(
     rate: int,
@@ -46,6 +54,7 @@ def command(
     bundle: Path | None,
     engine: str,
     parity: Literal["fallback", "raise", "off"],
+    check_every: int | None,
     threads: int | None,
 ) -> None:
     """Separate raw PCM from stdin to stdout while it comes.
@@ -58,7 +67,9 @@ def command(
             "stdin: got a terminal, expected raw PCM. For a file: ffmpeg -i FILE -f s16le - | "
             "sgn-rt stream ..., or use sgn-rt separate."
         )
-    with Separator.open(bundle, engine, parity, threads=threads) as separator:
+    with Separator.open(
+        bundle, engine, parity, threads=threads, check_every=check_every
+    ) as separator:
         stream = separator.stream(
             sample_rate=rate,
             channels=channels,

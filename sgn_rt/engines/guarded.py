@@ -48,6 +48,8 @@ class GuardedEngine:
     asked_for
         The engine that the user named; None where the choice is ours. One that was named and cannot
         even start is an error: nothing silently takes its place.
+    checker
+        Looks at every answer; what it raises EngineError for is a failure of the engine.
 
     Raises
     ------
@@ -62,10 +64,11 @@ class GuardedEngine:
         prover: Callable[[Engine], object],
         parity: ParityMode,
         asked_for: str | None = None,
+        checker: Callable[[Engine, Float, Positions, Separated], None] | None = None,
     ) -> None:
         self._remaining = list(candidates)
         self._opener, self._prover, self._parity = opener, prover, parity
-        self._asked_for = asked_for
+        self._asked_for, self._checker = asked_for, checker
         self._lock = threading.Lock()
         self.rejected: list[Rejection] = []
         self.replacements: list[str] = []
@@ -88,7 +91,10 @@ class GuardedEngine:
         while True:
             engine = self._active
             try:
-                return engine.separate(mixture, categories), engine
+                answer = engine.separate(mixture, categories)
+                if self._checker is not None:
+                    self._checker(engine, mixture, categories, answer)
+                return answer, engine
             except EngineError as error:
                 if self._parity != "fallback":
                     raise

@@ -263,7 +263,9 @@ def edit_manifest() -> Callable[[Path, Callable[[dict], object]], None]:
 def open_fakes(monkeypatch, bundle_folder) -> Callable[..., Separator]:
     """`Separator.open` where the engines are those given, by name: an engine, or why it fails."""
 
-    def open_with(engines: Mapping[str, Engine | Exception], engine="auto", parity="fallback"):
+    def open_with(
+        engines: Mapping[str, Engine | Exception], engine="auto", parity="fallback", **options
+    ):
         def opener(name: str, bundle: Bundle, threads: int | None) -> Engine:
             found = engines.get(name, EngineError(f"engine: got {name}, expected one. Choose."))
             if isinstance(found, Exception):
@@ -272,7 +274,7 @@ def open_fakes(monkeypatch, bundle_folder) -> Callable[..., Separator]:
 
         monkeypatch.setattr("sgn_rt.separator.ENGINES", tuple(engines))
         monkeypatch.setattr("sgn_rt.separator.open_engine", opener)
-        return Separator.open(bundle_folder, engine, parity, threads=2)
+        return Separator.open(bundle_folder, engine, parity, threads=2, **options)
 
     return open_with
 
