@@ -317,8 +317,8 @@ def test_the_first_layer_that_departs_is_named(run, monkeypatch):
 
 def test_windows_are_checked_on_request(run, clip, tmp_path):
     pytest.importorskip("torch")
-    result = run("separate", clip, "-o", tmp_path, "--engine", "onnxruntime", "--categories", "tuba",
-                 "--check-every", 1, "--json", "-")  # fmt: skip
+    options = ("--engine", "onnxruntime", "--categories", "tuba", "--check-every", 1)
+    result = run("separate", clip, "-o", tmp_path, *options, "--json", "-")
     report = json.loads(result.out)
     assert result.code == 0
     assert report["checked_windows"] == report["engine"]["windows"]["onnxruntime"] > 0
