@@ -18,7 +18,6 @@ from sgn_rt.engines.base import Engine, Masked, MaskEngine, Separated
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import EngineError, ParityError
 from sgn_rt.export.graphs import export_module
-from sgn_rt.export.layerwise import compare_layers, first_departure
 from sgn_rt.export.network import Network
 from sgn_rt.export.standard import standard_copy
 from sgn_rt.parity import StageResult, measure
@@ -63,14 +62,22 @@ def prove(bundle: Bundle, model: Sgn, tell: Callable[[str], None]) -> dict[str, 
 
 def _unproved(bundle: Bundle, artifact: Artifact, why: str) -> ParityError:
     """What was measured, and for float16 the layer at which it begins."""
-    where = ""
-    if artifact.precision == Precision.FP16:
-        first = first_departure(compare_layers(bundle, artifact))
-        where = "" if first is None else f" The first layer to depart from float32: {first}."
+    where = _first_departure(bundle, artifact) if artifact.precision == Precision.FP16 else ""
     return ParityError(
         f"{artifact.name}: {why}{where} No bundle was written: "
         "check the checkpoint for extreme weights, or leave that precision out."
     )
+
+
+def _first_departure(bundle: Bundle, artifact: Artifact) -> str:
+    """A sentence that names the layer, or nothing: an export that fails fails all the same."""
+    try:
+        from sgn_rt.export.layerwise import compare_layers, first_departure
+
+        first = first_departure(compare_layers(bundle, artifact))
+    except Exception:  # whatever a graph that is wrong does to what looks at it
+        return ""
+    return "" if first is None else f" The first layer to depart from float32: {first}."
 
 
 def _engine(bundle: Bundle, artifact: Artifact) -> Engine:

@@ -30,8 +30,17 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def cache_root() -> Path:
-    """``$SGN_RT_CACHE_DIR``, or ``sgn-rt`` in the user's cache folder."""
+    """``$SGN_RT_CACHE_DIR``, or ``sgn-rt`` in the user's cache folder.
+
+    Raises
+    ------
+    OSError
+        If the user has none, as in some containers.
+    """
     named = os.environ.get(CACHE_VARIABLE)
     if named:
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sgn-rt"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sgn-rt"
+    except RuntimeError as error:
+        raise OSError(f"no home folder: set {CACHE_VARIABLE}") from error

@@ -33,6 +33,10 @@ LOUDEST = 1e9
 """Magnitude up to which a power spectrum fits float32; no sound is a billion times full scale."""
 
 
+ROUND_BYTES = 128 << 20
+"""Of the answers of a round of windows, where an engine would like large batches."""
+
+
 class Separates(Protocol):
     """What a stream needs of an engine: answers, and which engine gave each."""
 
@@ -170,7 +174,9 @@ class Stream:
 
     def _per_round(self) -> int:
         engine = self._engine.active
-        return max(1, 2 * engine.concurrency * engine.batch // self.channels)
+        least = 2 * engine.concurrency
+        fit = ROUND_BYTES // (4 * self._config.window_samples * max(1, len(self._positions)))
+        return max(1, max(least, min(engine.concurrency * engine.batch, fit)) // self.channels)
 
     def feed(self, block: ArrayLike) -> dict[str, Float]:
         """Take a block of input and give what is ready.

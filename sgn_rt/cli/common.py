@@ -34,7 +34,7 @@ parity_option = click.option(
 )  # fmt: skip
 check_option = click.option(
     "--check-every", type=click.IntRange(min=1), metavar="N",
-    help="Compute every N-th window once more on the CPU, and replace an engine that differs.",
+    help="Compute every N-th window once more on the CPU; an engine that differs has failed.",
 )  # fmt: skip
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), help="Processors to use; all if left out."

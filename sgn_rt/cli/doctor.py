@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Mapping
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ import numpy as np
 from rich.text import Text
 
 from sgn_rt import __version__
-from sgn_rt._optional import require
 from sgn_rt.bundle import Bundle
 from sgn_rt.cli.common import console, json_option, table, write_json, write_text
 from sgn_rt.engines.base import available_cpus
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 PACKAGES = (
     "numpy", "scipy", "soundfile", "soxr", "onnxruntime", "onnxruntime-gpu", "torch", "onnx",
-    "onnxscript", "safetensors", "matplotlib", "tensorrt", "tensorrt-rtx-cu13", "cuda-python",
+    "onnxscript", "safetensors", "polygraphy", "matplotlib",
+    "tensorrt", "tensorrt-rtx-cu13", "cuda-python",
 )  # fmt: skip
 
 
@@ -60,7 +61,9 @@ def _report_gpu(bundle: Bundle, path: Path) -> int:
     from sgn_rt.tensorrt.gpu_report import gpu_report
 
     progress = console(err=True)
-    text, passed = gpu_report(bundle, progress.print, CHECKS | {"layers": _check_layers})
+    # Of a check that needs packages which are not there nothing can be said.
+    layers = {} if find_spec("polygraphy") is None else {"layers": _check_layers}
+    text, passed = gpu_report(bundle, progress.print, CHECKS | layers)
     write_text(path, text)
     if str(path) != "-":
         console().print(text, end="")
@@ -68,7 +71,6 @@ def _report_gpu(bundle: Bundle, path: Path) -> int:
 
 
 def _check_layers(world: World) -> Mapping[str, Any]:
-    require("polygraphy", extra="export", purpose="the comparison of layers")
     from sgn_rt.export.engine_layers import check_layers
 
     return check_layers(world)

@@ -11,6 +11,7 @@ from rich.table import Table
 from sgn_rt.bundle import Bundle
 from sgn_rt.cli.common import console, json_option, table, write_json
 from sgn_rt.contract import Tensor
+from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.flavor import version_text
 from sgn_rt.tensorrt.sidecar import Sidecar, read_sidecars
 
@@ -21,7 +22,11 @@ from sgn_rt.tensorrt.sidecar import Sidecar, read_sidecars
 def command(bundle: Path | None, json_path: Path | None) -> None:
     """Show what is in a bundle: model, graphs, measured parity, TensorRT engines."""
     opened = Bundle.open(bundle)
-    engines = read_sidecars(opened)
+    engines, unreadable = [], None
+    try:
+        engines = read_sidecars(opened)
+    except EngineError as error:  # of the rest there is still something to say
+        unreadable = str(error)
     config = opened.config
     if json_path is not None:
         write_json(
@@ -36,6 +41,7 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
                     a.name: {"path": a.path, "parity": a.parity} for a in opened.artifacts
                 },
                 "engines": {engine.name: engine.to_dict() for engine in engines},
+                "engines_error": unreadable,
             },
         )
         if str(json_path) == "-":
@@ -69,6 +75,8 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
     out.print(rows)
     if engines:
         out.print(_engines(engines))
+    if unreadable is not None:
+        out.print(f"engines: {unreadable}")
 
 
 def _engines(engines: Sequence[Sidecar]) -> Table:

@@ -54,11 +54,9 @@ def measure_layers(bundle: Bundle, specs: Sequence[str]) -> dict[str, list[Layer
             f"{bundle.root}: got a bundle without a graph in fp16, expected one whose layers "
             "to compare. Name another with --engine onnxruntime:KIND.PRECISION, or export it."
         )
-    measured = {}
-    for spec in specs:
-        artifact, run = _subject(bundle, spec)
-        measured[spec] = compare_layers(bundle, artifact, run)
-    return measured
+    # All of them first: what cannot be compared is told before the work, not after half of it.
+    subjects = {spec: _subject(bundle, spec) for spec in specs}
+    return {spec: compare_layers(bundle, *subject) for spec, subject in subjects.items()}
 
 
 def _subject(bundle: Bundle, spec: str) -> tuple[Artifact, Run | None]:

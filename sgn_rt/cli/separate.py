@@ -81,6 +81,7 @@ def command(
         bundle, engine, parity, threads=threads, check_every=check_every
     ) as separator:
         for path in inputs:
+            checked = separator.checked_windows
             try:
                 with progress_bar(path.name) as progress:
                     files = separator.separate_to(
@@ -102,7 +103,7 @@ def command(
                 continue
             if str(json_path) != "-":
                 _show(path, files, threshold)
-            results.append(_as_json(path, files, separator))
+            results.append(_as_json(path, files, separator, checked))
     if json_path is not None:
         write_json(json_path, results[0] if len(inputs) == 1 else results)
     return 2 if failures else 0
@@ -150,7 +151,10 @@ def _show(path: Path, files: SeparationFiles, threshold: float) -> None:
         out.print(f"Clipped at full scale: {', '.join(files.clipped)}. --format wav does not clip.")
 
 
-def _as_json(path: Path, files: SeparationFiles, separator: Separator) -> dict[str, Any]:
+def _as_json(
+    path: Path, files: SeparationFiles, separator: Separator, checked: int
+) -> dict[str, Any]:
+    """What is told of a file; ``checked`` windows had been before it."""
     timings = files.timings
     return {
         "input": str(path),
@@ -176,5 +180,5 @@ def _as_json(path: Path, files: SeparationFiles, separator: Separator) -> dict[s
         },
         "real_time_factor": files.real_time_factor,
         "parity": {result.stage: result.to_dict() for result in separator.parity},
-        "checked_windows": separator.checked_windows,
+        "checked_windows": separator.checked_windows - checked,
     }

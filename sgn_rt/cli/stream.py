@@ -18,7 +18,7 @@ from sgn_rt.cli.common import (
     parity_option,
     threads_option,
 )
-from sgn_rt.errors import AudioError
+from sgn_rt.errors import AudioError, CategoryError
 from sgn_rt.separator import Separator
 from sgn_rt.stream import Stream
 
@@ -66,6 +66,10 @@ def command(
         raise AudioError(
             "stdin: got a terminal, expected raw PCM. For a file: ffmpeg -i FILE -f s16le - | "
             "sgn-rt stream ..., or use sgn-rt separate."
+        )
+    if not names(categories) and not residual:
+        raise CategoryError(
+            f"--categories: got {categories!r}, expected at least one. Name some, or --residual."
         )
     with Separator.open(
         bundle, engine, parity, threads=threads, check_every=check_every

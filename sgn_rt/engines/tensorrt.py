@@ -67,11 +67,6 @@ class TensorRTEngine(Engine):
         """A lane of the caller's own, to be closed by it."""
         return Lane(self._loaded, self._device)
 
-    @property
-    def max_batch(self) -> int:
-        """Windows that it takes at a time."""
-        return self._loaded.max_batch
-
     def close(self) -> None:
         """Free the lanes; also done when the engine is no longer used."""
         self._end()

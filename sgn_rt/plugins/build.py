@@ -46,8 +46,20 @@ def sources_digest() -> str:
 
 
 def cached_library() -> Path:
-    """Where the library of these sources is, or would be, in the cache."""
-    return cache_root() / "plugins" / f"{package_version()}-{sources_digest()}" / LIBRARY_NAME
+    """Where the library of these sources is, or would be, in the cache.
+
+    Raises
+    ------
+    PluginError
+        If there is no folder for it.
+    """
+    try:
+        root = cache_root()
+    except OSError as error:
+        raise PluginError(
+            f"plugin cache: got {error}, expected a folder. Set {CACHE_VARIABLE} to one."
+        ) from error
+    return root / "plugins" / f"{package_version()}-{sources_digest()}" / LIBRARY_NAME
 
 
 def build_library(

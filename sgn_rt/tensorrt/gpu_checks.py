@@ -130,7 +130,7 @@ def check_graphs(world: World) -> Mapping[str, Any]:
     lane = engine.new_lane()
     try:
         worst = 0.0
-        shapes = [(1, 1), (2, 1), (1, 2), (min(4, engine.max_batch), 1)]
+        shapes = [(1, 1), (2, 1), (1, 2), (min(4, engine.batch), 1)]
         plain: dict[tuple[int, int], Separated] = {}
         captured = 0
         for turn in range(4):
@@ -154,7 +154,7 @@ def check_graphs(world: World) -> Mapping[str, Any]:
 def check_parts(world: World) -> Mapping[str, Any]:
     """A batch in parts over two contexts gives what its windows give one by one."""
     engine = world.best
-    mixture, categories = world.windows(2 * engine.max_batch + 1), np.array([0])
+    mixture, categories = world.windows(2 * engine.batch + 1), np.array([0])
     together = engine.separate(mixture, categories)
     worst = 0.0
     for row in range(len(mixture)):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from sgn_rt.files import cache_root, write_whole
@@ -47,10 +48,15 @@ class KernelCache:
     """
 
     def __init__(self, sidecar: Sidecar, gpu: str) -> None:
-        self.path = cache_root() / "kernels" / f"{sidecar.sha256[:24]}-{gpu}.bin"
+        self._name = f"{sidecar.sha256[:24]}-{gpu}.bin"
         self._lock = threading.Lock()
         self._cache: Any = None
         self._kept = ""
+
+    @property
+    def path(self) -> Path:
+        """The file; OSError where the user has no cache."""
+        return cache_root() / "kernels" / self._name
 
     def attach(self, config: Any) -> None:
         """Have contexts of this configuration use it; the device has to be current.
@@ -83,6 +89,7 @@ class KernelCache:
             if digest == self._kept:
                 return
             with suppress(OSError):
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(self.path, content)
+                path = self.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(path, content)
                 self._kept = digest

@@ -28,8 +28,9 @@ class _Done:
     """The end of a call in a stream, for all that waits for it."""
 
     def __init__(self, device: Device, stream: Stream) -> None:
-        self._device, self._event = device, device.event()
-        self._event.record(stream)
+        event = device.event()
+        self._device, self._event = device, event
+        event.record(stream)
 
     def synchronize(self) -> None:
         """Wait in this thread."""
@@ -47,7 +48,8 @@ class _Done:
                 waiting.wait(self._event)
 
     def __del__(self) -> None:
-        with suppress(EngineError), self._device.current():
+        # Without attributes where there was no event to be had.
+        with suppress(EngineError, AttributeError), self._device.current():
             self._event.close()
 
 
@@ -134,7 +136,7 @@ class Session:
 
     def __init__(self, loaded: LoadedEngine, device: Device, stream: object = None) -> None:
         self._loaded, self._device = loaded, device
-        self._owns_stream = stream is None
+        self._owns_stream, self._closed = stream is None, False
         self._positions: tuple[int, ...] | None = None
         self._kept: list[Memory | Pinned] = []
         self._uploaded: Memory | None = None
@@ -203,9 +205,13 @@ class Session:
         return DeviceResult(**tensors)
 
     def close(self) -> None:
-        """Wait for the stream and free what is the session's own."""
+        """Wait for the stream, free what is the session's own; also after an error, and twice."""
+        if self._closed:
+            return
+        self._closed = True
         with self._device.current():
-            self.stream.synchronize()
+            with suppress(EngineError):  # whatever failed has been raised where it did
+                self.stream.synchronize()
             del self._context
             self._flying.clear()
             for owned in self._kept:

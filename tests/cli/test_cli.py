@@ -238,6 +238,13 @@ def test_stream_of_broken_frames_separates_the_whole_ones_and_says_so(run, monke
     assert len(stdout.buffer.getvalue()) == 4 * 100
 
 
+def test_stream_without_categories_is_refused(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", _Pipe())
+    result = run("stream", "--rate", 44100, "--categories", ",")
+    assert result.code == 2
+    assert "--categories: got ',', expected at least one" in result.err
+
+
 def test_stream_latency_that_cannot_be_had(run, monkeypatch):
     monkeypatch.setattr(sys, "stdin", _Pipe())
     result = run("stream", "--rate", 44100, "--categories", "tuba", "--latency", "0.01")
@@ -337,6 +344,17 @@ def test_layers_that_cannot_be_compared(run, arguments, message):
     result = run("parity", "--layers", *arguments)
     assert result.code == 2
     assert message in result.err
+
+
+def test_info_goes_on_beside_an_engine_that_does_not_read(run, tmp_path):
+    folder = Path(shutil.copytree(embedded(), tmp_path / "bundle"))
+    (folder / "engines").mkdir()
+    (folder / "engines" / "foreign.json").write_text("{}")
+    result = run("info", folder)
+    assert result.code == 0
+    assert "xylophone" in result.out
+    assert "got a description that does not read" in result.out
+    assert "does not read" in json.loads(run("info", folder, "--json", "-").out)["engines_error"]
 
 
 def test_info_lists_the_model(run):

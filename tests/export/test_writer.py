@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 
 import numpy as np
 import onnx
@@ -144,6 +145,24 @@ def test_what_overflows_stops_the_export_with_its_layer(
             kinds=[Kind.WAVEFORM], precisions=[Precision.FP16],
         )  # fmt: skip
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_export_does_without_the_layer(small_checkpoint, exported, tmp_path, monkeypatch):
+    good = writer.build_graph
+
+    def spoiled(model, kind, precision):
+        graph = good(model, kind, precision)
+        _spoil(graph, "encoder.1.conv.bias", np.inf)
+        return graph
+
+    monkeypatch.setattr(writer, "build_graph", spoiled)
+    monkeypatch.setitem(sys.modules, "polygraphy.comparator", None)
+    monkeypatch.delitem(sys.modules, "sgn_rt.export.layerwise", raising=False)
+    with pytest.raises(ParityError, match=r"non-finite.*No bundle was written"):
+        export_bundle(
+            small_checkpoint, tmp_path / "out",
+            kinds=[Kind.WAVEFORM], precisions=[Precision.FP16],
+        )  # fmt: skip
 
 
 def test_a_spoiled_weight_fails_parity_where_the_bundle_runs(small_bundle, tmp_path):

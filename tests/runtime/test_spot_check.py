@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from sgn_rt import Separator
+from sgn_rt.bundle import Bundle
+from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import ConfigError, DependencyError, EngineError, ParityWarning
 from sgn_rt.spot_check import SpotCheck
 
@@ -146,6 +148,30 @@ def test_a_recording_goes_on_with_the_next_engine(
 def test_numbers_below_one_are_refused(open_fakes, fake_engine, config):
     with pytest.raises(ConfigError, match="check every: got 0"):
         open_fakes({"onnxruntime": fake_engine(config, "onnxruntime")}, check_every=0)
+
+
+@pytest.mark.parametrize("sound", ["constant", "tone", "noise"])
+def test_right_engines_are_not_blamed_for_windows_that_no_two_agree_on(sound):
+    """Sound without noise is rounding at most frequencies; PyTorch and SciPy round apart."""
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxruntime")
+    bundle = Bundle.open()
+    samples = bundle.config.window_samples
+    time = np.arange(samples) / bundle.config.sample_rate
+    mixture = {
+        "constant": np.full(samples, 0.5),
+        "tone": 0.5 * np.sin(2 * np.pi * 440 * time),
+        "noise": 0.1 * np.random.default_rng(0).standard_normal(samples),
+    }[sound].astype(np.float32)[None]
+    engine, everything = open_engine("torch", bundle), np.arange(len(bundle.config.categories))
+    check = SpotCheck(1, lambda name: open_engine(name, bundle), lambda engine: None)
+    check.ready(engine)
+    answer = engine.separate(mixture, everything)
+    check(engine, mixture, everything, answer)
+    assert check.checked == 1
+    wrong = answer._replace(sources=answer.sources[:, ::-1])
+    with pytest.raises(EngineError, match="torch: spot check: got a window"):
+        check(engine, mixture, everything, wrong)
 
 
 def test_the_model_that_ships_against_the_reference(noise):

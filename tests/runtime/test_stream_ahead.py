@@ -45,7 +45,7 @@ def test_an_engine_that_takes_batches_gets_full_ones(fake_separator, noise):
     opened = fake_separator(concurrency=2, batch=3)
     opened.engine.seen = []
     separator = opened.separator
-    separator.separate(noise(2, 24000), ["bell"], sample_rate=8000)
+    separator.separate(noise(1, 48000), ["bell"], sample_rate=8000)
     sizes = [len(mixture) for mixture in opened.engine.seen]
     assert max(sizes) == 3
     assert sizes.count(3) >= len(sizes) - 3  # the last of a round, and of the recording, are not
@@ -53,6 +53,16 @@ def test_an_engine_that_takes_batches_gets_full_ones(fake_separator, noise):
     opened.engine.seen = []
     live.feed(noise(1, live.latency_samples + 100))
     assert [len(mixture) for mixture in opened.engine.seen] == [1]
+
+
+def test_a_round_of_many_sources_is_small(fake_separator, monkeypatch):
+    opened = fake_separator(concurrency=2, batch=8)
+    stream = opened.separator.stream(sample_rate=8000, categories=["bell", "drum"])
+    large = stream.round_samples
+    monkeypatch.setattr("sgn_rt.stream.ROUND_BYTES", 4 * 1016 * 2 * 7)
+    assert stream.round_samples == pytest.approx(large * 7 / 16, abs=1)
+    monkeypatch.setattr("sgn_rt.stream.ROUND_BYTES", 1)
+    assert stream.round_samples == pytest.approx(large * 4 / 16, abs=1)  # as without batches
 
 
 def test_windows_are_in_work_when_it_returns(fake_separator, noise):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -73,6 +75,16 @@ def test_what_cannot_be_read_is_done_without_and_replaced(
     assert module.caches[0].content == b"fresh"
     assert content is None or path.read_bytes() == b"fresh"
     assert [each.name for each in folder.iterdir()] == [path.name]
+
+
+def test_without_a_home_folder_it_runs(start, monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in (CACHE_VARIABLE, "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    start().close()
 
 
 def test_another_gpu_has_a_file_of_its_own(make_sidecar):

@@ -200,8 +200,24 @@ def test_what_was_taken_is_given_back(session, device, on_device):
     assert sys.getrefcount(mixture) == before
 
 
+def test_close_frees_its_own_after_an_error_too(session, device, on_device, nothing_left):
+    session.run(on_device(1), [0])
+    device.fail = {"synchronize": device.counts["synchronize"] + 1}
+    session.close()
+    del session._loaded
+    device.streams.clear()  # with the work that was never waited for
+    assert nothing_left() == {}
+
+
+def test_an_event_that_cannot_be_had_is_an_error_and_no_more(session, device, on_device):
+    device.fail = {"event": 1}
+    with pytest.raises(EngineError, match="event: got a failure"):
+        session.run(on_device(1), [0])
+
+
 def test_close_frees_its_own(session, device, on_device, nothing_left):
     session.run(on_device(1), [0])
+    session.close()
     session.close()
     del session._loaded
     assert nothing_left() == {}
