@@ -214,12 +214,13 @@ class Session:
                 self.stream.synchronize()
             del self._context
             self._flying.clear()
-            for owned in self._kept:
-                owned.close()
+            closers = [owned.close for owned in self._kept]
+            closers += [self.stream.close] if self._owns_stream else []
+            for close in closers:
+                with suppress(EngineError):
+                    close()
             self._kept.clear()
             self._uploaded = self._positions = None
-            if self._owns_stream:
-                self.stream.close()
 
     def _keep(self, done: _Done, arrays: tuple[object, ...]) -> None:
         """Keep what a call uses until it is done; waits for the oldest where many are under way."""

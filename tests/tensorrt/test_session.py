@@ -205,7 +205,7 @@ def test_close_frees_its_own_after_an_error_too(session, device, on_device, noth
     device.fail = {"synchronize": device.counts["synchronize"] + 1}
     session.close()
     del session._loaded
-    device.streams.clear()  # with the work that was never waited for
+    session.stream.queue.clear()  # what was never waited for
     assert nothing_left() == {}
 
 
