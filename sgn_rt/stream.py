@@ -175,8 +175,9 @@ class Stream:
     def _per_round(self) -> int:
         engine = self._engine.active
         least = 2 * engine.concurrency
+        liked = max(2, engine.concurrency) * engine.batch  # half a round is a full batch
         fit = ROUND_BYTES // (4 * self._config.window_samples * max(1, len(self._positions)))
-        return max(1, max(least, min(engine.concurrency * engine.batch, fit)) // self.channels)
+        return max(1, max(least, min(liked, fit)) // self.channels)
 
     def feed(self, block: ArrayLike) -> dict[str, Float]:
         """Take a block of input and give what is ready.
