@@ -21,7 +21,7 @@ from sgn_rt.tensorrt.callbacks import (
     make_logger,
     make_monitor,
 )
-from sgn_rt.tensorrt.flavor import TensorRT, load_plugins
+from sgn_rt.tensorrt.flavor import TensorRT, deserialize, load_plugins
 from sgn_rt.tensorrt.layers import (
     Figure,
     Layer,
@@ -279,11 +279,9 @@ def _layers(
     if layers or trt.is_rtx:
         return layers
     runtime: api.Runtime = trt.module.Runtime(logger)
-    if options.version_compatible:
-        runtime.engine_host_code_allowed = True
-    if plugins is not None:
-        load_plugins(trt, runtime.get_plugin_registry(), plugins)  # of each runtime its own
-    engine: api.ICudaEngine | None = runtime.deserialize_cuda_engine(content)
+    engine: api.ICudaEngine | None = deserialize(
+        trt, runtime, content, plugins, host_code=options.version_compatible
+    )
     inspector = None if engine is None else engine.create_engine_inspector()
     if inspector is None:
         return []  # the engine is whole without: its parity says whether it is right

@@ -155,6 +155,32 @@ def load_plugins(trt: TensorRT, registry: Any, library: Path) -> None:
         )
 
 
+def deserialize(
+    trt: TensorRT, runtime: Any, content: bytes, plugins: Path | None, *, host_code: bool
+) -> Any:
+    """An engine of a runtime, which has plugins of its own; None where TensorRT does not take it.
+
+    Parameters
+    ----------
+    trt, runtime, content
+        What takes it, and the serialised engine.
+    plugins
+        The plugin library; None for an engine without plugins.
+    host_code
+        Whether it may bring a runtime of its own, as version-compatible ones do.
+
+    Raises
+    ------
+    EngineError
+        As `load_plugins`.
+    """
+    if host_code:
+        runtime.engine_host_code_allowed = True
+    if plugins is not None:
+        load_plugins(trt, runtime.get_plugin_registry(), plugins)
+    return runtime.deserialize_cuda_engine(content)
+
+
 def _has_creators(registry: Any) -> bool:
     from sgn_rt.contract import PLUGIN_NAMESPACE, PLUGIN_VERSION, PluginOp
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sgn_rt.device.protocol import Device, Memory, Pinned
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.callbacks import Log, make_logger
-from sgn_rt.tensorrt.flavor import TensorRT, load_plugins
+from sgn_rt.tensorrt.flavor import TensorRT, deserialize
 from sgn_rt.tensorrt.jit import eager_config
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def run_once(
             runtime: api.Runtime = trt.module.Runtime(logger)
         except (TypeError, RuntimeError) as error:  # where the library gives nullptr
             raise _failed(f"no runtime: {error}", log) from error
-        if library is not None:
-            load_plugins(trt, runtime.get_plugin_registry(), library)
-        engine: api.ICudaEngine | None = runtime.deserialize_cuda_engine(content)
+        engine: api.ICudaEngine | None = deserialize(
+            trt, runtime, content, library, host_code=False
+        )
         if engine is None:
             raise _failed("an engine that does not deserialise", log)
         context = _context(trt, engine)

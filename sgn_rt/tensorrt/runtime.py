@@ -12,7 +12,7 @@ from sgn_rt.contract import GRAPH_INPUTS, GRAPH_OUTPUTS, Tensor
 from sgn_rt.device.protocol import Device
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.callbacks import Log, make_logger
-from sgn_rt.tensorrt.flavor import TensorRT, load_plugins
+from sgn_rt.tensorrt.flavor import TensorRT, deserialize
 from sgn_rt.tensorrt.jit import KernelCache, eager_config
 from sgn_rt.tensorrt.sidecar import Sidecar
 
@@ -103,11 +103,9 @@ class LoadedEngine:
                 runtime: api.Runtime = trt.module.Runtime(self._logger)
             except (TypeError, RuntimeError) as error:  # where the library gives nullptr
                 raise self._failed(f"no runtime: {error}") from error
-            if sidecar.version_compatible:
-                runtime.engine_host_code_allowed = True  # such a plan brings a runtime of its own
-            if plugins is not None:
-                load_plugins(trt, runtime.get_plugin_registry(), plugins)
-            engine: api.ICudaEngine | None = runtime.deserialize_cuda_engine(content)
+            engine: api.ICudaEngine | None = deserialize(
+                trt, runtime, content, plugins, host_code=sidecar.version_compatible
+            )
         self._runtime = runtime
         if engine is None:
             raise self._failed("an engine that does not deserialise")

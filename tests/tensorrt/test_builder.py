@@ -12,6 +12,7 @@ from sgn_rt.contract import Kind, Precision
 from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
 from sgn_rt.parity import LIMITS, Stage, StageResult
 from sgn_rt.tensorrt import builder as builders
+from sgn_rt.tensorrt import flavor as flavors
 from sgn_rt.tensorrt.builder import BuildOptions, build_engine
 from sgn_rt.tensorrt.flavor import Flavor, TensorRT
 from sgn_rt.tensorrt.plan import BuildRequest, build_into, choose_gpus
@@ -180,7 +181,8 @@ def test_what_the_log_does_not_list_the_inspector_does(build):
 
 def test_the_inspectors_runtime_has_what_the_engine_needs(build, bundle, monkeypatch):
     loaded = []
-    monkeypatch.setattr(builders, "load_plugins", lambda trt, registry, path: loaded.append(path))
+    for module in (builders, flavors):
+        monkeypatch.setattr(module, "load_plugins", lambda trt, registry, path: loaded.append(path))
     options = BuildOptions(gpus=("sm89",), version_compatible=True)
     _, module = build(options, log=LOG[:2], plugins=Path("library"))
     assert loaded == [Path("library")] * 2  # the builder's registry, and the runtime's
