@@ -8,6 +8,7 @@ blame.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sgn_rt.bundle import Artifact, Bundle
@@ -42,9 +43,9 @@ def build_with_layers(
         As `sgn_rt.tensorrt.builder.build_engine`; or if the plugin library is not built.
     """
     graph = load_graph(bundle, artifact)
+    plugins = _plugins(artifact)
     most = bundle.probe.categories.shape[1]
     options = BuildOptions(gpus=(gpu,), max_batch=1, max_sources=most)
-    plugins = plugin_library().path if has_plugins(artifact.kind) else None
     content = with_outputs(graph, layers_of(graph))
     return build_engine(trt, bundle, artifact, options, plugins, progress, graph=content)
 
@@ -61,8 +62,12 @@ def engine_layers(
     """
     (gpu,) = choose_gpus(trt, (), device)
     content = build_with_layers(trt, bundle, artifact, gpu, progress).content
-    library = plugin_library().path if has_plugins(artifact.kind) else None
+    library = _plugins(artifact)
     return lambda feed: run_once(trt, device, content, library, feed)
+
+
+def _plugins(artifact: Artifact) -> Path | None:
+    return plugin_library().path if has_plugins(artifact.kind) else None
 
 
 def check_layers(world: World) -> Mapping[str, Any]:

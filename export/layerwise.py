@@ -109,11 +109,16 @@ def load_graph(bundle: Bundle, artifact: Artifact) -> ModelProto:
     return onnx.load_model(bundle.root / artifact.path)
 
 
+def _types(graph: ModelProto) -> dict[str, int]:
+    """Element type of every value that a node computes."""
+    inferred = onnx.shape_inference.infer_shapes(graph).graph
+    return {v.name: v.type.tensor_type.elem_type for v in (*inferred.value_info, *inferred.output)}
+
+
 def layers_of(graph: ModelProto) -> list[Layer]:
     """The layers of a graph, in order: every floating-point value that is computed, not moved."""
-    inferred = onnx.shape_inference.infer_shapes(graph).graph
     floating = {TensorProto.FLOAT, TensorProto.FLOAT16}
-    types = {v.name: v.type.tensor_type.elem_type for v in (*inferred.value_info, *inferred.output)}
+    types = _types(graph)
     return [
         Layer(name, node.op_type)
         for node in graph.graph.node
@@ -241,10 +246,9 @@ def widened(graph: ModelProto, weights: Mapping[str, TensorProto]) -> ModelProto
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.TENSOR:
                 attribute.t.CopyFrom(_wide(attribute.t))
-            if node.op_type == "Cast" and attribute.name == "to":
-                attribute.i = (
-                    TensorProto.FLOAT if attribute.i == TensorProto.FLOAT16 else attribute.i
-                )
+            is_target = node.op_type == "Cast" and attribute.name == "to"
+            if is_target and attribute.i == TensorProto.FLOAT16:
+                attribute.i = TensorProto.FLOAT
     onnx.checker.check_model(result, full_check=True)
     return result
 
@@ -259,9 +263,7 @@ class OperatorByOperator:
     """Runs a graph one node at a time, so that every value is rounded to its type in the graph."""
 
     def __init__(self, graph: ModelProto, layers: list[Layer]) -> None:
-        inferred = onnx.shape_inference.infer_shapes(graph)
-        values = (*inferred.graph.value_info, *inferred.graph.output)
-        self._types = {value.name: value.type.tensor_type.elem_type for value in values}
+        self._types = _types(graph)
         self._graph, self._layers = graph, {layer.name for layer in layers}
         self._weights = {t.name: numpy_helper.to_array(t) for t in graph.graph.initializer}
 
