@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from sgn_rt.music import load_music
+from sgn_rt.audio.labelled_music import load_music
 
 SAMPLE_RATE = 44_100
 """Hz: what most recordings have, and four times the published model's."""

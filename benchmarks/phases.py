@@ -13,10 +13,10 @@ from unittest import mock
 
 import soundfile
 
-from sgn_rt.dsp import Transform
+from sgn_rt.audio.resample import SpanResampler
+from sgn_rt.audio.stems import StemFiles
 from sgn_rt.engines.base import Engine, MaskEngine
-from sgn_rt.resample import SpanResampler
-from sgn_rt.stems import StemFiles
+from sgn_rt.model.transform import Transform
 
 REST = "joining, copies, the rest"
 

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from sgn_rt._optional import require
 from sgn_rt.benchmarks import plain
 from sgn_rt.benchmarks.harness import interleave
-from sgn_rt.bundle import Bundle
+
+from sgn_rt._optional import require
 from sgn_rt.engines.base import Engine
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.engines.torch import TorchEngine
 from sgn_rt.errors import SgnError
-from sgn_rt.parity import StageResult, measure
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.parity.measure import StageResult, measure
 from sgn_rt.separator import Separator
 
 REFERENCE = "torch"

@@ -11,10 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sgn_rt.bundle import Artifact, Bundle
-from sgn_rt.contract import Precision
-from sgn_rt.device.protocol import Device
-from sgn_rt.errors import ParityError
 from sgn_rt.export.layerwise import (
     Run,
     compare_layers,
@@ -23,13 +19,18 @@ from sgn_rt.export.layerwise import (
     load_graph,
     with_outputs,
 )
-from sgn_rt.tensorrt.builder import BuildOptions, Built, build_engine
-from sgn_rt.tensorrt.callbacks import Progress, ignore
-from sgn_rt.tensorrt.flavor import TensorRT
-from sgn_rt.tensorrt.gpu_checks import World
-from sgn_rt.tensorrt.once import run_once
-from sgn_rt.tensorrt.plan import BuildRequest, choose_artifacts, choose_gpus
-from sgn_rt.tensorrt.plugins import has_plugins, plugin_library
+
+from sgn_rt.checks.gpu_checks import World
+from sgn_rt.errors import ParityError
+from sgn_rt.model.bundle import Artifact, Bundle
+from sgn_rt.model.contract import Precision
+from sgn_rt.tensorrt.bindings import TensorRT
+from sgn_rt.tensorrt.build.build_engines import BuildRequest, choose_artifacts, choose_gpus
+from sgn_rt.tensorrt.build.builder import BuildOptions, Built, build_engine
+from sgn_rt.tensorrt.build.callbacks import Progress, ignore
+from sgn_rt.tensorrt.device.protocol import Device
+from sgn_rt.tensorrt.plugins.library import has_plugins, plugin_library
+from sgn_rt.tensorrt.run.run_once import run_once
 
 
 def build_with_layers(
@@ -40,7 +41,7 @@ def build_with_layers(
     Raises
     ------
     EngineError, PluginError
-        As `sgn_rt.tensorrt.builder.build_engine`; or if the plugin library is not built.
+        As `sgn_rt.tensorrt.build.builder.build_engine`; or if the plugin library is not built.
     """
     graph = load_graph(bundle, artifact)
     plugins = _plugins(artifact)
@@ -71,7 +72,7 @@ def _plugins(artifact: Artifact) -> Path | None:
 
 
 def check_layers(world: World) -> Mapping[str, Any]:
-    """Every layer of both precisions' engines on the GPU, as `sgn_rt.tensorrt.gpu_checks`."""
+    """Every layer of both precisions' engines on the GPU, as `sgn_rt.checks.gpu_checks`."""
     figures = {}
     request = BuildRequest(precisions=tuple(Precision))
     for artifact in choose_artifacts(world.bundle, request):

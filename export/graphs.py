@@ -11,9 +11,15 @@ from typing import Any, Final
 
 import onnx
 import torch
+from sgn_rt.export.clean import clean
+from sgn_rt.export.cpu import CpuNetwork
+from sgn_rt.export.network import Network
+from sgn_rt.export.plugin import Plugin
+from sgn_rt.export.waveform import Waveform
+from sgn_rt.export.weights import GraphWeights
 
 import sgn_rt
-from sgn_rt.contract import (
+from sgn_rt.model.contract import (
     AXES,
     BUNDLE_SCHEMA,
     CHECKPOINT_CONFIG_KEY,
@@ -23,12 +29,6 @@ from sgn_rt.contract import (
     Kind,
     Precision,
 )
-from sgn_rt.export.clean import clean
-from sgn_rt.export.cpu import CpuNetwork
-from sgn_rt.export.network import Network
-from sgn_rt.export.plugin import Plugin
-from sgn_rt.export.waveform import Waveform
-from sgn_rt.export.weights import GraphWeights
 from sgn_rt.reference.model import Sgn
 
 OPSET: Final = 20
@@ -63,7 +63,7 @@ def build_graph(model: Sgn, kind: Kind, precision: Precision) -> onnx.ModelProto
         The reference, float32.
     kind, precision
         What the graph computes and in which number format; inputs and outputs are float32 (and
-        int64) in every precision. Names and axes are those of `sgn_rt.contract`.
+        int64) in every precision. Names and axes are those of `sgn_rt.model.contract`.
 
     Returns
     -------

@@ -23,12 +23,12 @@ from polygraphy.backend.onnxrt import OnnxrtRunner
 from polygraphy.comparator import Comparator, SnrCompareFunc
 from polygraphy.exception import PolygraphyException
 from polygraphy.logger import G_LOGGER
-
-from sgn_rt.bundle import Artifact, Bundle
-from sgn_rt.contract import GRAPH_INPUTS, Kind, Precision, Tensor
-from sgn_rt.errors import EngineError
 from sgn_rt.export.standard import standard_copy
-from sgn_rt.probe import Probe
+
+from sgn_rt.errors import EngineError
+from sgn_rt.model.bundle import Artifact, Bundle
+from sgn_rt.model.contract import GRAPH_INPUTS, Kind, Precision, Tensor
+from sgn_rt.model.probe import Probe
 
 Values = dict[str, np.ndarray]
 """Inputs, or outputs, by name."""

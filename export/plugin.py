@@ -7,8 +7,8 @@ first convolution's input, so float16 would save none, and the masks' error (99.
 published network) would be 9.4e-4 in the place of 7.6e-4.
 
 What differs from the ``waveform`` graph's network is for the kernels that TensorRT makes of it (for
-RTX 1.7.1, published network, float16: 80 kernels before, 73 now; `tests/plugins/rtx_figures.json`).
-Numbers of kernels, that is; no time was measured.
+RTX 1.7.1, published network, float16: 80 kernels before, 73 now;
+`tests/tensorrt/plugins/rtx_figures.json`). Numbers of kernels, that is; no time was measured.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-from sgn_rt.config import ModelConfig
-from sgn_rt.contract import PLUGIN_NAMESPACE, PLUGIN_VERSION, PluginOp
 from sgn_rt.export.network import Attention, Network
 from sgn_rt.export.waveform import Istft, Stft
 from sgn_rt.export.weights import GraphWeights
+from torch import Tensor, nn
+
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.contract import PLUGIN_NAMESPACE, PLUGIN_VERSION, PluginOp
 
 FLOAT = 1
 """onnx.TensorProto.FLOAT, the type of the log-magnitude in every precision."""

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from sgn_rt._types import Float
-from sgn_rt.config import ModelConfig
-from sgn_rt.music import Piece
-from sgn_rt.probe import Probe
+from sgn_rt.audio.labelled_music import Piece
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.probe import Probe
 from sgn_rt.reference import Sgn
 
 WINDOWS = 2

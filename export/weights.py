@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sgn_rt.contract import NORM_EPSILON
+from sgn_rt.model.contract import NORM_EPSILON
 from sgn_rt.reference.model import Sgn
 
 Float32 = NDArray[np.float32]

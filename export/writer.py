@@ -11,10 +11,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sgn_rt.export.graphs import build_graph
+from sgn_rt.export.probes import make_probe
+from sgn_rt.export.proof import prove
+from sgn_rt.export.shared import share_weights
+
 import sgn_rt
 from sgn_rt._optional import require
-from sgn_rt.bundle import Bundle
-from sgn_rt.contract import (
+from sgn_rt.audio.labelled_music import load_music
+from sgn_rt.errors import BundleError
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.contract import (
     BUNDLE_CHECKPOINT,
     BUNDLE_MANIFEST,
     BUNDLE_PROBE,
@@ -22,13 +29,7 @@ from sgn_rt.contract import (
     Kind,
     Precision,
 )
-from sgn_rt.errors import BundleError
-from sgn_rt.export.graphs import build_graph
-from sgn_rt.export.probes import make_probe
-from sgn_rt.export.proof import prove
-from sgn_rt.export.shared import share_weights
-from sgn_rt.music import load_music
-from sgn_rt.parity import StageResult
+from sgn_rt.parity.measure import StageResult
 from sgn_rt.reference import Sgn, load, save_checkpoint
 
 Tell = Callable[[str], None]
@@ -62,8 +63,8 @@ def export_bundle(
     key_map
         Renames the tensors of other training code.
     music
-        Folder of mixtures with stems (`sgn_rt.music.load_music`) to probe with; None for the music
-        that ships with the package.
+        Folder of mixtures with stems (`sgn_rt.audio.labelled_music.load_music`) to probe with;
+        None for the music that ships with the package.
     name
         Of the model, written down; None for the checkpoint's file name.
     licence

@@ -26,21 +26,21 @@ from sgn_rt.errors import (
 )
 
 if TYPE_CHECKING:
-    from sgn_rt.bundle import Bundle
-    from sgn_rt.config import ModelConfig
+    from sgn_rt.model.bundle import Bundle
+    from sgn_rt.model.config import ModelConfig
     from sgn_rt.report import Separation, SeparationFiles
     from sgn_rt.separator import Separator
-    from sgn_rt.stream import Stream
+    from sgn_rt.streaming.stream import Stream
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Bundle": "sgn_rt.bundle",
-    "ModelConfig": "sgn_rt.config",
+    "Bundle": "sgn_rt.model.bundle",
+    "ModelConfig": "sgn_rt.model.config",
     "Separation": "sgn_rt.report",
     "SeparationFiles": "sgn_rt.report",
     "Separator": "sgn_rt.separator",
-    "Stream": "sgn_rt.stream",
+    "Stream": "sgn_rt.streaming.stream",
 }
 
 __all__ = [

@@ -13,21 +13,20 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgn_rt import parity as parity_stages
 from sgn_rt._types import Float
-from sgn_rt.bundle import Bundle
-from sgn_rt.choices import checked_categories, checked_channels, checked_rate
-from sgn_rt.config import ModelConfig
+from sgn_rt.audio.recording import Recording, open_recording
+from sgn_rt.audio.stems import Format, expect_folder, stem_files, stem_paths
 from sgn_rt.engines.base import Engine, available_cpus
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.engines.guarded import GuardedEngine, ParityMode, Rejection
 from sgn_rt.errors import AudioError, ConfigError, SgnError
-from sgn_rt.parity import StageResult
-from sgn_rt.recording import Recording, open_recording
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.parity.measure import PRESENCE_THRESHOLD, StageResult, require
+from sgn_rt.parity.spot_check import SpotCheck
 from sgn_rt.report import Separation, SeparationFiles, Timings
-from sgn_rt.spot_check import SpotCheck
-from sgn_rt.stems import Format, expect_folder, stem_files, stem_paths
-from sgn_rt.stream import RESIDUAL, Stream
+from sgn_rt.streaming.choices import checked_categories, checked_channels, checked_rate
+from sgn_rt.streaming.stream import RESIDUAL, Stream
 
 Progress = Callable[[float], None]
 """Called now and then with the part that is done, 0 to 1."""
@@ -119,7 +118,7 @@ class Separator:
             nonlocal proving
             began = time.perf_counter()
             try:
-                proved[candidate.name] = parity_stages.require(candidate, opened.probe)
+                proved[candidate.name] = require(candidate, opened.probe)
                 candidate.proved(proved[candidate.name])
             finally:
                 proving += time.perf_counter() - began
@@ -245,7 +244,7 @@ class Separator:
         categories: Sequence[str] | None = None,
         *,
         sample_rate: int | None = None,
-        threshold: float = parity_stages.PRESENCE_THRESHOLD,
+        threshold: float = PRESENCE_THRESHOLD,
         residual: bool = False,
         progress: Progress | None = None,
     ) -> Separation:
@@ -301,7 +300,7 @@ class Separator:
         folder: str | Path,
         categories: Sequence[str] | None = None,
         *,
-        threshold: float = parity_stages.PRESENCE_THRESHOLD,
+        threshold: float = PRESENCE_THRESHOLD,
         residual: bool = False,
         format: Format = "wav",  # noqa: A002 - the option's name
         progress: Progress | None = None,
@@ -370,8 +369,7 @@ class Separator:
         """
         if not 0.0 <= threshold <= 1.0:
             raise ConfigError(
-                f"threshold: got {threshold}, expected 0 to 1. "
-                f"Take {parity_stages.PRESENCE_THRESHOLD}."
+                f"threshold: got {threshold}, expected 0 to 1. Take {PRESENCE_THRESHOLD}."
             )
         chosen: Sequence[str]
         if categories is None:

@@ -1,17 +1,31 @@
-"""Fixtures that several test folders share."""
+"""What tests of several folders share: small models, engines wrong on purpose, bundles."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import sgn_rt
-from sgn_rt.config import ModelConfig
-from sgn_rt.tensorrt.flavor import Flavor, TensorRT, is_installed, load
+from sgn_rt.engines.base import Engine, Masked, MaskEngine, Separated
+from sgn_rt.engines.guarded import GuardedEngine
+from sgn_rt.errors import EngineError, SgnError
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.contract import BUNDLE_MANIFEST, BUNDLE_PROBE, BUNDLE_SCHEMA, Precision
+from sgn_rt.model.probe import Probe
+from sgn_rt.separator import Separator
+from sgn_rt.tensorrt.bindings import Flavor, TensorRT, is_installed, load
 
 ROOT = Path(sgn_rt.__file__).parent
 DATA = Path(__file__).parent / "data"
@@ -23,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.pluginmanager.hasplugin("xdist"):
         return
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        folder = item.path.parent.name
         item.add_marker(pytest.mark.xdist_group(folder))
 
 
@@ -95,3 +109,293 @@ def rtx() -> TensorRT:
     if not is_installed(Flavor.RTX):
         pytest.skip("tensorrt-rtx-cu13 is not installed")
     return load(Flavor.RTX)
+
+
+_TOLERANCES = {
+    # Spectra against torch.stft, of the largest magnitude: two float32 FFT libraries agree to a few
+    # roundings (6e-8 each) that grow with the logarithm of the size.
+    "stft": 1e-6,
+    # Samples against torch.istft: two FFTs, and a division by the summed window of at least 0.1.
+    "istft": 2e-6,
+    # Spans joined against one conversion, RMS of full scale: -120 dB is the promise. Single
+    # samples lie higher where rates share no divisor, as soxr interpolates phases in float32.
+    "seam": 1e-6,
+    "seam_peak": 3e-6,
+    # Stems and residual against the mixture: a float32 subtraction and a sum.
+    "residual": 1e-6,
+    # The same where stems were rounded to 24 bits: half a step each.
+    "residual_flac": 5e-7,
+    # Samples that went through a file of 16 bits, of full scale: one step.
+    "pcm16": 3.1e-5,
+    # SI-SDR in dB against other float64 formulas.
+    "si_sdr": 1e-6,
+    # Golden sources, dB, both sides rounded to half precision: MODEL's own figure; and a source
+    # below 1e-3 of full scale, where half precision has few digits left (65 measured).
+    "golden": 80.0,
+    "golden_quiet": 60.0,
+    # A tone through two conversions, of its amplitude: the pass band's ripple, twice.
+    "round_trip": 1e-3,
+}
+
+
+@pytest.fixture(scope="session")
+def tolerance() -> Mapping[str, float]:
+    """Limits by name, each with its reason."""
+    return _TOLERANCES
+
+
+@pytest.fixture
+def config(small_config) -> ModelConfig:
+    """A model whose windows are 1016 samples at 8 kHz: many of them fit in a short test."""
+    return small_config(n_fft=32, hop_length=8)
+
+
+_CLEAR = re.compile(r"\A[^:]+: .*got .+, expected .+[.)] [A-Z].*\Z", re.DOTALL)
+
+
+@pytest.fixture
+def fails() -> Callable[..., object]:
+    """``with fails(AudioError, "part"):`` - that error, and it says what, got, expected, do."""
+
+    class Expectation:
+        def __init__(self, kind: type[SgnError], *parts: str) -> None:
+            self.kind, self.parts, self.message = kind, parts, ""
+
+        def __enter__(self) -> Expectation:
+            return self
+
+        def __exit__(self, kind, error, trace) -> bool:
+            assert error is not None, f"expected {self.kind.__name__}, got no error"
+            if type(error) is not self.kind:
+                return False
+            self.message = str(error)
+            assert _CLEAR.match(self.message), self.message
+            for part in self.parts:
+                assert part in self.message, self.message
+            return True
+
+    return Expectation
+
+
+Fault = Callable[[int, Separated], Separated]
+
+
+class FakeEngine(Engine):
+    """Gives every category its own share of the mixture, and what a fault makes of that.
+
+    With ``depends``, a source depends on the whole window, position and level included, so that
+    another choice of windows shows in every sample.
+    """
+
+    detail = "for tests"
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        name: str = "fake",
+        *,
+        presence: tuple[float, ...] = (0.9, 0.5, 0.1),
+        concurrency: int = 1,
+        batch: int = 1,
+        depends: bool = True,
+        fault: Fault = lambda call, answer: answer,
+    ) -> None:
+        super().__init__(config)
+        self.name, self.concurrency, self.precision = name, concurrency, Precision.FP32
+        self.batch = batch
+        self.calls, self._lock = 0, threading.Lock()
+        self.seen: list[np.ndarray] | None = None
+        self._presence = np.array(presence, np.float32)
+        self._depends, self._fault = depends, fault
+
+    def _separate(self, mixture, categories):
+        with self._lock:
+            call = self.calls
+            self.calls += 1
+            if self.seen is not None:
+                self.seen.append(mixture.copy())
+        shares = np.array([0.5, 0.3, 0.2], np.float32)[categories]
+        sources = mixture[:, None] * shares[:, None]
+        if self._depends:
+            ramp = np.linspace(0.5, 1.0, mixture.shape[1], dtype=np.float32)
+            level = np.abs(mixture).mean(axis=1, dtype=np.float64).astype(np.float32)
+            sources += level[:, None, None] * ramp * (1 + categories[:, None]).astype(np.float32)
+        presence = np.tile(self._presence, (len(mixture), 1))
+        return self._fault(call, Separated(sources.astype(np.float32), presence))
+
+
+class FakeMaskEngine(MaskEngine):
+    """Masks that follow the log-magnitude; ``change`` makes them wrong."""
+
+    detail = "for tests"
+    concurrency = 1
+
+    def __init__(self, config, name="masks", *, change=lambda masked: masked, precision="fp32"):
+        super().__init__(config)
+        self.name, self.precision, self._change = name, Precision(precision), change
+
+    def _masks(self, log_magnitude, categories):
+        levels = log_magnitude.mean(axis=(1, 2, 3), keepdims=True)
+        slopes = np.array([0.3, -0.2, 0.1], np.float32)[categories][:, None, None]
+        masks = 1 / (1 + np.exp(-slopes * (log_magnitude - levels)))
+        presence = np.tile(np.array([0.9, 0.8, 0.1], np.float32), (len(log_magnitude), 1))
+        return self._change(Masked(masks.astype(np.float32), presence))
+
+
+@pytest.fixture
+def fake_engine() -> type[FakeEngine]:
+    return FakeEngine
+
+
+@pytest.fixture
+def mask_engine() -> type[FakeMaskEngine]:
+    return FakeMaskEngine
+
+
+@pytest.fixture
+def noise() -> Callable[..., np.ndarray]:
+    """Noise in bursts, shape = (channels, samples), float32, below full scale."""
+
+    def make(channels: int, samples: int, seed: int = 0) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        level = 0.05 + 0.15 * (np.sin(np.arange(samples) / 97.0) > 0)
+        return np.clip(level * rng.standard_normal((channels, samples)), -0.99, 0.99).astype("f4")
+
+    return make
+
+
+def _probe_of(engine: Engine, windows: int = 2) -> Probe:
+    config = engine.config
+    rng = np.random.default_rng(11)
+    mixture = (0.1 * rng.standard_normal((windows, config.window_samples))).astype(np.float32)
+    categories = np.array([[0, 1], [1, 0]] * windows)[:windows]
+    plane = (config.frequency_bins, config.frames)
+    log_magnitude = np.zeros((windows, *plane), np.float32)
+    masks = np.zeros((windows, 2, *plane), np.float32)
+    rows = [engine.separate(mixture[w : w + 1], categories[w]) for w in range(windows)]
+    if isinstance(engine, MaskEngine):
+        for w in range(windows):
+            spectrum = engine.transform.stft(mixture[w])
+            log_magnitude[w] = engine.transform.log_magnitude(spectrum)[0]
+            masks[w] = engine.masks(log_magnitude[w][None, None], categories[w]).masks[0]
+    sources = np.stack([row.sources[0] for row in rows])
+    return Probe(
+        mixture=mixture,
+        categories=categories,
+        log_magnitude=log_magnitude,
+        masks=masks,
+        sources=sources,
+        presence=np.stack([row.presence[0] for row in rows]),
+        stems=sources + 0.01 * rng.standard_normal(sources.shape).astype(np.float32),
+        stem_known=np.array([[True, False]] * windows),
+    )
+
+
+@pytest.fixture
+def probe_of() -> Callable[..., Probe]:
+    """A probe whose reference is an engine."""
+    return _probe_of
+
+
+def _write_bundle(folder: Path, config: ModelConfig, probe: Probe) -> Path:
+    folder.mkdir()
+    contents = {
+        "checkpoint.safetensors": b"weights",
+        "core.fp32.onnx": b"graph",
+        BUNDLE_PROBE: probe.to_bytes(),
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    manifest = {
+        "schema": BUNDLE_SCHEMA,
+        "generator": "tests",
+        "name": "fake",
+        "licence": "CC0-1.0",
+        "config": config.to_dict(),
+        "files": {
+            name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            for name, content in contents.items()
+        },
+        "artifacts": [
+            {
+                "path": "core.fp32.onnx", "kind": "core", "precision": "fp32", "opset": 20,
+                "external": ["checkpoint.safetensors"], "parity": {},
+            }
+        ],
+    }  # fmt: skip
+    (folder / BUNDLE_MANIFEST).write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture
+def bundle_folder(tmp_path, config) -> Path:
+    """A bundle whose graphs are not graphs; its probes hold `FakeEngine` to be the reference."""
+    return _write_bundle(tmp_path / "bundle", config, _probe_of(FakeEngine(config)))
+
+
+@pytest.fixture
+def edit_manifest() -> Callable[[Path, Callable[[dict], object]], None]:
+    """Change a bundle's manifest in place."""
+
+    def edit(folder: Path, change: Callable[[dict], object]) -> None:
+        path = folder / BUNDLE_MANIFEST
+        manifest = json.loads(path.read_text())
+        change(manifest)
+        path.write_text(json.dumps(manifest))
+
+    return edit
+
+
+@pytest.fixture
+def open_fakes(monkeypatch, bundle_folder) -> Callable[..., Separator]:
+    """`Separator.open` where the engines are those given, by name: an engine, or why it fails."""
+
+    def open_with(
+        engines: Mapping[str, Engine | Exception], engine="auto", parity="fallback", **options
+    ):
+        def opener(name: str, bundle: Bundle, threads: int | None) -> Engine:
+            found = engines.get(name, EngineError(f"engine: got {name}, expected one. Choose."))
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        monkeypatch.setattr("sgn_rt.separator.ENGINES", tuple(engines))
+        monkeypatch.setattr("sgn_rt.separator.open_engine", opener)
+        return Separator.open(bundle_folder, engine, parity, threads=2, **options)
+
+    return open_with
+
+
+@dataclass
+class Opened:
+    separator: Separator
+    engine: FakeEngine
+
+
+@pytest.fixture
+def fake_separator(config):
+    """Separators on a `FakeEngine`, closed when the test is over."""
+    opened = []
+
+    def make(**options) -> Opened:
+        engine = FakeEngine(options.pop("config", config), **options)
+        guarded = GuardedEngine([engine.name], lambda name: engine, lambda engine: None, "off")
+        bundle = SimpleNamespace(config=engine.config, name="fake")
+        opened.append(Separator(bundle, guarded, threads=2, load_s=0.0, warm_up_s=0.0, proved={}))
+        return Opened(opened[-1], engine)
+
+    yield make
+    for separator in opened:
+        separator.close()
+
+
+@pytest.fixture(scope="session")
+def pool():
+    with ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+@pytest.fixture
+def tree() -> Callable[[Path], list[str]]:
+    """Everything under a folder, hidden files included."""
+    return lambda folder: sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

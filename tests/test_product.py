@@ -14,8 +14,8 @@ import pytest
 import soundfile
 
 import sgn_rt
-from sgn_rt.bundle import embedded
-from sgn_rt.music import load_music, shipped_music
+from sgn_rt.audio.labelled_music import load_music, shipped_music
+from sgn_rt.model.bundle import embedded
 from sgn_rt.separator import Separator
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

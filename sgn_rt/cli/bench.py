@@ -15,7 +15,6 @@ from sgn_rt.benchmarks.harness import Tell
 from sgn_rt.benchmarks.scenarios import ALL, NETWORK, SIDE_BY_SIDE, WINDOW
 from sgn_rt.benchmarks.suite import Plan, run
 from sgn_rt.benchmarks.suite import quick as smallest
-from sgn_rt.bundle import Bundle
 from sgn_rt.cli.common import (
     console,
     json_option,
@@ -24,6 +23,7 @@ from sgn_rt.cli.common import (
     threads_option,
     write_json,
 )
+from sgn_rt.model.bundle import Bundle
 
 MB = 1e6
 Result = Mapping[str, Any]

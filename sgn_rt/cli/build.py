@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-from sgn_rt.bundle import Bundle
 from sgn_rt.cli.common import console, json_option, names, progress_bar, table, write_json
 from sgn_rt.cli.export import choices
-from sgn_rt.contract import Kind, Precision
 from sgn_rt.errors import ConfigError
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.contract import Kind, Precision
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -65,12 +65,12 @@ def command(
     With a GPU here that an engine is for, it has to pass parity before it is recorded; without one
     it is recorded as unproved, and proved when it is first used.
     """
-    from sgn_rt.device.factory import find_device
     from sgn_rt.engines.tensorrt import prove_content
-    from sgn_rt.tensorrt.builder import BuildOptions
-    from sgn_rt.tensorrt.flavor import Flavor, installed_flavor, load
-    from sgn_rt.tensorrt.plan import BuildRequest, build_into
-    from sgn_rt.tensorrt.rebuild import rebuild_requests
+    from sgn_rt.tensorrt.bindings import Flavor, installed_flavor, load
+    from sgn_rt.tensorrt.build.build_engines import BuildRequest, build_into
+    from sgn_rt.tensorrt.build.builder import BuildOptions
+    from sgn_rt.tensorrt.build.rebuild import rebuild_requests
+    from sgn_rt.tensorrt.device.factory import find_device
 
     request = BuildRequest(
         kind=None if kind is None else Kind(kind),

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from sgn_rt._atomic import write_whole
 from sgn_rt.errors import AudioError
-from sgn_rt.files import write_whole
 
 engine_option = click.option(
     "--engine", default="auto", show_default=True, metavar="NAME",

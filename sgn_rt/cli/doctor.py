@@ -15,15 +15,15 @@ import numpy as np
 from rich.text import Text
 
 from sgn_rt import __version__
-from sgn_rt.bundle import Bundle
 from sgn_rt.cli.common import console, json_option, table, write_json, write_text
 from sgn_rt.engines.base import available_cpus
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.errors import SgnError
-from sgn_rt.parity import measure
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.parity.measure import measure
 
 if TYPE_CHECKING:
-    from sgn_rt.tensorrt.gpu_checks import World
+    from sgn_rt.checks.gpu_checks import World
 
 PACKAGES = (
     "numpy", "scipy", "soundfile", "soxr", "onnxruntime", "onnxruntime-gpu", "torch", "onnx",
@@ -57,8 +57,8 @@ def command(bundle: Path | None, json_path: Path | None, gpu_report: Path | None
 
 
 def _report_gpu(bundle: Bundle, path: Path) -> int:
-    from sgn_rt.tensorrt.gpu_checks import CHECKS
-    from sgn_rt.tensorrt.gpu_report import gpu_report
+    from sgn_rt.checks.gpu_checks import CHECKS
+    from sgn_rt.checks.gpu_report import gpu_report
 
     progress = console(err=True)
     # Of a check that needs packages which are not there nothing can be said.

@@ -10,8 +10,8 @@ import click
 from sgn_rt._optional import require
 from sgn_rt.cli.common import console, names
 from sgn_rt.cli.parity import show_stages
-from sgn_rt.contract import Kind, Precision
 from sgn_rt.errors import ConfigError
+from sgn_rt.model.contract import Kind, Precision
 
 Choice = TypeVar("Choice", Kind, Precision)
 

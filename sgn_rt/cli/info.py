@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from sgn_rt.bundle import Bundle
 from sgn_rt.cli.common import console, json_option, table, write_json
-from sgn_rt.contract import Tensor
 from sgn_rt.errors import EngineError
-from sgn_rt.tensorrt.flavor import version_text
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.contract import Tensor
+from sgn_rt.tensorrt.bindings import version_text
 from sgn_rt.tensorrt.sidecar import Sidecar, read_sidecars
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from sgn_rt._optional import require
-from sgn_rt.bundle import Artifact, Bundle
 from sgn_rt.cli.common import console, progress_bar, table
-from sgn_rt.contract import Precision
-from sgn_rt.device.factory import open_device
 from sgn_rt.errors import BundleError, EngineError
-from sgn_rt.tensorrt.flavor import Flavor, load
-from sgn_rt.tensorrt.plan import BuildRequest, choose_artifacts
+from sgn_rt.model.bundle import Artifact, Bundle
+from sgn_rt.model.contract import Precision
+from sgn_rt.tensorrt.bindings import Flavor, load
+from sgn_rt.tensorrt.build.build_engines import BuildRequest, choose_artifacts
+from sgn_rt.tensorrt.device.factory import open_device
 
 if TYPE_CHECKING:
     from sgn_rt.export.layerwise import LayerResult, Run

@@ -11,12 +11,12 @@ from xml.etree import ElementTree
 import click
 from rich.text import Text
 
-from sgn_rt.bundle import Bundle
 from sgn_rt.cli.common import console, json_option, table, write_json, write_text
-from sgn_rt.contract import Kind
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import BundleError, EngineError
-from sgn_rt.parity import StageResult, measure
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.contract import Kind
+from sgn_rt.parity.measure import StageResult, measure
 
 
 def show_stages(measured: Mapping[str, Sequence[StageResult] | str]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from sgn_rt.plugins.build import build_library
-from sgn_rt.plugins.find import find_library, library_version
+from sgn_rt.tensorrt.plugins.build import build_library
+from sgn_rt.tensorrt.plugins.find import find_library, library_version
 
 
 @click.group("plugins")

@@ -72,7 +72,7 @@ def command(
     """
     _expect_distinct(inputs)
     if plot:
-        from sgn_rt.plot import draw_overview, require_matplotlib
+        from sgn_rt.cli.plot import draw_overview, require_matplotlib
 
         require_matplotlib()
     results: list[dict[str, Any]] = []

@@ -20,7 +20,7 @@ from sgn_rt.cli.common import (
 )
 from sgn_rt.errors import AudioError, CategoryError
 from sgn_rt.separator import Separator
-from sgn_rt.stream import Stream
+from sgn_rt.streaming.stream import Stream
 
 BLOCK_S = 0.02
 """Largest block taken from stdin at a time, seconds; what has come is taken at once."""

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from sgn_rt._types import Float, Positions
-from sgn_rt.config import ModelConfig
-from sgn_rt.contract import Precision
-from sgn_rt.dsp import Transform
 from sgn_rt.errors import EngineError
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.contract import Precision
+from sgn_rt.model.transform import Transform
 
 if TYPE_CHECKING:
-    from sgn_rt.parity import StageResult
+    from sgn_rt.parity.measure import StageResult
 
 T = TypeVar("T")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sgn_rt.bundle import Bundle
 from sgn_rt.engines.base import Engine, available_cpus
 from sgn_rt.engines.onnxruntime import CPU, CUDA, TENSORRT, open_onnxruntime
 from sgn_rt.engines.tensorrt import open_tensorrt
 from sgn_rt.engines.torch import TorchEngine
 from sgn_rt.errors import EngineError
-from sgn_rt.tensorrt.flavor import Flavor
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.tensorrt.bindings import Flavor
 
 PROVIDERS = {
     "onnxruntime-tensorrt": TENSORRT,

@@ -10,10 +10,10 @@ import numpy as np
 
 from sgn_rt._optional import require
 from sgn_rt._types import Float, Positions
-from sgn_rt.bundle import Artifact, Bundle
-from sgn_rt.contract import CHECKPOINT_CONFIG_KEY, Kind, Precision, Tensor
 from sgn_rt.engines.base import Engine, Masked, MaskEngine, Separated
 from sgn_rt.errors import EngineError
+from sgn_rt.model.bundle import Artifact, Bundle
+from sgn_rt.model.contract import CHECKPOINT_CONFIG_KEY, Kind, Precision, Tensor
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 

@@ -10,19 +10,19 @@ from typing import Final
 import numpy as np
 
 from sgn_rt._types import Float, Positions
-from sgn_rt.bundle import Bundle
-from sgn_rt.contract import Precision
-from sgn_rt.device.factory import open_device
-from sgn_rt.device.protocol import Device
 from sgn_rt.engines.base import Engine, Separated
 from sgn_rt.errors import EngineError, PluginError
-from sgn_rt.parity import StageResult
-from sgn_rt.tensorrt.flavor import Flavor, TensorRT, load, version_text
-from sgn_rt.tensorrt.lane import Lane
-from sgn_rt.tensorrt.plugins import FoundLibrary, plugin_library
-from sgn_rt.tensorrt.pool import LanePool
-from sgn_rt.tensorrt.runtime import LoadedEngine
-from sgn_rt.tensorrt.session import Session
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.contract import Precision
+from sgn_rt.parity.measure import StageResult
+from sgn_rt.tensorrt.bindings import Flavor, TensorRT, load, version_text
+from sgn_rt.tensorrt.device.factory import open_device
+from sgn_rt.tensorrt.device.protocol import Device
+from sgn_rt.tensorrt.plugins.library import FoundLibrary, plugin_library
+from sgn_rt.tensorrt.run.lane import Lane
+from sgn_rt.tensorrt.run.pool import LanePool
+from sgn_rt.tensorrt.run.runtime import LoadedEngine
+from sgn_rt.tensorrt.run.session import Session
 from sgn_rt.tensorrt.sidecar import Machine, Sidecar, read_engine, read_sidecars
 
 LANES: Final = 2
@@ -76,7 +76,7 @@ class TensorRTEngine(Engine):
         with self._device.current():
             self._loaded.keep_kernels()
         if self.sidecar.proof is None and results:
-            from sgn_rt.tensorrt.plan import record_proof
+            from sgn_rt.tensorrt.build.build_engines import record_proof
 
             record_proof(self._bundle, self.sidecar, results, self._device.name)
 
@@ -192,7 +192,7 @@ def prove_content(
     bundle: Bundle, trt: TensorRT, device: Device
 ) -> Callable[[Sidecar, bytes], list[StageResult]]:
     """A function that runs an engine just built on the GPU here, and measures its parity."""
-    from sgn_rt.tensorrt.plan import prove_engine
+    from sgn_rt.tensorrt.build.build_engines import prove_engine
 
     def prove(sidecar: Sidecar, content: bytes) -> list[StageResult]:
         engine = engine_of(bundle, str(trt.flavor), sidecar, content, trt, device)
@@ -228,8 +228,8 @@ def _library_for(sidecar: Sidecar) -> FoundLibrary:
 
 
 def _rebuilt(bundle: Bundle, sidecar: Sidecar, trt: TensorRT, device: Device) -> Sidecar:
-    from sgn_rt.tensorrt.plan import build_into
-    from sgn_rt.tensorrt.rebuild import request_like
+    from sgn_rt.tensorrt.build.build_engines import build_into
+    from sgn_rt.tensorrt.build.rebuild import request_like
 
     request = request_like(sidecar, (device.capability,) if trt.is_rtx else ())
     return build_into(bundle, trt, request, device=device)[0]

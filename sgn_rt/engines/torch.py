@@ -6,10 +6,10 @@ from typing import Any
 
 from sgn_rt._optional import require
 from sgn_rt._types import Float, Positions
-from sgn_rt.bundle import Bundle
-from sgn_rt.contract import BUNDLE_CHECKPOINT, Precision
 from sgn_rt.engines.base import Masked, MaskEngine, Separated
 from sgn_rt.errors import EngineError
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Precision
 
 
 class TorchEngine(MaskEngine):

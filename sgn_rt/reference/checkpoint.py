@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgn_rt.config import ModelConfig
-from sgn_rt.contract import CHECKPOINT_CONFIG_KEY
 from sgn_rt.errors import CheckpointError, ConfigError
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.contract import CHECKPOINT_CONFIG_KEY
 from sgn_rt.reference.key_map import KeyMap, read_key_map
 from sgn_rt.reference.model import Sgn
 from sgn_rt.reference.safetensors_file import read_bytes, read_header, write

@@ -30,8 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sgn_rt.config import ModelConfig
 from sgn_rt.errors import CheckpointError, ConfigError
+from sgn_rt.model.config import ModelConfig
 
 KEY_MAP_FORMAT: Final = "sgn-key-map/1"
 _KEYS: Final = {"format", "state_dict", "drop", "rename", "config"}

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgn_rt.config import ModelConfig
-from sgn_rt.contract import NORM_EPSILON
-from sgn_rt.dsp import log_unwarp_matrix, log_warp_matrix
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.contract import NORM_EPSILON
+from sgn_rt.model.transform import log_unwarp_matrix, log_warp_matrix
 
 LEAKY_SLOPE = 0.2
 

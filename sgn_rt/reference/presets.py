@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from sgn_rt.config import ModelConfig
+from sgn_rt.model.config import ModelConfig
 from sgn_rt.reference.checkpoint import expected_tensors, model_from_tensors
 from sgn_rt.reference.model import Sgn
 

@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from sgn_rt.bundle import Artifact, Bundle
-from sgn_rt.contract import Kind, Precision
+from sgn_rt._atomic import write_whole
 from sgn_rt.errors import BundleError, EngineError
-from sgn_rt.files import write_whole
-from sgn_rt.tensorrt.flavor import Flavor, version_numbers, version_text
-from sgn_rt.tensorrt.layers import Figure
+from sgn_rt.model.bundle import Artifact, Bundle
+from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.tensorrt.bindings import Flavor, version_numbers, version_text
+from sgn_rt.tensorrt.build.engine_summary import Figure
 
 SIDECAR_SCHEMA: Final = 1
 ENGINES_FOLDER: Final = "engines"
@@ -119,7 +119,7 @@ class Sidecar:
 
     @property
     def artifact(self) -> str:
-        """Kind and precision, as `sgn_rt.bundle.Artifact.name`."""
+        """Kind and precision, as `sgn_rt.model.bundle.Artifact.name`."""
         return f"{self.kind}.{self.precision}"
 
     @property

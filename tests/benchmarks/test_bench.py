@@ -6,8 +6,8 @@ import json
 
 import pytest
 from click.testing import CliRunner
-
 from sgn_rt.benchmarks import subjects
+
 from sgn_rt.cli.bench import command
 from sgn_rt.engines.base import Separated
 

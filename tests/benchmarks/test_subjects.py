@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soundfile
-
 from sgn_rt.benchmarks import isolated, plain, scenarios, suite
 from sgn_rt.benchmarks.harness import Outcome
 from sgn_rt.benchmarks.material import SAMPLE_RATE, write_recording
 from sgn_rt.benchmarks.scenarios import ALL, PRESENT, TWO, Setting, key
 from sgn_rt.benchmarks.subjects import Subject, gather, open_subject, prove
-from sgn_rt.bundle import Bundle
+
 from sgn_rt.engines.base import Masked
+from sgn_rt.model.bundle import Bundle
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ import pytest
 import soundfile
 
 import sgn_rt
-from sgn_rt.bundle import embedded
+from sgn_rt.audio.labelled_music import shipped_music
 from sgn_rt.cli import COMMANDS, main
-from sgn_rt.music import shipped_music
+from sgn_rt.model.bundle import embedded
 
 MIX = shipped_music() / "003.mix.flac"
 

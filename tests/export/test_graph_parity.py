@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
-
-from sgn_rt.contract import Kind, Precision
 from sgn_rt.export.graphs import export_module
+
+from sgn_rt.model.contract import Kind, Precision
 
 MASKS = {
     # precision: 99.9th percentile and maximum of the masks' absolute error

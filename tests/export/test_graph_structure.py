@@ -15,10 +15,10 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto
-
-from sgn_rt.config import ModelConfig
-from sgn_rt.contract import AXES, GRAPH_INPUTS, GRAPH_OUTPUTS, Axis, Kind, Precision, Tensor
 from sgn_rt.export.graphs import build_graph
+
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.contract import AXES, GRAPH_INPUTS, GRAPH_OUTPUTS, Axis, Kind, Precision, Tensor
 from sgn_rt.reference import random_model
 
 NETWORK = {
@@ -159,7 +159,7 @@ def test_nothing_of_the_exporting_machine_remains(instruments, published, kind, 
 
 PROGRAM = """
 import hashlib, sys
-from sgn_rt.contract import Kind, Precision
+from sgn_rt.model.contract import Kind, Precision
 from sgn_rt.export.graphs import build_graph
 from sgn_rt.reference import random_model
 from sgn_rt.reference import load

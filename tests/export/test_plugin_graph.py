@@ -10,9 +10,15 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from sgn_rt.export.graphs import build_graph, export_module
+from sgn_rt.export.standard import standard_copy
+from sgn_rt.export.writer import export_bundle
 
-from sgn_rt.bundle import Bundle
-from sgn_rt.contract import (
+from sgn_rt.audio.labelled_music import load_music
+from sgn_rt.engines.factory import open_engine
+from sgn_rt.errors import EngineError, ParityError
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.contract import (
     GRAPH_INPUTS,
     GRAPH_OUTPUTS,
     PLUGIN_ATTRIBUTES,
@@ -20,13 +26,7 @@ from sgn_rt.contract import (
     PluginOp,
     Precision,
 )
-from sgn_rt.engines.factory import open_engine
-from sgn_rt.errors import EngineError, ParityError
-from sgn_rt.export.graphs import build_graph, export_module
-from sgn_rt.export.standard import standard_copy
-from sgn_rt.export.writer import export_bundle
-from sgn_rt.music import load_music
-from sgn_rt.parity import LIMITS, Stage
+from sgn_rt.parity.measure import LIMITS, Stage
 from sgn_rt.reference import random_model, save_checkpoint
 
 STANDARD = {

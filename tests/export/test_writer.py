@@ -12,14 +12,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-
-from sgn_rt.bundle import Bundle
-from sgn_rt.contract import Kind, Precision
-from sgn_rt.engines.factory import open_engine
-from sgn_rt.errors import BundleError, CheckpointError, ParityError
 from sgn_rt.export import writer
 from sgn_rt.export.writer import export_bundle
-from sgn_rt.parity import LIMITS, Stage, measure
+
+from sgn_rt.engines.factory import open_engine
+from sgn_rt.errors import BundleError, CheckpointError, ParityError
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.parity.measure import LIMITS, Stage, measure
 from sgn_rt.reference import random_model, save_checkpoint
 
 ALL_STAGES = set(Stage) - {Stage.QUALITY}

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from sgn_rt.bundle import FileRecord
-from sgn_rt.contract import Kind, Precision
-from sgn_rt.tensorrt.flavor import Flavor, TensorRT
-from sgn_rt.tensorrt.layers import Figure
-from sgn_rt.tensorrt.runtime import LoadedEngine
+from sgn_rt.model.bundle import FileRecord
+from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.tensorrt.bindings import Flavor, TensorRT
+from sgn_rt.tensorrt.build.engine_summary import Figure
+from sgn_rt.tensorrt.run.runtime import LoadedEngine
 from sgn_rt.tensorrt.sidecar import Profile, Sidecar
 
 from .fakes import FakeDevice, FakeTensorRT

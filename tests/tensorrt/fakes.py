@@ -15,8 +15,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from sgn_rt.config import ModelConfig
 from sgn_rt.errors import EngineError
+from sgn_rt.model.config import ModelConfig
 
 SHARES = np.array([0.5, 0.3, 0.2], np.float32)
 """What the fake engine makes of a mixture: this share of it for each category."""
@@ -117,7 +117,7 @@ class _Graph(_Owned):
 
 
 class FakeDevice:
-    """`sgn_rt.device.protocol.Device` in host memory.
+    """`sgn_rt.tensorrt.device.protocol.Device` in host memory.
 
     ``fail`` maps a call's name to the number of its call that fails, from 1; ``log`` has every
     call.

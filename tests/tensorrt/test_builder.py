@@ -8,14 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from sgn_rt.contract import Kind, Precision
 from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
-from sgn_rt.parity import LIMITS, Stage, StageResult
-from sgn_rt.tensorrt import builder as builders
-from sgn_rt.tensorrt import flavor as flavors
-from sgn_rt.tensorrt.builder import BuildOptions, build_engine
-from sgn_rt.tensorrt.flavor import Flavor, TensorRT
-from sgn_rt.tensorrt.plan import BuildRequest, build_into, choose_gpus
+from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.parity.measure import LIMITS, Stage, StageResult
+from sgn_rt.tensorrt import bindings as flavors
+from sgn_rt.tensorrt.bindings import Flavor, TensorRT
+from sgn_rt.tensorrt.build import builder as builders
+from sgn_rt.tensorrt.build.build_engines import BuildRequest, build_into, choose_gpus
+from sgn_rt.tensorrt.build.builder import BuildOptions, build_engine
 from sgn_rt.tensorrt.sidecar import folder_of, read_sidecars
 
 LOG = (

@@ -15,7 +15,7 @@ from sgn_rt.engines.factory import ENGINES
 from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.engines.tensorrt import TensorRTEngine, open_tensorrt
 from sgn_rt.errors import EngineError, ParityWarning
-from sgn_rt.tensorrt.flavor import Flavor, TensorRT
+from sgn_rt.tensorrt.bindings import Flavor, TensorRT
 from sgn_rt.tensorrt.sidecar import read_sidecars, write_engine
 
 from .conftest import CONTENT
@@ -189,7 +189,7 @@ def test_another_machines_engine_names_both_and_the_rebuild(bundle, make_sidecar
 
 
 def test_rebuild_on_request(bundle, make_sidecar, machine, monkeypatch):
-    from sgn_rt.tensorrt import plan
+    from sgn_rt.tensorrt.build import build_engines as plan
 
     write_engine(bundle, make_sidecar(version=(10, 8)), CONTENT)
     asked = []
@@ -217,8 +217,8 @@ def test_a_damaged_engine_is_never_deserialised(content, bundle, make_sidecar, m
 
 
 def test_the_proof_of_the_first_start_is_written_down(bundle, make_sidecar, machine):
-    from sgn_rt.contract import Precision
-    from sgn_rt.parity import LIMITS, Stage, StageResult
+    from sgn_rt.model.contract import Precision
+    from sgn_rt.parity.measure import LIMITS, Stage, StageResult
 
     write_engine(bundle, make_sidecar(), CONTENT)
     engine = open_tensorrt(bundle, name="tensorrt", flavor=Flavor.TENSORRT, artifact=None)

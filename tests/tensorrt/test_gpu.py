@@ -6,11 +6,11 @@ import os
 
 import pytest
 
-from sgn_rt.bundle import Bundle
-from sgn_rt.contract import Kind
-from sgn_rt.device.factory import find_device
-from sgn_rt.tensorrt.flavor import Flavor, is_installed, load
-from sgn_rt.tensorrt.gpu_checks import CHECKS, World
+from sgn_rt.checks.gpu_checks import CHECKS, World
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.contract import Kind
+from sgn_rt.tensorrt.bindings import Flavor, is_installed, load
+from sgn_rt.tensorrt.device.factory import find_device
 
 
 def missing(what: str) -> None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sgn_rt.contract import Precision
-from sgn_rt.engines.tensorrt import TensorRTEngine
-from sgn_rt.errors import EngineError
-from sgn_rt.tensorrt import gpu_report as reports
-from sgn_rt.tensorrt.gpu_checks import (
+from sgn_rt.checks import gpu_report as reports
+from sgn_rt.checks.gpu_checks import (
     CHECKS,
     World,
     check_graphs,
@@ -17,7 +14,10 @@ from sgn_rt.tensorrt.gpu_checks import (
     check_parts,
     check_threads,
 )
-from sgn_rt.tensorrt.gpu_report import gpu_report, run_checks, show
+from sgn_rt.checks.gpu_report import gpu_report, run_checks, show
+from sgn_rt.engines.tensorrt import TensorRTEngine
+from sgn_rt.errors import EngineError
+from sgn_rt.model.contract import Precision
 
 STRUCTURAL = {name: CHECKS[name] for name in ("graphs", "parts", "threads", "session", "growth")}
 
@@ -55,7 +55,7 @@ def test_an_answer_that_changes_is_seen(world, module, check, monkeypatch):
 
 
 def test_a_session_that_answers_something_else_is_seen(world, monkeypatch):
-    from sgn_rt.tensorrt.session import Session
+    from sgn_rt.tensorrt.run.session import Session
 
     right = Session.run
     monkeypatch.setattr(Session, "run", lambda self, mixture, wanted: right(self, mixture, [1]))

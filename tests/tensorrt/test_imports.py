@@ -9,14 +9,13 @@ SCRIPT = """
 import importlib, pkgutil, sys
 for name in ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_libs", "cuda", "pycuda", "onnx", "torch"):
     sys.modules[name] = None
-import sgn_rt.device, sgn_rt.tensorrt
-for package in (sgn_rt.device, sgn_rt.tensorrt):
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+import sgn_rt.tensorrt
+for module in pkgutil.walk_packages(sgn_rt.tensorrt.__path__, "sgn_rt.tensorrt."):
+    importlib.import_module(module.name)
 import sgn_rt.cli.build, sgn_rt.engines.tensorrt
-from sgn_rt.device.factory import find_device, open_device
+from sgn_rt.tensorrt.device.factory import find_device, open_device
 from sgn_rt.errors import DependencyError
-from sgn_rt.tensorrt.flavor import Flavor, is_installed, load
+from sgn_rt.tensorrt.bindings import Flavor, is_installed, load
 assert find_device() is None
 for flavor in Flavor:
     assert not is_installed(flavor)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sgn_rt._atomic import CACHE_VARIABLE
 from sgn_rt.engines.tensorrt import TensorRTEngine
-from sgn_rt.files import CACHE_VARIABLE
-from sgn_rt.tensorrt.flavor import Flavor, TensorRT
-from sgn_rt.tensorrt.jit import KernelCache
-from sgn_rt.tensorrt.runtime import LoadedEngine
+from sgn_rt.tensorrt.bindings import Flavor, TensorRT
+from sgn_rt.tensorrt.run.jit import KernelCache
+from sgn_rt.tensorrt.run.runtime import LoadedEngine
 
 
 @pytest.fixture(autouse=True)

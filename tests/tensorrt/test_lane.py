@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sgn_rt.errors import EngineError
-from sgn_rt.tensorrt.flavor import Flavor, TensorRT
-from sgn_rt.tensorrt.lane import Lane
-from sgn_rt.tensorrt.runtime import LoadedEngine
+from sgn_rt.tensorrt.bindings import Flavor, TensorRT
+from sgn_rt.tensorrt.run.lane import Lane
+from sgn_rt.tensorrt.run.runtime import LoadedEngine
 
 from .fakes import PRESENCE, SHARES
 

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from sgn_rt.errors import DependencyError
-from sgn_rt.tensorrt import flavor as flavors
-from sgn_rt.tensorrt.callbacks import Log, ProgressTree
-from sgn_rt.tensorrt.flavor import Flavor, is_installed, version_numbers
-from sgn_rt.tensorrt.layers import Layer, layers_from_inspector
+from sgn_rt.tensorrt import bindings as flavors
+from sgn_rt.tensorrt.bindings import Flavor, is_installed, version_numbers
+from sgn_rt.tensorrt.build.callbacks import Log, ProgressTree
+from sgn_rt.tensorrt.build.engine_summary import Layer, layers_from_inspector
 
 
 def test_nested_progress_is_one_growing_number():

@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from sgn_rt.device.dlpack import DeviceArray
 from sgn_rt.errors import EngineError
-from sgn_rt.tensorrt.session import Session
+from sgn_rt.tensorrt.device.dlpack import DeviceArray
+from sgn_rt.tensorrt.run.session import Session
 
 from .fakes import PRESENCE, SHARES, aligned
 

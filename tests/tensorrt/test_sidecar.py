@@ -7,8 +7,8 @@ import json
 import pytest
 
 from sgn_rt.errors import BundleError, EngineError
-from sgn_rt.tensorrt.flavor import Flavor
-from sgn_rt.tensorrt.rebuild import rebuild_requests
+from sgn_rt.tensorrt.bindings import Flavor
+from sgn_rt.tensorrt.build.rebuild import rebuild_requests
 from sgn_rt.tensorrt.sidecar import (
     Machine,
     PluginLibrary,

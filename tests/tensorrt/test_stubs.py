@@ -51,7 +51,10 @@ def mypy(stubs: Path, *files: Path) -> str:
 
 
 def test_no_call_that_the_stubs_do_not_have(stubs):
-    files = [ROOT / "sgn_rt" / "tensorrt" / f"{name}.py" for name in ("builder", "runtime", "once")]
+    files = [
+        ROOT / "sgn_rt" / "tensorrt" / f"{name}.py"
+        for name in ("build/builder", "run/runtime", "run/run_once")
+    ]
     out = mypy(stubs, *files)
     assert "sgn_rt" not in out, out
     assert "checked 3 source files" in out
@@ -59,7 +62,7 @@ def test_no_call_that_the_stubs_do_not_have(stubs):
 
 def test_a_wrong_call_is_seen(stubs, tmp_path):
     wrong = tmp_path / "wrong.py"
-    source = (ROOT / "sgn_rt" / "tensorrt" / "runtime.py").read_text()
+    source = (ROOT / "sgn_rt" / "tensorrt" / "run" / "runtime.py").read_text()
     assert "execute_async_v3" in source
     wrong.write_text(source.replace("execute_async_v3", "enqueue_v4"))
     assert 'has no attribute "enqueue_v4"' in mypy(stubs, wrong)

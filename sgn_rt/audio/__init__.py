@@ -1,0 +1,1 @@
+"""Recordings in, stems out: files, arrays, rates, the music that ships."""

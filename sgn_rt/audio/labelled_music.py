@@ -1,0 +1,96 @@
+"""Mixtures with their true stems: what parity is probed on and quality is measured with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sgn_rt._types import Float
+from sgn_rt.audio.reader import AudioReader
+from sgn_rt.audio.resample import SpanResampler
+from sgn_rt.errors import AudioError
+
+MIXTURE = "mix"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A mixture and the stems it was mixed from, mono, float32, full scale 1.
+
+    Attributes
+    ----------
+    name
+        Of the piece.
+    mixture
+        shape = (samples,).
+    stems
+        Category -> shape = (samples,).
+    """
+
+    name: str
+    mixture: Float
+    stems: dict[str, Float]
+
+
+def shipped_music() -> Path:
+    """Folder of the music that ships with the package."""
+    return Path(__file__).parents[1] / "data" / "music"
+
+
+def load_music(folder: str | Path | None, sample_rate: int) -> list[Piece]:
+    """Read ``NAME.mix.EXT`` with ``NAME.<category>.EXT`` for each stem, by name.
+
+    Parameters
+    ----------
+    folder
+        None for the music that ships with the package. Channels are averaged.
+    sample_rate
+        To which everything is converted, Hz.
+
+    Raises
+    ------
+    AudioError
+        If the folder holds no mixture, a file does not read, or a stem is not of its mixture's
+        length.
+    """
+    root = shipped_music() if folder is None else Path(folder)
+    files = sorted(path for path in root.iterdir() if path.is_file()) if root.is_dir() else []
+    pieces = []
+    for path in files:
+        name, extension = path.stem.removesuffix(f".{MIXTURE}"), path.suffix
+        if name == path.stem:
+            continue
+        mixture = _mono(path, sample_rate)
+        stems = {}
+        for stem in files:
+            category = stem.stem.removeprefix(f"{name}.")
+            if stem.suffix != extension or category in (stem.stem, MIXTURE):
+                continue
+            stems[category] = _mono(stem, sample_rate)
+            if len(stems[category]) != len(mixture):
+                raise AudioError(
+                    f"{stem}: got {len(stems[category])} samples at {sample_rate} Hz, expected the "
+                    f"mixture's {len(mixture)}. Cut both to one length."
+                )
+        pieces.append(Piece(name, mixture, stems))
+    if not pieces:
+        raise AudioError(
+            f"{root}: got no mixture, expected files NAME.{MIXTURE}.flac (or .wav) with "
+            "NAME.<category>.flac beside them. Name the folder that holds them."
+        )
+    return pieces
+
+
+def _mono(path: Path, sample_rate: int) -> Float:
+    reader = AudioReader(path)
+    signal = np.concatenate(list(reader.blocks(1 << 20)), axis=1).mean(axis=0, dtype=np.float32)
+    resample = SpanResampler(reader.sample_rate, sample_rate)
+    length = int(reader.frames * resample.ratio)
+    start, stop = resample.source_span(0, length)
+    span = np.zeros((1, stop - start), np.float32)
+    kept = signal[:stop]
+    span[0, -start : -start + len(kept)] = kept
+    converted: Float = resample(span, 0, length)[0]
+    return converted

@@ -1,0 +1,282 @@
+"""Checks that need a GPU, for tests and for ``sgn-rt doctor --gpu-report``. Not yet run on one.
+
+Each takes a `World` and gives figures, or raises. They build what they need in memory: the bundle
+is not changed.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from sgn_rt._types import Float, Positions
+from sgn_rt.checks.plugin_parity import compare_probe
+from sgn_rt.engines.base import Separated
+from sgn_rt.engines.tensorrt import TensorRTEngine, engine_of
+from sgn_rt.errors import EngineError, ParityError
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.contract import Precision
+from sgn_rt.parity.measure import measure
+from sgn_rt.tensorrt.bindings import TensorRT
+from sgn_rt.tensorrt.build.build_engines import (
+    BuildRequest,
+    build_one,
+    choose_artifacts,
+    choose_gpus,
+)
+from sgn_rt.tensorrt.build.builder import BuildOptions
+from sgn_rt.tensorrt.device.dlpack import DeviceArray
+from sgn_rt.tensorrt.device.protocol import Device
+from sgn_rt.tensorrt.plugins.library import plugin_library
+from sgn_rt.tensorrt.run.lane import Lane
+
+SAME: Final = 1e-5
+"""Largest difference of full scale between two runs of an engine on the same window: kernels whose
+sums run in another order. Far below what parity allows, and far above zero for wrong addresses."""
+GROWTH_BYTES: Final = 8 << 20
+"""Memory that may come to be held while thousands of windows run: allocators' own granularity."""
+
+
+@dataclass(slots=True)
+class World:
+    """What checks run on.
+
+    Attributes
+    ----------
+    bundle, trt, device
+        The model, TensorRT, the GPU.
+    soak_windows
+        Windows of the check for growth.
+    """
+
+    bundle: Bundle
+    trt: TensorRT
+    device: Device
+    soak_windows: int = 10_000
+    engines: dict[Precision, TensorRTEngine] = field(default_factory=dict)
+
+    def engine(self, precision: Precision) -> TensorRTEngine:
+        """The engine of a precision, built once."""
+        if precision not in self.engines:
+            request = BuildRequest(precisions=(precision,))
+            (artifact,) = choose_artifacts(self.bundle, request)
+            options = BuildOptions(gpus=choose_gpus(self.trt, (), self.device))
+            sidecar, content = build_one(
+                self.bundle, self.trt, artifact, options, device=self.device
+            )
+            self.engines[precision] = engine_of(
+                self.bundle, str(self.trt.flavor), sidecar, content, self.trt, self.device
+            )
+        return self.engines[precision]
+
+    @property
+    def best(self) -> TensorRTEngine:
+        """The engine of half precision, or the one that there is."""
+        return self.engine(Precision.FP16)
+
+    def windows(self, count: int, seed: int = 0) -> Float:
+        """Noise, shape = (count, N), float32."""
+        rng = np.random.default_rng(seed)
+        shape = (count, self.bundle.config.window_samples)
+        return (0.1 * rng.standard_normal(shape)).astype(np.float32)
+
+
+Check = Callable[[World], Mapping[str, Any]]
+
+
+def _same(what: str, got: Separated, expected: Separated) -> float:
+    difference = float(np.abs(got.sources - expected.sources).max(initial=0.0))
+    difference = max(difference, float(np.abs(got.presence - expected.presence).max()))
+    if not difference <= SAME:
+        raise EngineError(
+            f"{what}: got a difference of {difference:.3g} of full scale, expected at most "
+            f"{SAME:g}. "
+            "Please report this."
+        )
+    return difference
+
+
+def _parity(world: World, precision: Precision) -> dict[str, Any]:
+    engine = world.engine(precision)
+    results = measure(engine, world.bundle.probe)
+    failed = "; ".join(str(result) for result in results if not result.passed)
+    if failed:
+        raise ParityError(
+            f"{engine.detail}: got {failed}, expected every stage to hold. Please report this."
+        )
+    stages = {str(result.stage): result.to_dict()["figure"] for result in results}
+    return {"engine": engine.detail, "figure": engine.sidecar.figure.to_dict(), **stages}
+
+
+def check_parity_fp32(world: World) -> Mapping[str, Any]:
+    """Every stage of parity in float32."""
+    return _parity(world, Precision.FP32)
+
+
+def check_parity_fp16(world: World) -> Mapping[str, Any]:
+    """Every stage of parity in float16."""
+    return _parity(world, Precision.FP16)
+
+
+def _lane_run(lane: Lane, mixture: Float, categories: Positions) -> Separated:
+    lane.submit(mixture, categories)
+    return lane.collect()
+
+
+def check_graphs(world: World) -> Mapping[str, Any]:
+    """CUDA graphs give what plain execution gives, also after other shapes have run between."""
+    engine = world.best
+    lane = engine.new_lane()
+    try:
+        worst = 0.0
+        shapes = [(1, 1), (2, 1), (1, 2), (min(4, engine.batch), 1)]
+        plain: dict[tuple[int, int], Separated] = {}
+        captured = 0
+        for turn in range(4):
+            for batch, count in shapes:
+                mixture = world.windows(batch, seed=batch)
+                # The first is plain, the second is captured, the third is launched once more.
+                for _ in range(3):
+                    answer = _lane_run(lane, mixture, np.arange(count))
+                    plain.setdefault((batch, count), answer)
+                    worst = max(worst, _same(f"turn {turn}", answer, plain[batch, count]))
+                captured += lane.has_graph
+        if lane.graph_failure is not None:
+            raise EngineError(
+                f"CUDA graph: got {lane.graph_failure}, expected a capture. Please report this."
+            )
+        return {"shapes": len(shapes), "captured": captured, "largest_difference": worst}
+    finally:
+        lane.close()
+
+
+def check_parts(world: World) -> Mapping[str, Any]:
+    """A batch in parts over two contexts gives what its windows give one by one."""
+    engine = world.best
+    mixture, categories = world.windows(2 * engine.batch + 1), np.array([0])
+    together = engine.separate(mixture, categories)
+    worst = 0.0
+    for row in range(len(mixture)):
+        alone = engine.separate(mixture[row : row + 1], categories)
+        part = Separated(together.sources[row : row + 1], together.presence[row : row + 1])
+        # Another batch size may take other kernels: as near as parity wants, not as rerunning is.
+        difference = float(np.abs(part.sources - alone.sources).max())
+        worst = max(worst, difference)
+    if not worst <= 1e-2:
+        raise EngineError(
+            f"parts: got a difference of {worst:.3g} of full scale, expected at most 0.01. "
+            "Please report this."
+        )
+    return {"windows": len(mixture), "largest_difference": worst}
+
+
+def check_threads(world: World) -> Mapping[str, Any]:
+    """Two threads at once get what one gets alone."""
+    engine, categories = world.best, np.array([0])
+    windows = [world.windows(1, seed) for seed in range(8)]
+    alone = [engine.separate(window, categories) for window in windows]
+
+    def work(start: int) -> float:
+        worst = 0.0
+        for turn in range(100):
+            index = (start + turn) % len(windows)
+            answer = engine.separate(windows[index], categories)
+            worst = max(worst, _same(f"thread {start}", answer, alone[index]))
+        return worst
+
+    with ThreadPoolExecutor(2) as pool:
+        return {"largest_difference": max(pool.map(work, range(2)))}
+
+
+def check_session(world: World) -> Mapping[str, Any]:
+    """Device pointers in and out give what arrays of the host give."""
+    engine, device = world.best, world.device
+    mixture, categories = world.windows(1, seed=3), [0]
+    session = engine.session()
+    try:
+        with device.current():
+            memory, staging = (
+                device.allocate(mixture.nbytes),
+                device.allocate_pinned(mixture.nbytes),
+            )
+            staging.array[: mixture.nbytes].view(np.float32)[:] = mixture[0]
+            device.upload(memory.address, staging, mixture.nbytes, session.stream)
+        given = DeviceArray(memory.address, mixture.shape, "float32", device.dlpack_device)
+        result = session.run(given, categories)
+        with device.current():
+            size = 4 * int(np.prod(result.sources.shape))
+            back = device.allocate_pinned(size)
+            device.download(back, result.sources.address, size, session.stream)
+            session.stream.synchronize()
+        sources = back.array[:size].view(np.float32).reshape(result.sources.shape).copy()
+        expected = engine.separate(mixture, np.array(categories))
+        worst = _same("session", Separated(sources, expected.presence), expected)
+        with device.current():
+            for owned in (memory, staging, back):
+                owned.close()
+        return {"largest_difference": worst}
+    finally:
+        session.close()
+
+
+def check_growth(world: World) -> Mapping[str, Any]:
+    """Thousands of windows, in changing shapes, and no more memory held than after the first."""
+    engine, device = world.best, world.device
+    windows = world.windows(2)
+    calls = [(windows[:1], np.arange(1)), (windows, np.arange(1)), (windows[:1], np.arange(2))]
+    for turn in range(30):
+        engine.separate(*calls[turn % len(calls)])
+    with device.current():
+        free = device.free_bytes()
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    start = time.perf_counter()
+    for turn in range(world.soak_windows):
+        engine.separate(*calls[turn % len(calls)])
+    seconds = time.perf_counter() - start
+    with device.current():
+        grown = free - device.free_bytes()
+    grown_host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - held
+    for what, size in (("device", grown), ("host", grown_host)):
+        if size > GROWTH_BYTES:
+            raise EngineError(
+                f"{what} memory: got {size} bytes more after {world.soak_windows} calls, expected "
+                f"at most {GROWTH_BYTES}. Please report this."
+            )
+    return {
+        "calls": world.soak_windows,
+        "device_bytes": grown,
+        "host_bytes": grown_host,
+        "ms_per_call": 1e3 * seconds / max(world.soak_windows, 1),
+    }
+
+
+def check_plugins(world: World) -> Mapping[str, Any]:
+    """Both plugins, alone, against SciPy's transform and torch.stft, in both precisions."""
+    library = plugin_library().path
+    config, window = world.bundle.config, world.windows(1, seed=5)
+    return {
+        f"{name}_{precision}": value
+        for precision in Precision
+        for name, value in compare_probe(
+            world.trt, world.device, config, precision, library, window
+        ).items()
+    }
+
+
+CHECKS: Final[dict[str, Check]] = {
+    "parity-fp32": check_parity_fp32,
+    "parity-fp16": check_parity_fp16,
+    "plugins": check_plugins,
+    "graphs": check_graphs,
+    "parts": check_parts,
+    "threads": check_threads,
+    "session": check_session,
+    "growth": check_growth,
+}
+"""By name, in the order in which they run."""

@@ -1,0 +1,275 @@
+"""The bundle: a folder, the unit that is shipped. Hashes are verified before anything is parsed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sgn_rt.errors import BundleError, ConfigError
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.contract import (
+    BUNDLE_CHECKPOINT,
+    BUNDLE_MANIFEST,
+    BUNDLE_PROBE,
+    BUNDLE_SCHEMA,
+    Kind,
+    Precision,
+)
+from sgn_rt.model.probe import Probe
+
+_MANIFEST_LIMIT = 16 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """A file of a bundle as the manifest lists it: lower-case SHA-256 and size in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A graph of a bundle.
+
+    Attributes
+    ----------
+    path
+        Its file, relative to the bundle.
+    kind, precision
+        What it computes, and in which number format.
+    opset
+        ONNX operator set.
+    external
+        Files of the bundle that hold its weights; empty where it holds them itself.
+    parity
+        Stage -> measured figure, limit and unit, from the export.
+    """
+
+    path: str
+    kind: Kind
+    precision: Precision
+    opset: int
+    external: tuple[str, ...]
+    parity: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """Kind and precision, e.g. ``core.fp32``."""
+        return f"{self.kind}.{self.precision}"
+
+
+def _expect(where: Path, what: str, ok: bool, got: object, expected: str) -> None:
+    if not ok:
+        raise BundleError(
+            f"{where}: {what}: got {got!r}, expected {expected}. Export the bundle again."
+        )
+
+
+def _file_record(where: Path, path: object, entry: object) -> FileRecord:
+    _expect(where, "file name", isinstance(path, str) and bool(path), path, "a relative path")
+    assert isinstance(path, str)
+    parts = path.split("/")
+    inside = path.isprintable() and not (set("\\:") & set(path) or {"", ".", ".."} & set(parts))
+    _expect(where, "file name", inside, path, "a relative path inside the bundle")
+    _expect(where, path, isinstance(entry, dict), entry, "an object with sha256 and bytes")
+    assert isinstance(entry, dict)
+    sha256, size = entry.get("sha256"), entry.get("bytes")
+    ok = isinstance(sha256, str) and _SHA256.fullmatch(sha256) is not None
+    _expect(where, f"{path}: sha256", ok, sha256, "64 lower-case hexadecimal digits")
+    _expect(where, f"{path}: bytes", type(size) is int and size >= 0, size, "a size in bytes")
+    return FileRecord(path=path, sha256=str(sha256), size=int(str(size)))
+
+
+def _artifact(where: Path, entry: object, files: Mapping[str, FileRecord]) -> Artifact:
+    _expect(where, "artifacts", isinstance(entry, dict), entry, "objects")
+    assert isinstance(entry, dict)
+    path = entry.get("path")
+    known = isinstance(path, str) and path in files
+    _expect(where, "artifact path", known, path, "one of the files listed")
+    try:
+        artifact = Artifact(
+            path=str(path),
+            kind=Kind(entry["kind"]),
+            precision=Precision(entry["precision"]),
+            opset=int(entry["opset"]),
+            external=tuple(entry["external"]),
+            parity=dict(entry["parity"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"{where}: artifact {path}: got an entry that does not parse ({error!r}), expected "
+            "kind, precision, opset, external and parity. Export the bundle again."
+        ) from error
+    for name in artifact.external:
+        known = isinstance(name, str) and name in files
+        _expect(where, f"{path}: external", known, name, "one of the files listed")
+    return artifact
+
+
+class Bundle:
+    """A model as it ships: configuration, graphs, probes and checkpoint, all a run needs to know.
+
+    Use `open`. Immutable.
+
+    Attributes
+    ----------
+    root
+        The folder.
+    name, licence, generator
+        What the exporter wrote down of the model and of itself.
+    config
+        The model's configuration.
+    files
+        Every file of the bundle but the manifest.
+    artifacts
+        The graphs.
+    """
+
+    def __init__(self, root: Path, manifest: Mapping[str, Any]) -> None:
+        self.root = root
+        schema = manifest.get("schema")
+        if type(schema) is int and schema > BUNDLE_SCHEMA:
+            raise BundleError(
+                f"{root}: bundle schema: got {schema}, expected at most {BUNDLE_SCHEMA}. "
+                "It was written by a newer sgn-rt: upgrade this one, or export the bundle again."
+            )
+        same = type(schema) is int and schema == BUNDLE_SCHEMA
+        _expect(root, "bundle schema", same, schema, str(BUNDLE_SCHEMA))
+        for key, kind in (("files", dict), ("artifacts", list), ("config", dict)):
+            value = manifest.get(key)
+            _expect(root, key, isinstance(value, kind), type(value).__name__, kind.__name__)
+        self.name = str(manifest.get("name", root.name))
+        self.licence = str(manifest.get("licence", "unspecified"))
+        self.generator = str(manifest.get("generator", "unknown"))
+        try:
+            self.config = ModelConfig.from_dict(manifest["config"])
+        except ConfigError as error:
+            raise BundleError(f"{root}: {error}") from error
+        self.files: dict[str, FileRecord] = {
+            record.path: record
+            for record in (_file_record(root, *item) for item in manifest["files"].items())
+        }
+        self.artifacts: tuple[Artifact, ...] = tuple(
+            _artifact(root, entry, self.files) for entry in manifest["artifacts"]
+        )
+
+    @classmethod
+    def open(cls, folder: str | Path | None = None) -> Bundle:
+        """Open a bundle and verify every file of it.
+
+        Parameters
+        ----------
+        folder
+            The bundle's folder; None for the one that ships with the package.
+
+        Raises
+        ------
+        BundleError
+            If it is no bundle, of a newer schema, damaged, or names a file outside of itself.
+        """
+        root = Path(folder) if folder is not None else embedded()
+        path = root / BUNDLE_MANIFEST
+        try:
+            with path.open("rb") as file:
+                text = file.read(_MANIFEST_LIMIT)
+        except OSError as error:
+            raise BundleError(
+                f"{root}: got no readable {BUNDLE_MANIFEST} ({error.strerror}), expected a bundle. "
+                "Name a folder that `sgn-rt export` wrote."
+            ) from error
+        try:
+            manifest = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BundleError(
+                f"{path}: got text that is not JSON ({error}), expected a manifest. "
+                "Export the bundle again."
+            ) from error
+        _expect(root, BUNDLE_MANIFEST, isinstance(manifest, dict), type(manifest).__name__, "dict")
+        bundle = cls(root, manifest)
+        for name in bundle.files:
+            with bundle._open(name) as file:
+                bundle._check(name, hashlib.file_digest(file, "sha256").hexdigest())
+        return bundle
+
+    def _open(self, name: str) -> Any:
+        record = self.files[name]
+        path = self.root / name
+        try:
+            target = path.resolve()
+            size = path.stat().st_size
+            file = path.open("rb")
+        except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, Python 3.12
+            raise BundleError(
+                f"{path}: got no readable file ({getattr(error, 'strerror', error)}), expected one "
+                f"of {record.size} bytes. Copy or export the bundle again."
+            ) from error
+        if not target.is_relative_to(self.root.resolve()):
+            file.close()
+            raise BundleError(
+                f"{self.root}: {name}: got a link to {target}, expected a file inside the "
+                "bundle. Copy the file into the bundle."
+            )
+        if size != record.size:
+            file.close()
+            raise BundleError(
+                f"{path}: got {size} bytes, expected {record.size}. "
+                "The file is damaged: copy or export the bundle again."
+            )
+        return file
+
+    def _check(self, name: str, digest: str) -> None:
+        expected = self.files[name].sha256
+        if digest != expected:
+            raise BundleError(
+                f"{self.root / name}: got SHA-256 {digest}, expected {expected}. The file is not "
+                "the one that was exported: copy or export the bundle again."
+            )
+
+    def read(self, name: str) -> bytes:
+        """The verified content of a file: what is parsed is what was hashed.
+
+        Raises
+        ------
+        BundleError
+            If the bundle lists no such file, or it has changed.
+        """
+        if name not in self.files:
+            raise BundleError(
+                f"{self.root}: {name}: got a bundle without it, expected one of "
+                f"{', '.join(sorted(self.files))}. Export the bundle again."
+            )
+        with self._open(name) as file:
+            content: bytes = file.read()
+        self._check(name, hashlib.sha256(content).hexdigest())
+        return content
+
+    def find(self, kind: Kind, precision: Precision) -> Artifact | None:
+        """The graph of that kind and precision, if the bundle has one."""
+        for artifact in self.artifacts:
+            if (artifact.kind, artifact.precision) == (kind, precision):
+                return artifact
+        return None
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether the bundle carries the weights that the PyTorch reference runs on."""
+        return BUNDLE_CHECKPOINT in self.files
+
+    @cached_property
+    def probe(self) -> Probe:
+        """Golden windows and what the reference says of them."""
+        return Probe.from_bytes(self.read(BUNDLE_PROBE), self.config, self.root / BUNDLE_PROBE)
+
+
+def embedded() -> Path:
+    """Folder of the bundle that ships with the package."""
+    return Path(__file__).parents[1] / "data" / "instruments"

@@ -1,0 +1,186 @@
+"""The facts of one trained SGN, validated once; every size in the package comes from here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from sgn_rt.errors import ConfigError
+from sgn_rt.model.contract import CHECKPOINT_FORMAT, ENCODER_LEVELS, MASK_MULTIPLE
+
+_MAX_SIZE = 1 << 24
+"""No size of a real model comes near; keeps arithmetic on hostile configs bounded."""
+
+
+def _expect(what: str, ok: bool, got: object, expected: str) -> None:
+    if not ok:
+        raise ConfigError(
+            f"{what}: got {got!r}, expected {expected}. Correct the model's configuration."
+        )
+
+
+def _integer(what: str, value: object, minimum: int = 1) -> None:
+    ok = isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= _MAX_SIZE
+    _expect(what, ok, value, f"an integer from {minimum} to {_MAX_SIZE}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Configuration of an SGN, as stored in its checkpoint under ``sgn_config``.
+
+    Attributes
+    ----------
+    sample_rate
+        Hz.
+    n_fft, hop_length
+        STFT frame length (even) and step, in samples; centred, reflect-padded, one-sided.
+    window
+        ``"hann"`` (periodic), of ``n_fft`` samples.
+    window_samples
+        Samples of one network window (N).
+    frequency_bins
+        Bins of the log-frequency axis (L), a multiple of 128.
+    frames
+        STFT frames of a window (T), a multiple of 128; ``floor(N / hop_length) + 1``.
+    log_epsilon
+        Added to the magnitude before the natural logarithm.
+    encoder_channels
+        Seven widths c0 .. c6.
+    mask_basis
+        Number of basis maps (K).
+    token_level
+        Encoder level from which the tokens are taken, 0 .. 6.
+    embedding_dim, transformer_depth, attention_heads
+        Of the transformer; the dim is divisible by the heads.
+    categories
+        Names, in output order.
+
+    Raises
+    ------
+    ConfigError
+        For any value that the network cannot have.
+    """
+
+    sample_rate: int
+    n_fft: int
+    hop_length: int
+    window: str = "hann"
+    window_samples: int
+    frequency_bins: int
+    frames: int
+    log_epsilon: float
+    encoder_channels: tuple[int, ...]
+    mask_basis: int
+    token_level: int
+    embedding_dim: int
+    transformer_depth: int
+    attention_heads: int
+    categories: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in (
+            "sample_rate", "n_fft", "hop_length", "window_samples", "frequency_bins", "frames",
+            "mask_basis", "embedding_dim", "attention_heads",
+        ):  # fmt: skip
+            _integer(name, getattr(self, name))
+        _integer("transformer_depth", self.transformer_depth, minimum=0)
+        _integer("token_level", self.token_level, minimum=0)
+        _expect("window", self.window == "hann", self.window, "'hann' (periodic)")
+        _expect("n_fft", self.n_fft % 2 == 0 and self.n_fft >= 4, self.n_fft, "an even number")
+        _expect(
+            "hop_length", self.hop_length <= self.n_fft // 2, self.hop_length,
+            f"at most n_fft / 2 = {self.n_fft // 2}, or the inverse STFT has gaps",
+        )  # fmt: skip
+        _expect(
+            "window_samples", self.window_samples > self.n_fft // 2, self.window_samples,
+            f"more than n_fft / 2 = {self.n_fft // 2}, as reflect padding needs",
+        )  # fmt: skip
+        for name in ("frequency_bins", "frames"):
+            size = getattr(self, name)
+            _expect(name, size % MASK_MULTIPLE == 0, size, f"a multiple of {MASK_MULTIPLE}")
+        frames = self.window_samples // self.hop_length + 1
+        _expect(
+            "frames", self.frames == frames, self.frames,
+            f"floor(window_samples / hop_length) + 1 = {frames}",
+        )  # fmt: skip
+        epsilon = self.log_epsilon
+        _expect("log_epsilon", isinstance(epsilon, float) and 0 < epsilon < 1, epsilon,
+                "a number between 0 and 1")  # fmt: skip
+        channels = self.encoder_channels
+        _expect("encoder_channels", len(channels) == ENCODER_LEVELS, list(channels),
+                f"{ENCODER_LEVELS} widths")  # fmt: skip
+        for level, width in enumerate(channels):
+            _integer(f"encoder_channels[{level}]", width)
+        _expect("token_level", self.token_level < ENCODER_LEVELS, self.token_level,
+                f"an encoder level, 0 to {ENCODER_LEVELS - 1}")  # fmt: skip
+        _expect(
+            "embedding_dim", self.embedding_dim % self.attention_heads == 0, self.embedding_dim,
+            f"a multiple of attention_heads = {self.attention_heads}",
+        )  # fmt: skip
+        names = self.categories
+        ok = len(names) > 0 and all(isinstance(name, str) and name for name in names)
+        _expect("categories", ok, list(names), "one or more non-empty names")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        _expect("categories", not repeated, repeated, "every name once")
+
+    @property
+    def bins(self) -> int:
+        """Bins of the one-sided spectrum (F = n_fft / 2 + 1)."""
+        return self.n_fft // 2 + 1
+
+    @property
+    def tokens(self) -> int:
+        """Feature tokens of a window (P)."""
+        scale: int = 4 ** (self.token_level + 1)
+        return self.frequency_bins * self.frames // scale
+
+    @property
+    def window_s(self) -> float:
+        """Length of a network window, seconds."""
+        return self.window_samples / self.sample_rate
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as JSON types, ``format`` first."""
+        values = {"format": CHECKPOINT_FORMAT} | asdict(self)
+        return values | {
+            "encoder_channels": list(self.encoder_channels),
+            "categories": list(self.categories),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """Validate a decoded ``sgn_config``.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown format, missing or unknown keys, or values the network cannot have.
+        """
+        given = dict(values)
+        form = given.pop("format", None)
+        _expect("format", form == CHECKPOINT_FORMAT, form, repr(CHECKPOINT_FORMAT))
+        known = {field.name for field in fields(cls)}
+        missing, unknown = sorted(known - given.keys()), sorted(given.keys() - known)
+        _expect("configuration keys", not missing, f"none of {missing}", "all of them")
+        _expect("configuration keys", not unknown, unknown, f"only {sorted(known)}")
+        for name in ("encoder_channels", "categories"):
+            _expect(name, isinstance(given[name], list), given[name], "a list")
+            given[name] = tuple(given[name])
+        if isinstance(given["log_epsilon"], int):
+            given["log_epsilon"] = float(given["log_epsilon"])
+        return cls(**given)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelConfig:
+        """As `from_dict`, from JSON text."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(
+                f"model configuration: got text that is not JSON ({error}), expected an object. "
+                "Write the checkpoint again with a JSON sgn_config."
+            ) from error
+        _expect("model configuration", isinstance(values, dict), type(values).__name__, "an object")
+        return cls.from_dict(values)

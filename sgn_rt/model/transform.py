@@ -1,0 +1,170 @@
+"""Signal processing around the network: STFT, log-frequency warp, masked inverse STFT.
+
+Spectra are [bins, frames]: with the frames contiguous, SciPy's FFT transforms a vector of frames at
+a time, framing and overlap-add are sums of whole rows, and the two-tap warps read whole rows, too.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.contract import LOG_AXIS_BASE
+
+
+def _warp_positions(bins: int, log_bins: int) -> NDArray[np.float64]:
+    y = np.linspace(-1.0, 1.0, log_bins)
+    s = (LOG_AXIS_BASE ** ((y + 1.0) / 2.0) - 11.0) / 10.0
+    return np.asarray((np.clip(s, -1.0, 1.0) + 1.0) / 2.0 * (bins - 1))
+
+
+def _unwarp_positions(bins: int, log_bins: int) -> NDArray[np.float64]:
+    y = np.linspace(-1.0, 1.0, bins)
+    s = np.log(10.0 * y + 11.0) / np.log(LOG_AXIS_BASE) * 2.0 - 1.0
+    return np.asarray((np.clip(s, -1.0, 1.0) + 1.0) / 2.0 * (log_bins - 1))
+
+
+class RowInterpolation:
+    """Linear interpolation between neighbouring rows.
+
+    Parameters
+    ----------
+    positions
+        Where to sample, in rows, float64, in [0, rows - 1].
+    rows
+        Rows of the input.
+    """
+
+    def __init__(self, positions: NDArray[np.float64], rows: int) -> None:
+        self.rows = rows
+        self.low = np.clip(np.floor(positions).astype(np.int64), 0, max(rows - 2, 0))
+        high = positions - self.low
+        self.low_weight = (1.0 - high).astype(np.float32)[:, None]
+        self.high_weight = high.astype(np.float32)[:, None]
+
+    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``x`` [rows, columns] to [positions, columns]."""
+        out = x[self.low]
+        out *= self.low_weight
+        high = x[self.low + 1]
+        high *= self.high_weight
+        out += high
+        return out
+
+    def matrix(self) -> NDArray[np.float32]:
+        """The same as a dense matrix, shape = (positions, rows)."""
+        matrix = np.zeros((len(self.low), self.rows), np.float32)
+        index = np.arange(len(self.low))
+        matrix[index, self.low] = self.low_weight[:, 0]
+        matrix[index, self.low + 1] = self.high_weight[:, 0]
+        return matrix
+
+
+def log_warp(bins: int, log_bins: int) -> RowInterpolation:
+    """From linear frequency (``bins``) to the log axis (MODEL, step 2)."""
+    return RowInterpolation(_warp_positions(bins, log_bins), bins)
+
+
+def log_unwarp(bins: int, log_bins: int) -> RowInterpolation:
+    """From the log axis to linear frequency (``bins``) (MODEL, step 10)."""
+    return RowInterpolation(_unwarp_positions(bins, log_bins), log_bins)
+
+
+def log_warp_matrix(bins: int, log_bins: int) -> NDArray[np.float32]:
+    """`log_warp` as a matrix, shape = (log_bins, bins); rows sum to 1."""
+    return log_warp(bins, log_bins).matrix()
+
+
+def log_unwarp_matrix(bins: int, log_bins: int) -> NDArray[np.float32]:
+    """`log_unwarp` as a matrix, shape = (bins, log_bins); rows sum to 1."""
+    return log_unwarp(bins, log_bins).matrix()
+
+
+def hann(n_fft: int) -> NDArray[np.float64]:
+    """Periodic Hann window, shape = (n_fft,)."""
+    return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft)
+
+
+class Transform:
+    """STFT, log-magnitude and masked inverse STFT of windows of one model. Immutable; thread-safe.
+
+    Parameters
+    ----------
+    config
+        The model's configuration; sizes below are its N, F, T, L.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.config = config
+        self._window = hann(config.n_fft).astype(np.float32)[:, None]
+        self._warp = log_warp(config.bins, config.frequency_bins)
+        self._unwarp = log_unwarp(config.bins, config.frequency_bins)
+        # A frame is cut into blocks of one hop: block r of frame t is block t + r of the signal.
+        self._blocks = -(-config.n_fft // config.hop_length)
+        self._columns = config.frames - 1 + self._blocks
+
+    def _frame_blocks(self) -> list[tuple[int, slice, slice, slice]]:
+        hop, n_fft, frames = self.config.hop_length, self.config.n_fft, self.config.frames
+        parts = []
+        for r in range(self._blocks):
+            rows = slice(r * hop, min(n_fft, (r + 1) * hop))
+            parts.append((r, rows, slice(0, rows.stop - rows.start), slice(r, r + frames)))
+        return parts
+
+    @cached_property
+    def _synthesis_scale(self) -> NDArray[np.float32]:
+        """Reciprocal of the summed squared window, shape = (hop, columns)."""
+        window = hann(self.config.n_fft)[:, None]
+        total = np.zeros((self.config.hop_length, self._columns))
+        for _, rows, offsets, columns in self._frame_blocks():
+            total[offsets, columns] += window[rows] ** 2
+        # Samples that no frame reaches lie outside of the window and are cut off.
+        return (1.0 / np.where(total > 1e-11, total, 1.0)).astype(np.float32)
+
+    def stft(self, mixture: NDArray[np.float32]) -> NDArray[np.complex64]:
+        """Spectrum of one window, shape = (F, T), complex64, from ``mixture`` [N], float32.
+
+        Source: MODEL, step 1.
+        """
+        config, pad = self.config, self.config.n_fft // 2
+        padded = np.zeros(self._columns * config.hop_length, np.float32)
+        reflected = np.pad(mixture, pad, mode="reflect")[: len(padded)]
+        padded[: len(reflected)] = reflected
+        blocks = np.ascontiguousarray(padded.reshape(self._columns, config.hop_length).T)
+        frames = np.empty((config.n_fft, config.frames), np.float32)
+        for _, rows, offsets, columns in self._frame_blocks():
+            np.multiply(blocks[offsets, columns], self._window[rows], out=frames[rows])
+        spectrum: NDArray[np.complex64] = scipy.fft.rfft(frames, axis=0, overwrite_x=True)
+        return spectrum
+
+    def log_magnitude(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
+        """Network input, shape = (1, L, T), float32, from ``spectrum`` [F, T] (MODEL, step 2)."""
+        warped = self._warp(np.abs(spectrum))
+        warped += np.float32(self.config.log_epsilon)
+        return np.log(warped, out=warped)[None]
+
+    def synthesize(
+        self, spectrum: NDArray[np.complex64], mask: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """One source, shape = (N,), float32 (MODEL, steps 10 and 11).
+
+        Parameters
+        ----------
+        spectrum
+            Of the mixture, shape = (F, T), complex64.
+        mask
+            On the log axis, shape = (L, T), float32, 0 to 1.
+        """
+        config, pad = self.config, self.config.n_fft // 2
+        masked = spectrum * self._unwarp(mask)
+        frames = scipy.fft.irfft(masked, n=config.n_fft, axis=0, overwrite_x=True)
+        frames *= self._window
+        blocks = np.zeros((config.hop_length, self._columns), np.float32)
+        for _, rows, offsets, columns in self._frame_blocks():
+            blocks[offsets, columns] += frames[rows]
+        blocks *= self._synthesis_scale
+        return blocks.T.reshape(-1)[pad : pad + config.window_samples]

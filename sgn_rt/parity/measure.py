@@ -1,0 +1,266 @@
+"""Parity with the PyTorch reference, in stages: one table of limits, and the measures behind it.
+
+An error at the STFT moves masks much more than its own size: the logarithm's slope near silence is
+1 / log_epsilon. So each stage starts from the reference's own input of that stage.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from sgn_rt._types import Float
+from sgn_rt.engines.base import Engine, MaskEngine, Separated
+from sgn_rt.errors import ParityError
+from sgn_rt.model.contract import Precision
+from sgn_rt.model.probe import Probe
+from sgn_rt.parity.metrics import si_sdr
+
+PRESENCE_THRESHOLD = 0.5
+"""Presence above which a category counts as sounding, unless the user sets another."""
+
+
+class Stage(StrEnum):
+    """What is compared."""
+
+    NETWORK = "network"
+    NETWORK_MAX = "network-max"
+    SYNTHESIS = "synthesis"
+    WHOLE = "whole"
+    LEVEL = "level"
+    DECISION = "decision"
+    QUALITY = "quality"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """Bound of a figure; ``at_least`` where more is better."""
+
+    value: float
+    unit: str
+    at_least: bool = False
+
+    def holds(self, figure: float) -> bool:
+        """Whether a figure is within; never for nan."""
+        return figure >= self.value if self.at_least else figure <= self.value
+
+    def __str__(self) -> str:
+        return f"{'at least' if self.at_least else 'at most'} {self.value:g} {self.unit}".strip()
+
+
+LIMITS: dict[Stage, dict[Precision, Limit]] = {
+    # Masks on the reference's log-magnitude, 99.9th percentile of |difference|: rounding alone.
+    Stage.NETWORK: {
+        Precision.FP32: Limit(value=1e-5, unit=""),
+        Precision.FP16: Limit(value=3e-3, unit=""),
+    },
+    # The largest difference; a sigmoid's slope of 1/4 on a few badly conditioned points.
+    Stage.NETWORK_MAX: {
+        Precision.FP32: Limit(value=1e-3, unit=""),
+        Precision.FP16: Limit(value=2e-2, unit=""),
+    },
+    # Sources from the reference's masks: only FFT rounding (float32 on the CPU at either precision,
+    # as the engines that can be probed here synthesise in float32).
+    Stage.SYNTHESIS: {
+        Precision.FP32: Limit(value=100.0, unit="dB", at_least=True),
+        Precision.FP16: Limit(value=60.0, unit="dB", at_least=True),
+    },
+    # Sources from the waveform: the logarithm's amplification of FFT rounding, then the network's.
+    Stage.WHOLE: {
+        Precision.FP32: Limit(value=80.0, unit="dB", at_least=True),
+        Precision.FP16: Limit(value=50.0, unit="dB", at_least=True),
+    },
+    # Gain of the sources, |1 - projection on the reference's|: SI-SDR sees no gain, and masks that
+    # are scaled as a whole would pass. float32 shows 2e-6, float16 1.5e-4 on the published model.
+    Stage.LEVEL: {
+        Precision.FP32: Limit(value=1e-4, unit=""),
+        Precision.FP16: Limit(value=5e-3, unit=""),
+    },
+    # Categories on the other side of the threshold. A presence closer to it than the margin decides
+    # nothing: rounding may take it across.
+    Stage.DECISION: {
+        Precision.FP32: Limit(value=0.0, unit="categories"),
+        Precision.FP16: Limit(value=0.0, unit="categories"),
+    },
+    # SI-SDR against the true stems, lost in comparison with the reference's.
+    Stage.QUALITY: {
+        Precision.FP32: Limit(value=0.01, unit="dB"),
+        Precision.FP16: Limit(value=0.05, unit="dB"),
+    },
+}
+DECISION_MARGIN = {Precision.FP32: 1e-4, Precision.FP16: 1e-2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageResult:
+    """A measured figure and its limit."""
+
+    stage: Stage
+    figure: float
+    limit: Limit
+
+    @property
+    def passed(self) -> bool:
+        """Whether the figure is within its limit."""
+        return self.limit.holds(self.figure)
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.figure:.4g} {self.limit.unit}".rstrip() + f" ({self.limit})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types; figures to four digits, infinite ones (no error at all) as null."""
+        figure = float(f"{self.figure:.4g}") if math.isfinite(self.figure) else None
+        return {
+            "figure": figure,
+            "limit": self.limit.value,
+            "better": "higher" if self.limit.at_least else "lower",
+            "unit": self.limit.unit,
+            "passed": self.passed,
+        }
+
+
+def _sounding(probe: Probe, window: int) -> list[int]:
+    """Columns of the probe's categories that the reference hears; all where it hears none."""
+    present = probe.presence[window, probe.categories[window]] > PRESENCE_THRESHOLD
+    sounding = np.flatnonzero(present & (np.abs(probe.sources[window]).max(axis=-1) > 0))
+    return sounding.tolist() or list(range(probe.categories.shape[1]))
+
+
+def _energy_weighted(estimates: list[Float], references: list[Float]) -> float:
+    """SI-SDR of each source, weighted by the reference's energy, dB."""
+    weights = np.array([float(np.sum(np.square(r, dtype=np.float64))) for r in references])
+    if weights.sum() == 0.0:
+        return math.inf if not any(np.any(e) for e in estimates) else -math.inf
+    pairs = zip(estimates, references, weights, strict=True)
+    ratios = [(si_sdr(e, r), w) for e, r, w in pairs if w > 0.0]
+    if any(ratio == math.inf for ratio, _ in ratios):
+        ratios = [(min(ratio, 200.0), w) for ratio, w in ratios]
+    return float(np.average([r for r, _ in ratios], weights=[w for _, w in ratios]))
+
+
+def _network(engine: MaskEngine, probe: Probe) -> Iterable[tuple[Stage, float]]:
+    errors = [
+        np.abs(engine.masks(x[None, None], categories).masks[0] - masks).ravel()
+        for x, categories, masks in zip(
+            probe.log_magnitude, probe.categories, probe.masks, strict=True
+        )
+    ]
+    error = np.concatenate(errors)
+    yield Stage.NETWORK, float(np.quantile(error, 0.999))
+    yield Stage.NETWORK_MAX, float(error.max())
+
+
+def _synthesis(engine: MaskEngine, probe: Probe) -> float:
+    estimates, references = [], []
+    for window in range(probe.windows):
+        spectrum = engine.transform.stft(probe.mixture[window])
+        for column in _sounding(probe, window):
+            estimates.append(engine.transform.synthesize(spectrum, probe.masks[window, column]))
+            references.append(probe.sources[window, column])
+    return _energy_weighted(estimates, references)
+
+
+def _pairs(results: list[Separated], probe: Probe) -> tuple[list[Float], list[Float]]:
+    """Sources that sound: the engine's, and the reference's."""
+    places = [(w, c) for w in range(len(results)) for c in _sounding(probe, w)]
+    return (
+        [results[w].sources[0, c] for w, c in places],
+        [probe.sources[w, c] for w, c in places],
+    )
+
+
+def whole(results: list[Separated], probe: Probe) -> float:
+    """SI-SDR of an engine's sources against the reference's, dB (stage ``whole``)."""
+    return _energy_weighted(*_pairs(results, probe))
+
+
+def level(results: list[Separated], probe: Probe) -> float:
+    """Largest error of a source's gain (stage ``level``)."""
+    errors = [0.0]
+    for estimate, reference in zip(*_pairs(results, probe), strict=True):
+        r = reference.astype(np.float64)
+        if np.any(r):
+            errors.append(abs(1.0 - float(r @ estimate.astype(np.float64)) / float(r @ r)))
+    return float(np.max(errors))  # max() would lose a nan
+
+
+def decision(results: list[Separated], probe: Probe, precision: Precision) -> float:
+    """Categories that the engine hears and the reference does not, or the other way round."""
+    differing = 0
+    for result, reference in zip(results, probe.presence, strict=False):
+        decided = np.abs(reference - PRESENCE_THRESHOLD) > DECISION_MARGIN[precision]
+        other = (result.presence[0] > PRESENCE_THRESHOLD) != (reference > PRESENCE_THRESHOLD)
+        differing += int(np.count_nonzero(decided & other))
+    return float(differing)
+
+
+def quality(results: list[Separated], probe: Probe) -> float | None:
+    """Mean loss of SI-SDR against the true stems, dB; None where the probes hold no stems."""
+    losses = [
+        si_sdr(probe.sources[w, c], probe.stems[w, c])
+        - si_sdr(results[w].sources[0, c], probe.stems[w, c])
+        for w in range(len(results))
+        for c in np.flatnonzero(probe.stem_known[w])
+    ]
+    return float(np.mean(losses)) if losses else None
+
+
+def measure(engine: Engine, probe: Probe, *, quick: bool = False) -> list[StageResult]:
+    """Measure every stage that an engine lets be seen.
+
+    The stages ``network`` and ``synthesis`` need an engine that takes a log-magnitude; of the
+    others only the whole can be seen from outside.
+
+    Parameters
+    ----------
+    engine, probe
+        What is measured, and on what.
+    quick
+        Only ``whole``, ``level`` and ``decision``, on the first window: the start-up probe.
+
+    Raises
+    ------
+    EngineError
+        If the engine fails on a probe.
+    """
+    figures: list[tuple[Stage, float]] = []
+    if isinstance(engine, MaskEngine) and not quick:
+        figures += [*_network(engine, probe), (Stage.SYNTHESIS, _synthesis(engine, probe))]
+    windows = range(1 if quick else probe.windows)
+    results = [engine.separate(probe.mixture[w : w + 1], probe.categories[w]) for w in windows]
+    figures += [
+        (Stage.WHOLE, whole(results, probe)),
+        (Stage.LEVEL, level(results, probe)),
+        (Stage.DECISION, decision(results, probe, engine.precision)),
+    ]
+    loss = None if quick else quality(results, probe)
+    if loss is not None:
+        figures.append((Stage.QUALITY, loss))
+    return [
+        StageResult(stage=stage, figure=figure, limit=LIMITS[stage][engine.precision])
+        for stage, figure in figures
+    ]
+
+
+def require(engine: Engine, probe: Probe) -> list[StageResult]:
+    """The start-up probe.
+
+    Raises
+    ------
+    ParityError
+        Naming the first stage beyond its limit.
+    """
+    results = measure(engine, probe, quick=True)
+    for result in results:
+        if not result.passed:
+            raise ParityError(
+                f"{engine.name}: parity stage {result.stage}: got {result.figure:.4g} "
+                f"{result.limit.unit}, expected {result.limit}. "
+                "Run `sgn-rt parity` for all stages, or choose another engine."
+            )
+    return results

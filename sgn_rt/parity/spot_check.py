@@ -1,0 +1,183 @@
+"""Every n-th window computed once more, by another engine, beside the one in service.
+
+The start-up probe sees an engine's first call. What goes wrong later and is still finite (another
+shape's kernels, memory that someone else wrote to, a device that ages) shows only so.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from sgn_rt._types import Float, Positions
+from sgn_rt.engines.base import Engine, Separated
+from sgn_rt.errors import (
+    CheckpointError,
+    ConfigError,
+    DependencyError,
+    EngineError,
+    ParityError,
+    ParityWarning,
+)
+from sgn_rt.model.contract import Precision
+
+WITNESSES: Final = ("onnxruntime", "torch")
+"""Engines that are asked, the first that serves: those on the CPU."""
+LEAST_DB: Final = {Precision.FP32: 70.0, Precision.FP16: 50.0}
+"""Mixture over difference, for each source. Masks are between 0 and 1, so this holds for quiet
+windows and absent sources, too: over the music that ships, at levels from 1 to 1e-6, the published
+graphs show at least 97 dB in float32 and 69 dB in float16."""
+PRESENCE: Final = 0.02
+"""Largest difference of a presence; 5e-4 is what float16 shows there."""
+ROUNDING_DB: Final = -120.0
+"""Noise, relative to the mixture, as float32 transforms make it. Sound without noise of its own (a
+constant, a pure tone) is all but silent at most frequencies, where the logarithm makes this much of
+it: then two right engines may differ by as much as the witness does from itself."""
+MARGIN_DB: Final = 15.0
+"""What an engine may differ beyond that; a constant shows 8 dB in float16."""
+SILENCE: Final = 1e-12
+"""Mean square of a difference that is nobody's concern, 120 dB below full scale."""
+
+
+class SpotCheck:
+    """Compares every n-th window of an engine with a witness.
+
+    A witness that fails is no failure of the engine: it ends the checks, with a warning.
+
+    Parameters
+    ----------
+    every
+        Windows from one that is checked to the next, counted over all threads.
+    opener, prover
+        As `sgn_rt.engines.guarded.GuardedEngine`'s: opens an engine by name, and proves it.
+
+    Attributes
+    ----------
+    checked
+        Windows so far.
+    """
+
+    def __init__(
+        self,
+        every: int,
+        opener: Callable[[str], Engine],
+        prover: Callable[[Engine], object],
+    ) -> None:
+        self._every, self._opener, self._prover = every, opener, prover
+        self._lock = threading.Lock()
+        self._seen = 0
+        self._witness: Engine | None = None
+        self.checked = 0
+
+    def ready(self, engine: Engine) -> None:
+        """Find the witness for an engine that is to serve.
+
+        Raises
+        ------
+        ConfigError
+            If no other engine can be one.
+        """
+        reasons = []
+        for name in WITNESSES:
+            if name == _kind(engine):
+                continue
+            try:
+                witness = self._opener(name)
+                self._prover(witness)
+            except (DependencyError, EngineError, CheckpointError, ParityError) as error:
+                reasons.append(str(error))
+                continue
+            self._witness = witness
+            return
+        raise ConfigError(
+            f"check every: got {self._every} on {engine.name}, expected an engine beside it to "
+            f"check with ({'; '.join(reasons) or 'none is left'}). Leave it out, or install one."
+        )
+
+    def __call__(
+        self, engine: Engine, mixture: Float, categories: Positions, answer: Separated
+    ) -> None:
+        """Check what of an answer is due.
+
+        Parameters
+        ----------
+        engine
+            Gave the answer. One that is itself the witness, after it has taken over, is believed.
+        mixture
+            shape = (B, N), float32.
+        categories
+            shape = (S,), int64.
+        answer
+            As `Engine.separate`.
+
+        Raises
+        ------
+        EngineError
+            If a window is not what the witness makes of it.
+        """
+        witness = self._witness
+        if witness is None or _kind(witness) == _kind(engine):
+            return
+        with self._lock:
+            due = [row for row in range(len(mixture)) if (self._seen + row) % self._every == 0]
+            self._seen += len(mixture)
+        for row in due:
+            got = Separated(answer.sources[row], answer.presence[row])
+            try:
+                verdict = _compare(engine, witness, mixture[row], categories, got)
+            except EngineError as error:
+                self._witness = None
+                warnings.warn(f"no more spot checks: {error}", ParityWarning, stacklevel=2)
+                return
+            with self._lock:
+                self.checked += 1
+            if verdict is not None:
+                raise EngineError(verdict)
+
+
+def _kind(engine: Engine) -> str:
+    return engine.name.partition(":")[0]
+
+
+def _compare(
+    engine: Engine, witness: Engine, mixture: Float, categories: Positions, got: Separated
+) -> str | None:
+    """What is wrong with an answer; None if nothing is."""
+    expected = _answer(witness, mixture, categories)
+    ratio, presence = _difference(mixture, got, expected)
+    least, most = LEAST_DB[engine.precision], PRESENCE
+    if ratio >= least and presence <= most:
+        return None
+    # Before an engine is blamed: is it the window, which no two would agree on?
+    noise = np.random.default_rng(0).standard_normal(len(mixture), np.float32)
+    noise *= np.float32(10 ** (ROUNDING_DB / 20)) * np.sqrt(np.mean(np.square(mixture)))
+    own_ratio, own_presence = _difference(
+        mixture, _answer(witness, mixture + noise, categories), expected
+    )
+    least, most = min(least, own_ratio - MARGIN_DB), max(most, 2.0 * own_presence)
+    if ratio >= least and presence <= most:
+        return None
+    return (
+        f"{engine.name}: spot check: got a window {ratio:.1f} dB from what {witness.name} makes of "
+        f"it, presence {presence:.3g} off, expected at least {least:.3g} dB and at most "
+        f"{most:.3g}. Choose another engine, and report this."
+    )
+
+
+def _answer(engine: Engine, mixture: Float, categories: Positions) -> Separated:
+    sources, presence = engine.separate(mixture[None], categories)
+    return Separated(sources[0], presence[0])
+
+
+def _difference(mixture: Float, one: Separated, other: Separated) -> tuple[float, float]:
+    """Mixture over the difference of the sources, dB, and difference of presence; the largest."""
+    square = np.square(one.sources.astype(np.float64) - other.sources)
+    error = float(square.mean(axis=-1).max(initial=0.0))
+    level = float(np.mean(np.square(mixture, dtype=np.float64)))
+    ratio = 10.0 * math.log10(max(level, SILENCE) / error) if error > SILENCE else math.inf
+    return ratio, float(np.abs(one.presence - other.presence).max())

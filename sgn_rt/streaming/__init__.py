@@ -1,0 +1,1 @@
+"""From windows of the network to a stream of sound."""

@@ -1,0 +1,1 @@
+"""Engines of TensorRT made from a bundle's graphs."""

@@ -1,0 +1,361 @@
+"""From a graph to an engine, for a named GPU.
+
+TensorRT says None or False where it fails: each is checked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sgn_rt.errors import ConfigError, EngineError
+from sgn_rt.model.bundle import Artifact, Bundle
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.contract import AXES, GRAPH_INPUTS, Axis, Kind
+from sgn_rt.tensorrt.bindings import TensorRT, deserialize, load_plugins
+from sgn_rt.tensorrt.build.callbacks import (
+    Log,
+    Progress,
+    ProgressTree,
+    ignore,
+    make_logger,
+    make_monitor,
+)
+from sgn_rt.tensorrt.build.engine_summary import (
+    Figure,
+    Layer,
+    figure_of,
+    layers_from_inspector,
+    layers_from_log,
+    memory_from_log,
+)
+from sgn_rt.tensorrt.sidecar import Profile
+
+if TYPE_CHECKING:
+    import tensorrt as api
+
+RTX_DEFAULT_GPUS: Final = ("sm80", "sm86", "sm89", "sm120")
+"""What TensorRT for RTX builds for where no GPU is named and none is there."""
+MAX_BATCH: Final = 8
+"""Windows at a time, unless the user names another number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """Choices of a build.
+
+    Attributes
+    ----------
+    gpus
+        Compute capabilities, e.g. ``("sm89", "sm120")``; TensorRT for RTX alone can choose.
+    max_batch
+        Windows that the engine takes at a time.
+    max_sources
+        Categories that it separates at a time; None for all that the model knows.
+    timing_cache
+        File that timings are read from and added to; full TensorRT alone.
+    hardware_compatible
+        The engine also runs on other GPUs from sm80 on, slower; full TensorRT alone.
+    version_compatible
+        The engine also runs on later versions; full TensorRT alone.
+    workspace_bytes
+        Scratch memory that a kernel may use; None for no limit.
+    """
+
+    gpus: tuple[str, ...]
+    max_batch: int = MAX_BATCH
+    max_sources: int | None = None
+    timing_cache: Path | None = None
+    hardware_compatible: bool = False
+    version_compatible: bool = False
+    workspace_bytes: int | None = None
+
+    def check(self, trt: TensorRT, config: ModelConfig) -> None:
+        """Refuse what cannot be.
+
+        Raises
+        ------
+        ConfigError
+            For a number out of range, or an option that this flavour of TensorRT has not.
+        """
+        if self.max_batch < 1:
+            raise ConfigError(
+                f"max batch: got {self.max_batch}, expected at least 1. Name another."
+            )
+        most = len(config.categories)
+        if self.max_sources is not None and not 1 <= self.max_sources <= most:
+            raise ConfigError(
+                f"max sources: got {self.max_sources}, expected 1 to {most}, the model's "
+                "categories. "
+                "Leave it out for all."
+            )
+        if self.workspace_bytes is not None and self.workspace_bytes < 1:
+            raise ConfigError(
+                f"workspace: got {self.workspace_bytes} bytes, expected at least 1. Leave it out "
+                "for no limit."
+            )
+        if not trt.is_rtx:
+            return
+        for option, given, instead in (
+            ("hardware-compatible", self.hardware_compatible, "Name the GPUs with --gpu."),
+            ("version-compatible", self.version_compatible, "Build again after an upgrade."),
+            (
+                "timing-cache",
+                self.timing_cache is not None,
+                "It times nothing when it builds: leave it out.",
+            ),
+        ):
+            if given:
+                raise ConfigError(
+                    f"{option}: got it with {trt.flavor}, expected it with tensorrt alone. "
+                    f"{instead}"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A serialised engine and what it consists of."""
+
+    content: bytes
+    profiles: dict[str, Profile]
+    figure: Figure
+    timing_cache: bytes | None = field(default=None, repr=False)
+
+
+def profiles_for(kind: Kind, config: ModelConfig, options: BuildOptions) -> dict[str, Profile]:
+    """Shapes that an engine takes: any batch and number of sources up to the largest.
+
+    Best for the largest batch, which is what a recording comes in and where time matters, and a few
+    sources. A live stream asks for single windows, and has seconds for each.
+    """
+    most = options.max_sources or len(config.categories)
+    sizes: dict[Axis, tuple[int, int, int]] = {
+        Axis.BATCH: (1, options.max_batch, options.max_batch),
+        Axis.SOURCES: (1, min(4, most), most),
+        Axis.SAMPLES: (config.window_samples,) * 3,
+        Axis.FREQUENCY: (config.frequency_bins,) * 3,
+        Axis.FRAMES: (config.frames,) * 3,
+    }
+    profiles = {}
+    for name in GRAPH_INPUTS[kind]:
+        axes = [(a, a, a) if isinstance(a, int) else sizes[a] for a in AXES[name]]
+        smallest, best, largest = zip(*axes, strict=True)
+        profiles[str(name)] = Profile(smallest=smallest, best=best, largest=largest)
+    return profiles
+
+
+def build_engine(
+    trt: TensorRT,
+    bundle: Bundle,
+    artifact: Artifact,
+    options: BuildOptions,
+    plugins: Path | None = None,
+    progress: Progress = ignore,
+    *,
+    graph: bytes | None = None,
+) -> Built:
+    """Build an engine of one of a bundle's graphs.
+
+    Parameters
+    ----------
+    trt
+        What builds. Full TensorRT needs the GPU that the engine is for; for RTX none.
+    bundle, artifact
+        The graph.
+    options
+        Checked against flavour and model.
+    plugins
+        Plugin library; None for a graph of standard operators.
+    progress
+        Told how much is done; an exception that it raises ends the build.
+    graph
+        A variant of the graph, as ONNX; None for the one in the bundle.
+
+    Raises
+    ------
+    ConfigError
+        For options that cannot be.
+    EngineError
+        If TensorRT refuses the graph or fails; with its own reason.
+    """
+    options.check(trt, bundle.config)
+    log, tree = Log(), ProgressTree(progress)
+    try:
+        # These refer to each other in C++: the builder goes last.
+        return _build(trt, bundle, artifact, options, plugins, graph, log, tree)
+    except (TypeError, RuntimeError) as error:
+        if isinstance(error, EngineError | ConfigError):
+            raise
+        # Bindings raise these where a factory gives nullptr, e.g. a builder without a GPU.
+        raise _failed(trt, artifact, f"{error} ({log.reason})") from error
+
+
+def _build(
+    trt: TensorRT,
+    bundle: Bundle,
+    artifact: Artifact,
+    options: BuildOptions,
+    plugins: Path | None,
+    graph: bytes | None,
+    log: Log,
+    tree: ProgressTree,
+) -> Built:
+    module = trt.module
+    logger = make_logger(module, log)
+    builder: api.Builder = _there(module.Builder(logger), trt, artifact, log, "a builder")
+    if plugins is not None:
+        load_plugins(trt, builder.get_plugin_registry(), plugins)
+    strongly_typed = 1 << int(module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network: api.INetworkDefinition = _there(
+        builder.create_network(strongly_typed), trt, artifact, log, "a network"
+    )
+    _parse(trt, bundle, artifact, graph, network, logger, log)
+    names = [network.get_layer(i) for i in range(network.num_layers)]
+    parsed = [(str(layer.name), str(layer.type.name)) for layer in names]
+
+    config: api.IBuilderConfig = _there(
+        builder.create_builder_config(), trt, artifact, log, "a configuration"
+    )
+    monitor = make_monitor(module, tree)
+    config.progress_monitor = monitor
+    config.profiling_verbosity = module.ProfilingVerbosity.DETAILED
+    config.clear_flag(module.BuilderFlag.TF32)  # rounds float32 products to 10 bits: no parity
+    cache = _configure(trt, config, options, log)
+    profiles = profiles_for(artifact.kind, bundle.config, options)
+    profile: api.IOptimizationProfile = _there(
+        builder.create_optimization_profile(), trt, artifact, log, "a profile"
+    )
+    for name, shapes in profiles.items():
+        sizes = (module.Dims(s) for s in (shapes.smallest, shapes.best, shapes.largest))
+        profile.set_shape(name, *sizes)
+    if config.add_optimization_profile(profile) < 0:
+        raise _failed(trt, artifact, f"the profile {profiles} refused ({log.reason})")
+    plan = builder.build_serialized_network(network, config)
+    tree.reraise()
+    if plan is None:
+        raise _failed(trt, artifact, f"for {', '.join(options.gpus)}: {log.reason}")
+    content = bytes(plan)
+    layers = _layers(trt, content, options, plugins, logger, log)
+    figure = figure_of(layers, parsed, memory_from_log(log.messages))
+    timings = None if cache is None else bytes(cache.serialize())
+    return Built(content=content, profiles=profiles, figure=figure, timing_cache=timings)
+
+
+def _parse(
+    trt: TensorRT,
+    bundle: Bundle,
+    artifact: Artifact,
+    graph: bytes | None,
+    network: Any,
+    logger: Any,
+    log: Log,
+) -> None:
+    parser: api.OnnxParser = _there(
+        trt.module.OnnxParser(network, logger), trt, artifact, log, "a parser"
+    )
+    for name in artifact.external:
+        bundle.read(name)  # the parser reads it itself; this verifies it once more
+    content = bundle.read(artifact.path) if graph is None else graph
+    if not parser.parse(content, str(bundle.root / artifact.path)):
+        reasons = [str(parser.get_error(i).desc()) for i in range(parser.num_errors)]
+        raise _failed(trt, artifact, " / ".join(reasons) or log.reason)
+
+
+def _layers(
+    trt: TensorRT,
+    content: bytes,
+    options: BuildOptions,
+    plugins: Path | None,
+    logger: Any,
+    log: Log,
+) -> list[Layer]:
+    """What the engine consists of.
+
+    TensorRT for RTX lists it in its log. Full TensorRT's log is in no form that is documented; its
+    inspector tells it, of an engine on the GPU, which is there as it was built on it.
+    """
+    layers = layers_from_log(log.messages)
+    if layers or trt.is_rtx:
+        return layers
+    runtime: api.Runtime = trt.module.Runtime(logger)
+    engine: api.ICudaEngine | None = deserialize(
+        trt, runtime, content, plugins, host_code=options.version_compatible
+    )
+    inspector = None if engine is None else engine.create_engine_inspector()
+    if inspector is None:
+        return []  # the engine is whole without: its parity says whether it is right
+    return layers_from_inspector(
+        inspector.get_engine_information(trt.module.LayerInformationFormat.JSON)
+    )
+
+
+def _configure(trt: TensorRT, config: Any, options: BuildOptions, log: Log) -> Any | None:
+    """Set what the user chose; the timing cache, if there is one."""
+    module = trt.module
+    if options.workspace_bytes is not None:
+        config.set_memory_pool_limit(module.MemoryPoolType.WORKSPACE, options.workspace_bytes)
+    if trt.is_rtx:
+        set_targets(trt, config, options.gpus)
+        return None
+    if options.hardware_compatible:
+        config.hardware_compatibility_level = module.HardwareCompatibilityLevel.AMPERE_PLUS
+    if options.version_compatible:
+        config.set_flag(module.BuilderFlag.VERSION_COMPATIBLE)
+    if options.timing_cache is None:
+        return None
+    path = options.timing_cache
+    cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
+    if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
+        raise EngineError(
+            f"{path}: got a timing cache that {trt} does not take ({log.reason}), expected one of "
+            "this GPU and "
+            "version. Delete it, or name another."
+        )
+    return cache
+
+
+def set_targets(trt: TensorRT, config: Any, gpus: tuple[str, ...]) -> None:
+    """Say which GPUs TensorRT for RTX builds for.
+
+    Raises
+    ------
+    ConfigError
+        For one that it does not know.
+    """
+    config.num_compute_capabilities = len(gpus)
+    for index, gpu in enumerate(gpus):
+        if not config.set_compute_capability(_capability(trt, gpu), index):
+            raise ConfigError(f"gpu: got {gpu}, refused by {trt}, expected another. Name another.")
+
+
+def rtx_gpus(trt: TensorRT) -> tuple[str, ...]:
+    """Compute capabilities that TensorRT for RTX can be asked for, e.g. ``("sm75", "sm80")``."""
+    names = [name.lower() for name in dir(trt.module.ComputeCapability)]
+    gpus = [name for name in names if name.startswith("sm") and name[2:].isdigit()]
+    return tuple(sorted(gpus, key=lambda name: int(name[2:])))
+
+
+def _capability(trt: TensorRT, gpu: str) -> Any:
+    known = rtx_gpus(trt)
+    if gpu not in known:
+        raise ConfigError(
+            f"gpu: got {gpu!r}, expected one of {', '.join(known)}. Choose from these."
+        )
+    return getattr(trt.module.ComputeCapability, gpu.upper())
+
+
+def _there(value: Any | None, trt: TensorRT, artifact: Artifact, log: Log, what: str) -> Any:
+    if value is None:
+        raise _failed(trt, artifact, f"no {what.split()[-1]} ({log.reason})")
+    return value
+
+
+def _failed(trt: TensorRT, artifact: Artifact, got: str) -> EngineError:
+    advice = (
+        "Name other GPUs or the other precision, or export the bundle again."
+        if trt.is_rtx
+        else "Full TensorRT builds on the GPU that the engine is for: check `nvidia-smi`, or take "
+        "--flavor tensorrt-rtx, which needs none."
+    )
+    return EngineError(f"{trt}: {artifact.name}: got {got}, expected an engine. {advice}")

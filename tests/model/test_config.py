@@ -1,0 +1,86 @@
+"""Every constraint of a model's configuration, each with an error that names the key."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sgn_rt.errors import ConfigError
+from sgn_rt.model.config import ModelConfig
+
+CHANGES = {
+    "odd n_fft": ({"n_fft": 255}, "n_fft", "an even number"),
+    "tiny n_fft": ({"n_fft": 2}, "n_fft", "an even number"),
+    "no hop": ({"hop_length": 0}, "hop_length", "an integer from 1"),
+    "long hop": ({"hop_length": 128}, "hop_length", "at most n_fft / 2 = 127"),
+    "short window": ({"n_fft": 30000}, "window_samples", "reflect padding"),
+    "rate": ({"sample_rate": 0}, "sample_rate", "an integer"),
+    "fractional rate": ({"sample_rate": 8000.5}, "sample_rate", "an integer"),
+    "true": ({"mask_basis": True}, "mask_basis", "an integer"),
+    "huge": ({"embedding_dim": 1 << 40}, "embedding_dim", "an integer"),
+    "window": ({"window": "hamming"}, "window", "'hann'"),
+    "log bins": ({"frequency_bins": 192}, "frequency_bins", "a multiple of 128"),
+    "frames no multiple": (
+        {"frames": 192, "window_samples": 191 * 64}, "frames", "a multiple of 128",
+    ),
+    "frames of another window": ({"frames": 256}, "frames", "= 128"),
+    "epsilon": ({"log_epsilon": 0.0}, "log_epsilon", "between 0 and 1"),
+    "epsilon nan": ({"log_epsilon": float("nan")}, "log_epsilon", "between 0 and 1"),
+    "epsilon text": ({"log_epsilon": "1e-5"}, "log_epsilon", "between 0 and 1"),
+    "six levels": ({"encoder_channels": [4] * 6}, "encoder_channels", "7 widths"),
+    "no width": ({"encoder_channels": [4] * 6 + [0]}, "encoder_channels[6]", "an integer"),
+    "no list": ({"encoder_channels": 7}, "encoder_channels", "a list"),
+    "token level": ({"token_level": 7}, "token_level", "0 to 6"),
+    "negative token level": ({"token_level": -1}, "token_level", "an integer from 0"),
+    "heads": ({"attention_heads": 3}, "embedding_dim", "a multiple of attention_heads = 3"),
+    "depth": ({"transformer_depth": -1}, "transformer_depth", "an integer from 0"),
+    "no category": ({"categories": []}, "categories", "one or more"),
+    "empty name": ({"categories": ["bell", ""]}, "categories", "non-empty"),
+    "no name": ({"categories": ["bell", 3]}, "categories", "names"),
+    "unhashable name": ({"categories": [["bell"]]}, "categories", "names"),
+    "repeated name": ({"categories": ["bell", "horn", "bell"]}, "categories", "every name once"),
+    "text": ({"categories": "bell"}, "categories", "a list"),
+    "format": ({"format": "sgn-checkpoint/2"}, "format", "'sgn-checkpoint/1'"),
+    "unknown key": ({"dropout": 0.1}, "['dropout']", "only"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_a_network_cannot_have(small_config, fails, name):
+    change, key, part = CHANGES[name]
+    values = small_config().to_dict() | change
+    with fails(ConfigError, key, part):
+        ModelConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("key", sorted(ModelConfig.__dataclass_fields__))
+def test_no_key_may_be_missing(small_config, fails, key):
+    values = small_config().to_dict()
+    del values[key]
+    with fails(ConfigError, f"['{key}']"):
+        ModelConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null"])
+def test_text_that_is_no_configuration(fails, text):
+    with fails(ConfigError, "model configuration"):
+        ModelConfig.from_json(text)
+
+
+def test_round_trip(small_config):
+    config = small_config(hop_length=60, window_samples=127 * 60 + 59)
+    assert ModelConfig.from_json(json.dumps(config.to_dict())) == config
+
+
+def test_an_integer_will_do_for_a_number(small_config):
+    values = small_config().to_dict()
+    values["log_epsilon"] = 1  # an integer in range there is not: the message is about the range
+    with pytest.raises(ConfigError, match=r"got 1\.0"):
+        ModelConfig.from_dict(values)
+
+
+def test_derived_sizes(small_config):
+    config = small_config(n_fft=1022, hop_length=256, frames=256, frequency_bins=256, token_level=3)
+    assert (config.bins, config.tokens) == (512, 256)
+    assert config.window_s == pytest.approx(255 * 256 / 8000)

@@ -1,0 +1,233 @@
+"""The published checkpoint's graphs become engines of TensorRT for RTX, for two GPUs, without one.
+
+What they consist of is on record in ``rtx_figures.json``. ``SGN_RT_RECORD_FIGURES=1`` writes it
+anew: do so where a change is meant, and look at the difference.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from itertools import product
+from pathlib import Path
+
+import onnx
+import pytest
+from sgn_rt.export.engine_layers import build_with_layers
+from sgn_rt.export.layerwise import layers_of
+
+from sgn_rt.cli import main
+from sgn_rt.errors import EngineError
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.tensorrt.bindings import Flavor, version_text
+from sgn_rt.tensorrt.build.builder import BuildOptions, build_engine
+from sgn_rt.tensorrt.sidecar import read_engine, read_sidecars
+
+GPUS = ("sm89", "sm120")
+KINDS = (Kind.WAVEFORM, Kind.PLUGIN)
+RECORD = Path(__file__).with_name("rtx_figures.json")
+ROOM = {"kernels": 6, "casts": 3, "movers": 3}
+"""More than on record is a regression; a few, as the builder does not always choose the same."""
+
+each_engine = pytest.mark.parametrize(
+    ("kind", "precision", "gpu"), list(product(KINDS, Precision, GPUS)), ids=str
+)
+
+
+def command(*arguments: object) -> None:
+    """``sgn-rt`` with these arguments, in this process."""
+    before, sys.argv = sys.argv, ["sgn-rt", *map(str, arguments)]
+    try:
+        with pytest.raises(SystemExit) as exit_:
+            main()
+    finally:
+        sys.argv = before
+    assert exit_.value.code == 0
+
+
+@pytest.fixture(scope="module")
+def built(rtx, library, published) -> dict[str, dict]:
+    """All eight engines, by ``sgn-rt build``; their sidecars by name."""
+    sidecars = {}
+    for kind in KINDS:
+        path = published / "built.json"
+        command("build", published, "--flavor", "tensorrt-rtx", "--gpu", ",".join(GPUS),
+                "--precision", "fp16,fp32", "--kind", kind, "--json", path)  # fmt: skip
+        sidecars |= json.loads(path.read_text())
+    if os.environ.get("SGN_RT_RECORD_FIGURES") == "1":
+        figures = {
+            f"{kind}.{precision}": sidecars[f"{kind}.{precision}.tensorrt-rtx.{GPUS[0]}"]["figure"]
+            for kind, precision in product(KINDS, Precision)
+        }
+        record = {"version": version_text(rtx.version)} | figures
+        RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    return sidecars
+
+
+def name_of(kind: Kind, precision: Precision, gpu: str) -> str:
+    return f"{kind}.{precision}.tensorrt-rtx.{gpu}"
+
+
+@each_engine
+def test_what_the_graph_is_made_for_is_in_the_engine(built, published, kind, precision, gpu):
+    figure = built[name_of(kind, precision, gpu)]["figure"]
+    nodes = [n.op_type for n in onnx.load(published / f"{kind}.{precision}.onnx").graph.node]
+    plugins = [name.partition("_myl")[0] for name in figure["plugins"]]
+    assert plugins == (["stft/Stft", "istft/Istft"] if kind == Kind.PLUGIN else [])
+    assert figure["network"].get("PLUGIN_V3", 0) == len(plugins)
+    assert figure["norms"] == 0
+    # One kernel for each transformer block's attention; TensorRT fuses none in float32.
+    blocks = nodes.count("Softmax") - 1  # the other is the grouping's
+    assert blocks == 3
+    assert figure["attention"] == (blocks if precision == Precision.FP16 else 0)
+    for layer, node in (
+        ("CONVOLUTION", "Conv"), ("DECONVOLUTION", "ConvTranspose"),
+        ("MATRIX_MULTIPLY", "MatMul"), ("NORMALIZATION", "LayerNormalization"),
+        ("SOFTMAX", "Softmax"),
+    ):  # fmt: skip
+        assert figure["network"][layer] == nodes.count(node), layer
+
+
+@each_engine
+def test_figures_are_those_on_record(rtx, built, kind, precision, gpu):
+    record = json.loads(RECORD.read_text())
+    if version_text(rtx.version) != record["version"]:
+        pytest.skip(f"record of TensorRT for RTX {record['version']}, not {rtx.version}")
+    figure = built[name_of(kind, precision, gpu)]["figure"]
+    expected = record[f"{kind}.{precision}"]
+    for what, room in ROOM.items():
+        assert figure[what] <= expected[what] + room, what
+    for what in ("activation_bytes", "weights_bytes"):
+        assert 0 < figure[what] <= 1.05 * expected[what], what
+
+
+def test_plugins_and_half_precision_save_what_they_are_for():
+    record = json.loads(RECORD.read_text())
+    for precision in Precision:
+        plugin, waveform = (record[f"{kind}.{precision}"] for kind in (Kind.PLUGIN, Kind.WAVEFORM))
+        for what in ("kernels", "activation_bytes", "weights_bytes"):
+            assert plugin[what] < waveform[what], what
+    for kind in KINDS:
+        half, full = (record[f"{kind}.{p}"] for p in (Precision.FP16, Precision.FP32))
+        assert half["weights_bytes"] < 0.7 * full["weights_bytes"]
+
+
+def test_all_are_in_the_bundle_and_whole(built, published):
+    bundle = Bundle.open(published)
+    sidecars = {sidecar.name: sidecar for sidecar in read_sidecars(bundle)}
+    assert sorted(sidecars) == sorted(built)
+    for kind, precision, gpu in product(KINDS, Precision, GPUS):
+        sidecar = sidecars[name_of(kind, precision, gpu)]
+        assert len(read_engine(bundle, sidecar)) == sidecar.size
+        assert sidecar.profiles["mixture"].largest == (8, bundle.config.window_samples)
+        assert sidecar.profiles["categories"].largest == (11,)
+        assert (sidecar.gpus, sidecar.gpu_name, sidecar.proof) == ((gpu,), None, None)
+        assert (sidecar.plugin is None) == (kind == Kind.WAVEFORM)
+
+
+def test_info_lists_them(built, published, capsys):
+    command("info", published)
+    shown = capsys.readouterr().out
+    command("info", published, "--json", "-")
+    assert json.loads(capsys.readouterr().out)["engines"] == built
+    assert all(name in shown for name in built)
+    assert "unproved until its first start" in shown
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_an_engine_can_give_out_its_layers(rtx, library, built, published, precision):
+    bundle = Bundle.open(published)
+    artifact = bundle.find(Kind.PLUGIN, precision)
+    figure = build_with_layers(rtx, bundle, artifact, "sm89").figure
+    graph = onnx.load_from_string(bundle.read(artifact.path))
+    assert len(layers_of(graph)) > 100
+    whole = built[name_of(Kind.PLUGIN, precision, "sm89")]["figure"]
+    assert len(figure.plugins) == 2
+    # Each comes out, so nothing that has one inside of it is fused.
+    assert figure.attention == 0
+    assert figure.kernels > whole["kernels"]
+
+
+def test_a_batch_norm_that_is_not_folded_shows(rtx, published, tmp_path):
+    bundle = Bundle.open(published)
+    artifact = bundle.find(Kind.WAVEFORM, Precision.FP32)
+    graph = onnx.load_from_string(bundle.read(artifact.path))
+    first = next(node for node in graph.graph.node if node.op_type == "Conv")
+    channels = next(
+        tensor.dims[0] for tensor in graph.graph.initializer if tensor.name == first.input[1]
+    )
+    for name in ("scale", "bias", "mean", "var"):
+        graph.graph.initializer.append(
+            onnx.numpy_helper.from_array(_ramp(channels), f"norm.{name}")
+        )
+    behind = first.output[0]
+    first.output[0] = "unfolded"
+    norm = onnx.helper.make_node(
+        "BatchNormalization",
+        ["unfolded", *(f"norm.{name}" for name in ("scale", "bias", "mean", "var"))],
+        [behind], name="norm",
+    )  # fmt: skip
+    at = list(graph.graph.node).index(first) + 1
+    graph.graph.node.insert(at, norm)
+    unfolded = _with(bundle, artifact.path, graph.SerializeToString())
+    figure = build_engine(rtx, unfolded, artifact, BuildOptions(gpus=("sm89",))).figure
+    assert figure.norms == 1
+
+
+def _ramp(channels: int):
+    import numpy as np
+
+    return np.linspace(0.5, 1.5, channels, dtype=np.float32)
+
+
+def _with(bundle, name, content):
+    class Changed:
+        root, config = bundle.root, bundle.config
+
+        @staticmethod
+        def read(path):
+            return content if path == name else bundle.read(path)
+
+    return Changed
+
+
+def test_turing_is_refused_with_the_builders_own_reason(rtx, published):
+    bundle = Bundle.open(published)
+    artifact = bundle.find(Kind.WAVEFORM, Precision.FP32)
+    with pytest.raises(EngineError, match=r"for sm75: .*FP32 GEMM is not supported"):
+        build_engine(rtx, bundle, artifact, BuildOptions(gpus=("sm75",)))
+
+
+def test_progress_grows_to_its_end_and_can_stop_the_build(rtx, published):
+    bundle = Bundle.open(published)
+    artifact = bundle.find(Kind.WAVEFORM, Precision.FP16)
+    options, told = BuildOptions(gpus=("sm89",)), []
+    build_engine(rtx, bundle, artifact, options, progress=told.append)
+    assert told == sorted(told)
+    assert 0.0 <= told[0] < 0.1
+    assert told[-1] == 1.0
+
+    def stop(done: float) -> None:
+        if done > 0.1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(rtx, bundle, artifact, options, progress=stop)
+
+
+def test_a_graph_that_does_not_parse_names_its_reason(rtx, published):
+    bundle = Bundle.open(published)
+    artifact = bundle.find(Kind.WAVEFORM, Precision.FP16)
+    with pytest.raises(
+        EngineError, match=r"tensorrt-rtx 1\..*waveform\.fp16: got .*Failed to parse the ONNX"
+    ):
+        build_engine(
+            rtx, _with(bundle, artifact.path, b"no graph"), artifact, BuildOptions(gpus=("sm89",))
+        )
+
+
+def test_this_flavour_is_found(rtx):
+    assert rtx.flavor == Flavor.RTX
+    assert rtx.version >= (1, 7)
