@@ -41,7 +41,8 @@ lint: $(TEST)/.torch
 	$(call install,$(TEST),dev)
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/ruff check .
-	$(TEST)/bin/mypy
+	# Of the package as it is installed: two of its folders lie beside it in the checkout.
+	cd $(TEST) && bin/mypy --config-file $(CURDIR)/pyproject.toml
 
 bench: $(TEST)/.torch
 	$(call install,$(TEST),test)

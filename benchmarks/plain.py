@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from sgn_rt._optional import require
-from sgn_rt._types import Float, Positions
-from sgn_rt.engines.base import Masked, MaskEngine, Separated
+from sgn_rt._types import Float, Masked, Positions, Separated
+from sgn_rt.engines.base import MaskEngine
 from sgn_rt.errors import DependencyError, EngineError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Precision

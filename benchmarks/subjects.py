@@ -19,7 +19,8 @@ from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.engines.torch import TorchEngine
 from sgn_rt.errors import SgnError
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.parity.measure import StageResult, measure
+from sgn_rt.model.stages import StageResult
+from sgn_rt.parity.measure import measure
 from sgn_rt.separator import Separator
 
 REFERENCE = "torch"

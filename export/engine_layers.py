@@ -20,7 +20,6 @@ from sgn_rt.export.layerwise import (
     with_outputs,
 )
 
-from sgn_rt.checks.gpu_checks import World
 from sgn_rt.errors import ParityError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import Precision
@@ -71,13 +70,13 @@ def _plugins(artifact: Artifact) -> Path | None:
     return plugin_library().path if has_plugins(artifact.kind) else None
 
 
-def check_layers(world: World) -> Mapping[str, Any]:
-    """Every layer of both precisions' engines on the GPU, as `sgn_rt.checks.gpu_checks`."""
+def check_layers(bundle: Bundle, trt: TensorRT, device: Device) -> Mapping[str, Any]:
+    """Every layer of both precisions' engines on the GPU; a figure of each."""
     figures = {}
     request = BuildRequest(precisions=tuple(Precision))
-    for artifact in choose_artifacts(world.bundle, request):
-        run = engine_layers(world.trt, world.device, world.bundle, artifact)
-        results = compare_layers(world.bundle, artifact, run)
+    for artifact in choose_artifacts(bundle, request):
+        run = engine_layers(trt, device, bundle, artifact)
+        results = compare_layers(bundle, artifact, run)
         departed = first_departure(results)
         if departed is not None:
             raise ParityError(

@@ -13,14 +13,15 @@ from sgn_rt.export.graphs import export_module
 from sgn_rt.export.network import Network
 from sgn_rt.export.standard import standard_copy
 
-from sgn_rt._types import Float, Positions
-from sgn_rt.engines.base import Engine, Masked, MaskEngine, Separated
+from sgn_rt._types import Float, Masked, Positions, Separated
+from sgn_rt.engines.base import Engine, MaskEngine
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import EngineError, ParityError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import PLUGIN_NAMESPACE, Kind, PluginOp, Precision, Tensor
+from sgn_rt.model.stages import StageResult
 from sgn_rt.model.transform import Transform
-from sgn_rt.parity.measure import StageResult, measure
+from sgn_rt.parity.measure import measure
 from sgn_rt.reference import Sgn
 
 

@@ -29,7 +29,7 @@ from sgn_rt.model.contract import (
     Kind,
     Precision,
 )
-from sgn_rt.parity.measure import StageResult
+from sgn_rt.model.stages import StageResult
 from sgn_rt.reference import Sgn, load, save_checkpoint
 
 Tell = Callable[[str], None]

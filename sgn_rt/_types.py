@@ -1,8 +1,8 @@
-"""Names for the arrays that go around."""
+"""Names for the arrays that go around, alone and together."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,3 +12,33 @@ Float: TypeAlias = NDArray[np.float32]
 
 Positions: TypeAlias = NDArray[np.int64]
 """Positions of categories in the configuration's list, shape = (S,)."""
+
+
+class Separated(NamedTuple):
+    """An engine's answer for a batch of windows.
+
+    Attributes
+    ----------
+    sources
+        Waveforms of the categories asked for, shape = (B, S, N), float32.
+    presence
+        Probability of every category, shape = (B, C), float32, 0 to 1.
+    """
+
+    sources: Float
+    presence: Float
+
+
+class Masked(NamedTuple):
+    """The network's answer to a log-magnitude.
+
+    Attributes
+    ----------
+    masks
+        On the log-frequency axis, shape = (B, S, L, T), float32, 0 to 1.
+    presence
+        Probability of every category, shape = (B, C), float32, 0 to 1.
+    """
+
+    masks: Float
+    presence: Float

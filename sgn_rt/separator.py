@@ -22,7 +22,8 @@ from sgn_rt.engines.guarded import GuardedEngine, ParityMode, Rejection
 from sgn_rt.errors import AudioError, ConfigError, SgnError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.parity.measure import PRESENCE_THRESHOLD, StageResult, require
+from sgn_rt.model.stages import PRESENCE_THRESHOLD, StageResult
+from sgn_rt.parity.measure import require
 from sgn_rt.parity.spot_check import SpotCheck
 from sgn_rt.report import Separation, SeparationFiles, Timings
 from sgn_rt.streaming.choices import checked_categories, checked_channels, checked_rate

@@ -17,7 +17,8 @@ import pytest
 from numpy.typing import NDArray
 
 import sgn_rt
-from sgn_rt.engines.base import Engine, Masked, MaskEngine, Separated
+from sgn_rt._types import Masked, Separated
+from sgn_rt.engines.base import Engine, MaskEngine
 from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.errors import EngineError, SgnError
 from sgn_rt.model.bundle import Bundle

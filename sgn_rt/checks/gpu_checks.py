@@ -15,9 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from sgn_rt._types import Float, Positions
+from sgn_rt._types import Float, Positions, Separated
 from sgn_rt.checks.plugin_parity import compare_probe
-from sgn_rt.engines.base import Separated
 from sgn_rt.engines.tensorrt import TensorRTEngine, engine_of
 from sgn_rt.errors import EngineError, ParityError
 from sgn_rt.model.bundle import Bundle

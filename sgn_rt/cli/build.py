@@ -65,7 +65,7 @@ def command(
     With a GPU here that an engine is for, it has to pass parity before it is recorded; without one
     it is recorded as unproved, and proved when it is first used.
     """
-    from sgn_rt.engines.tensorrt import prove_content
+    from sgn_rt.parity.built_engine import prove_content
     from sgn_rt.tensorrt.bindings import Flavor, installed_flavor, load
     from sgn_rt.tensorrt.build.build_engines import BuildRequest, build_into
     from sgn_rt.tensorrt.build.builder import BuildOptions

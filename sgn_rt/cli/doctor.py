@@ -73,7 +73,7 @@ def _report_gpu(bundle: Bundle, path: Path) -> int:
 def _check_layers(world: World) -> Mapping[str, Any]:
     from sgn_rt.export.engine_layers import check_layers
 
-    return check_layers(world)
+    return check_layers(world.bundle, world.trt, world.device)
 
 
 def _version(package: str) -> str | None:

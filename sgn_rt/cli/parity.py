@@ -16,7 +16,8 @@ from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import BundleError, EngineError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Kind
-from sgn_rt.parity.measure import StageResult, measure
+from sgn_rt.model.stages import StageResult
+from sgn_rt.parity.measure import measure
 
 
 def show_stages(measured: Mapping[str, Sequence[StageResult] | str]) -> None:

@@ -5,50 +5,18 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from sgn_rt._types import Float, Positions
+from sgn_rt._types import Float, Masked, Positions, Separated
 from sgn_rt.errors import EngineError
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import Precision
+from sgn_rt.model.stages import StageResult
 from sgn_rt.model.transform import Transform
 
-if TYPE_CHECKING:
-    from sgn_rt.parity.measure import StageResult
-
 T = TypeVar("T")
-
-
-class Separated(NamedTuple):
-    """An engine's answer for a batch of windows.
-
-    Attributes
-    ----------
-    sources
-        Waveforms of the categories asked for, shape = (B, S, N), float32.
-    presence
-        Probability of every category, shape = (B, C), float32, 0 to 1.
-    """
-
-    sources: Float
-    presence: Float
-
-
-class Masked(NamedTuple):
-    """The network's answer to a log-magnitude.
-
-    Attributes
-    ----------
-    masks
-        On the log-frequency axis, shape = (B, S, L, T), float32, 0 to 1.
-    presence
-        Probability of every category, shape = (B, C), float32, 0 to 1.
-    """
-
-    masks: Float
-    presence: Float
 
 
 def available_cpus() -> int:

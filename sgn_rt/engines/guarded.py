@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sgn_rt._types import Float, Positions
-from sgn_rt.engines.base import Engine, Separated
+from sgn_rt._types import Float, Positions, Separated
+from sgn_rt.engines.base import Engine
 from sgn_rt.errors import (
     CheckpointError,
     DependencyError,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from sgn_rt._optional import require
-from sgn_rt._types import Float, Positions
-from sgn_rt.engines.base import Engine, Masked, MaskEngine, Separated
+from sgn_rt._types import Float, Masked, Positions, Separated
+from sgn_rt.engines.base import Engine, MaskEngine
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import CHECKPOINT_CONFIG_KEY, Kind, Precision, Tensor

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 
-from sgn_rt._types import Float, Positions
-from sgn_rt.engines.base import Engine, Separated
+from sgn_rt._types import Float, Positions, Separated
+from sgn_rt.engines.base import Engine
 from sgn_rt.errors import EngineError, PluginError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Precision
-from sgn_rt.parity.measure import StageResult
+from sgn_rt.model.stages import StageResult
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT, load, version_text
 from sgn_rt.tensorrt.device.factory import open_device
 from sgn_rt.tensorrt.device.protocol import Device
@@ -186,22 +186,6 @@ def engine_of(
     plugins = None if library is None else library.path
     loaded = LoadedEngine(trt, device, bundle.config, sidecar, content, plugins)
     return TensorRTEngine(name, bundle, sidecar, loaded, device)
-
-
-def prove_content(
-    bundle: Bundle, trt: TensorRT, device: Device
-) -> Callable[[Sidecar, bytes], list[StageResult]]:
-    """A function that runs an engine just built on the GPU here, and measures its parity."""
-    from sgn_rt.tensorrt.build.build_engines import prove_engine
-
-    def prove(sidecar: Sidecar, content: bytes) -> list[StageResult]:
-        engine = engine_of(bundle, str(trt.flavor), sidecar, content, trt, device)
-        try:
-            return prove_engine(engine, bundle)
-        finally:
-            engine.close()
-
-    return prove
 
 
 def _rank(sidecar: Sidecar) -> tuple[int, int, int]:

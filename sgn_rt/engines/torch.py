@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sgn_rt._optional import require
-from sgn_rt._types import Float, Positions
-from sgn_rt.engines.base import Masked, MaskEngine, Separated
+from sgn_rt._types import Float, Masked, Positions, Separated
+from sgn_rt.engines.base import MaskEngine
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Precision

@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from sgn_rt._types import Float, Positions
-from sgn_rt.engines.base import Engine, Separated
+from sgn_rt._types import Float, Positions, Separated
+from sgn_rt.engines.base import Engine
 from sgn_rt.errors import (
     CheckpointError,
     ConfigError,

@@ -18,9 +18,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgn_rt._types import Float, Positions
+from sgn_rt._types import Float, Positions, Separated
 from sgn_rt.audio.resample import SpanResampler
-from sgn_rt.engines.base import Engine, Separated
 from sgn_rt.errors import AudioError, CategoryError, SgnError
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.streaming.buffers import Queue, Signal
@@ -37,15 +36,23 @@ ROUND_BYTES = 128 << 20
 """Of the answers of a round of windows, where an engine would like large batches."""
 
 
+class InService(Protocol):
+    """What a stream wants to know of the engine that takes the next window."""
+
+    name: str
+    concurrency: int
+    batch: int
+
+
 class Separates(Protocol):
     """What a stream needs of an engine: answers, and which engine gave each."""
 
     @property
-    def active(self) -> Engine:
+    def active(self) -> InService:
         """The engine that takes the next window."""
         ...
 
-    def separate(self, mixture: Float, categories: Positions) -> tuple[Separated, Engine]:
+    def separate(self, mixture: Float, categories: Positions) -> tuple[Separated, InService]:
         """Separate windows [B, N]."""
         ...
 

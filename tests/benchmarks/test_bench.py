@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 from sgn_rt.benchmarks import subjects
 
+from sgn_rt._types import Separated
 from sgn_rt.cli.bench import command
-from sgn_rt.engines.base import Separated
 
 
 def bench(*arguments):

@@ -11,7 +11,7 @@ from sgn_rt.benchmarks.material import SAMPLE_RATE, write_recording
 from sgn_rt.benchmarks.scenarios import ALL, PRESENT, TWO, Setting, key
 from sgn_rt.benchmarks.subjects import Subject, gather, open_subject, prove
 
-from sgn_rt.engines.base import Masked
+from sgn_rt._types import Masked
 from sgn_rt.model.bundle import Bundle
 
 

@@ -106,7 +106,7 @@ def world(engine, small_bundle):
 
 
 def test_a_right_engine_holds_and_nothing_is_left(world, engine):
-    figures = check_layers(world)
+    figures = check_layers(world.bundle, world.trt, world.device)
     assert list(figures) == [f"waveform.{precision}" for precision in Precision]
     assert all(" layers, " in figure for figure in figures.values())
     assert not +engine.device.live
@@ -115,11 +115,11 @@ def test_a_right_engine_holds_and_nothing_is_left(world, engine):
 def test_a_wrong_kernel_is_named(world, engine):
     engine.spoil = "decoder.2.conv/ConvTranspose"
     with pytest.raises(ParityError, match=r"got decoder\.2\.conv/ConvTranspose .*: 20\.0 dB"):
-        check_layers(world)
+        check_layers(world.bundle, world.trt, world.device)
 
 
 def test_a_device_that_fails_is_told(world, engine):
     engine.device.fail = {"synchronize": 1}
     with pytest.raises(EngineError, match="synchronize: got a failure"):
-        check_layers(world)
+        check_layers(world.bundle, world.trt, world.device)
     assert not +engine.device.live

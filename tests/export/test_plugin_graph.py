@@ -26,7 +26,7 @@ from sgn_rt.model.contract import (
     PluginOp,
     Precision,
 )
-from sgn_rt.parity.measure import LIMITS, Stage
+from sgn_rt.model.stages import LIMITS, Stage
 from sgn_rt.reference import random_model, save_checkpoint
 
 STANDARD = {

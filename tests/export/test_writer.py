@@ -19,7 +19,8 @@ from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import BundleError, CheckpointError, ParityError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Kind, Precision
-from sgn_rt.parity.measure import LIMITS, Stage, measure
+from sgn_rt.model.stages import LIMITS, Stage
+from sgn_rt.parity.measure import measure
 from sgn_rt.reference import random_model, save_checkpoint
 
 ALL_STAGES = set(Stage) - {Stage.QUALITY}

@@ -10,15 +10,8 @@ import pytest
 
 from sgn_rt.errors import EngineError, ParityError
 from sgn_rt.model.contract import Precision
-from sgn_rt.parity.measure import (
-    LIMITS,
-    Limit,
-    Stage,
-    StageResult,
-    decision,
-    measure,
-    require,
-)
+from sgn_rt.model.stages import LIMITS, Limit, Stage, StageResult
+from sgn_rt.parity.measure import decision, measure, require
 
 
 @pytest.fixture

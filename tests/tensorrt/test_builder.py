@@ -10,7 +10,7 @@ import pytest
 
 from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
 from sgn_rt.model.contract import Kind, Precision
-from sgn_rt.parity.measure import LIMITS, Stage, StageResult
+from sgn_rt.model.stages import LIMITS, Stage, StageResult
 from sgn_rt.tensorrt import bindings as flavors
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
 from sgn_rt.tensorrt.build import builder as builders

@@ -218,7 +218,7 @@ def test_a_damaged_engine_is_never_deserialised(content, bundle, make_sidecar, m
 
 def test_the_proof_of_the_first_start_is_written_down(bundle, make_sidecar, machine):
     from sgn_rt.model.contract import Precision
-    from sgn_rt.parity.measure import LIMITS, Stage, StageResult
+    from sgn_rt.model.stages import LIMITS, Stage, StageResult
 
     write_engine(bundle, make_sidecar(), CONTENT)
     engine = open_tensorrt(bundle, name="tensorrt", flavor=Flavor.TENSORRT, artifact=None)

@@ -46,4 +46,4 @@ def test_on_the_gpu(world, check):
 def test_layers_on_the_gpu(world):
     from sgn_rt.export.engine_layers import check_layers
 
-    check_layers(world)
+    check_layers(world.bundle, world.trt, world.device)

@@ -6,14 +6,13 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import sgn_rt
 from sgn_rt._atomic import write_whole
 from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import Kind, Precision
-from sgn_rt.parity.measure import StageResult, measure
+from sgn_rt.model.stages import StageResult
 from sgn_rt.tensorrt.bindings import TensorRT
 from sgn_rt.tensorrt.build.builder import (
     RTX_DEFAULT_GPUS,
@@ -251,11 +250,6 @@ def record_proof(
     except BundleError:
         return False
     return True
-
-
-def prove_engine(engine: Any, bundle: Bundle) -> list[StageResult]:
-    """Every stage of parity that an engine lets be seen."""
-    return measure(engine, bundle.probe)
 
 
 def _keep_timings(path: Path | None, content: bytes | None) -> None:

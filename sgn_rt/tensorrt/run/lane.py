@@ -8,8 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sgn_rt._types import Float, Positions
-from sgn_rt.engines.base import Separated
+from sgn_rt._types import Float, Positions, Separated
 from sgn_rt.errors import EngineError
 from sgn_rt.model.contract import Tensor
 from sgn_rt.tensorrt.device.protocol import Device, Graph, Memory, Pinned
