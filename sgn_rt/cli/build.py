@@ -9,8 +9,14 @@ from pathlib import Path
 
 import click
 
-from sgn_rt.cli.common import console, json_option, names, progress_bar, table, write_json
-from sgn_rt.cli.export import choices
+from sgn_rt.cli.common import (
+    console,
+    json_option,
+    names_option,
+    progress_bar,
+    table,
+    write_json,
+)
 from sgn_rt.errors import ConfigError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Kind, Precision
@@ -22,10 +28,11 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--flavor", type=click.Choice(["tensorrt", "tensorrt-rtx"]),
               help="What the engine is for; by what is installed if left out.")  # fmt: skip
-@click.option("--gpu", "gpus", metavar="SM,SM",
+@names_option("--gpu", "gpus", metavar="SM,SM",
               help="Compute capabilities, e.g. sm89,sm120, an engine for each; tensorrt-rtx alone, "
                    "also without a GPU. The GPU that is here if left out.")  # fmt: skip
-@click.option("--precision", default=str(Precision.FP16), show_default=True, metavar="P,Q",
+@names_option("--precision", "precisions", members=Precision, default=[str(Precision.FP16)],
+              show_default=True, metavar="P,Q",
               help="fp16, fp32 or both, an engine for each.")  # fmt: skip
 @click.option("--kind", type=click.Choice([str(k) for k in Kind if k != Kind.CORE]),
               help="Graph to build from; the best in the bundle if left out.")  # fmt: skip
@@ -48,8 +55,8 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 def command(
     bundle: Path,
     flavor: str | None,
-    gpus: str | None,
-    precision: str,
+    gpus: list[str] | None,
+    precisions: list[Precision],
     kind: str | None,
     max_batch: int,
     max_sources: int | None,
@@ -74,8 +81,8 @@ def command(
 
     request = BuildRequest(
         kind=None if kind is None else Kind(kind),
-        precisions=choices(precision, Precision, "--precision"),
-        gpus=[gpu.lower() for gpu in names(gpus) or []],
+        precisions=precisions,
+        gpus=[gpu.lower() for gpu in gpus or []],
         options=BuildOptions(
             gpus=(),
             max_batch=max_batch,

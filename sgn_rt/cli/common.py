@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sgn_rt._atomic import write_whole
-from sgn_rt.errors import AudioError
+from sgn_rt.errors import AudioError, CategoryError, ConfigError, SgnError
 
 engine_option = click.option(
     "--engine", default="auto", show_default=True, metavar="NAME",
@@ -45,9 +46,48 @@ json_option = click.option(
 )  # fmt: skip
 
 
-def names(text: str | None) -> list[str] | None:
-    """Names from a comma-separated option; None where it was left out."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+def names_option(
+    *declarations: str,
+    members: type[StrEnum] | None = None,
+    error: type[SgnError] = ConfigError,
+    **settings: Any,
+) -> Callable[[Any], Any]:
+    """An option that takes names separated by commas, and may be repeated: all of them count.
+
+    The command gets a list of them, of ``members`` where given; None where the option was left out
+    and has no default. One without a name, an unknown member and one named twice are an error.
+    """
+
+    def parse(context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> Any:
+        del context
+        option = parameter.opts[0]
+        found: list[str] = []
+        for text in given:
+            names = [name.strip() for name in text.split(",") if name.strip()]
+            if not names:
+                raise error(
+                    f"{option}: got {text!r}, expected at least one name. Name some, separated by "
+                    "commas, or leave the option out."
+                )
+            found += names
+        for name in found:
+            if members is not None and name not in tuple(members):
+                raise error(
+                    f"{option}: got {name!r}, expected a list from {', '.join(members)}. "
+                    "Separate them by commas."
+                )
+            if found.count(name) > 1:
+                raise error(f"{option}: got {name!r} twice, expected it once. Name it once.")
+        if not found:
+            return None
+        return found if members is None else [members(name) for name in found]
+
+    return click.option(*declarations, multiple=True, callback=parse, **settings)
+
+
+def categories_option(help: str, **settings: Any) -> Callable[[Any], Any]:  # noqa: A002 - as click
+    """``--categories A,B``, a list of names; None where it was left out."""
+    return names_option("--categories", metavar="A,B", help=help, error=CategoryError, **settings)
 
 
 def console(*, err: bool = False) -> Console:

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
 from sgn_rt._optional import require
-from sgn_rt.cli.common import console, names
+from sgn_rt.cli.common import console, names_option
 from sgn_rt.cli.parity import show_stages
-from sgn_rt.errors import ConfigError
 from sgn_rt.model.contract import Kind, Precision
-
-Choice = TypeVar("Choice", Kind, Precision)
-
-
-def choices(text: str, kind: type[Choice], option: str) -> list[Choice]:
-    """Members of an enumeration from a comma-separated option."""
-    try:
-        return [kind(name) for name in names(text) or []]
-    except ValueError as error:
-        raise ConfigError(
-            f"{option}: got {text!r}, expected a list from {', '.join(kind)}. "
-            "Separate them by commas."
-        ) from error
 
 
 @click.command("export")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="BUNDLE",
               help="Folder to write; it appears whole, or not at all.")  # fmt: skip
-@click.option("--precision", default=",".join(Precision), show_default=True, metavar="P,Q",
-              help="Number formats of the graphs.")  # fmt: skip
-@click.option("--kind", default=",".join(Kind), show_default=True, metavar="K,L",
+@names_option("--precision", "precisions", members=Precision, default=[",".join(Precision)],
+              show_default=True, metavar="P,Q", help="Number formats of the graphs.")  # fmt: skip
+@names_option("--kind", "kinds", members=Kind, default=[",".join(Kind)], show_default=True,
+              metavar="K,L",
               help="Graphs: core (log-magnitude to masks), waveform (mixture to sources), plugin "
                    "(the same, for TensorRT with sgn-rt's plugins).")  # fmt: skip
 @click.option("--key-map", type=click.Path(path_type=Path), metavar="FILE",
@@ -50,8 +36,8 @@ def choices(text: str, kind: type[Choice], option: str) -> list[Choice]:
 def command(
     checkpoint: Path,
     output: Path,
-    precision: str,
-    kind: str,
+    precisions: list[Precision],
+    kinds: list[Kind],
     key_map: Path | None,
     music: Path | None,
     name: str | None,
@@ -64,8 +50,6 @@ def command(
     Every graph is compared with the PyTorch reference, stage by stage; nothing is written if one is
     beyond its limit.
     """
-    kinds = choices(kind, Kind, "--kind")
-    precisions = choices(precision, Precision, "--precision")
     for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
         require(module, extra="export", purpose="sgn-rt export")
     from sgn_rt.export.writer import export_bundle

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from sgn_rt.cli.common import (
     bundle_option,
+    categories_option,
     check_option,
     console,
     engine_option,
     json_option,
-    names,
     parity_option,
     progress_bar,
     table,
@@ -35,9 +35,7 @@ from sgn_rt.separator import Separator
               help="Stems go to DIR/<input name>/<category>.<format>.")  # fmt: skip
 @bundle_option
 @engine_option
-@click.option(
-    "--categories", metavar="A,B", help="Categories wanted; all that are present if left out."
-)
+@categories_option("Categories wanted; all that are present if left out.")
 @click.option("--threshold", type=click.FloatRange(0.0, 1.0), default=0.5, show_default=True,
               help="Presence from which a category counts as present.")  # fmt: skip
 @click.option(
@@ -55,7 +53,7 @@ def command(
     output: Path,
     bundle: Path | None,
     engine: str,
-    categories: str | None,
+    categories: list[str] | None,
     threshold: float,
     residual: bool,
     audio_format: Literal["wav", "flac"],
@@ -85,7 +83,7 @@ def command(
             try:
                 with progress_bar(path.name) as progress:
                     files = separator.separate_to(
-                        path, output, names(categories), threshold=threshold, residual=residual,
+                        path, output, categories, threshold=threshold, residual=residual,
                         format=audio_format, progress=progress,
                     )  # fmt: skip
                 if files.peak == 0.0 and categories is None:

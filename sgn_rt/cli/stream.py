@@ -12,13 +12,13 @@ import numpy as np
 from sgn_rt._types import Float
 from sgn_rt.cli.common import (
     bundle_option,
+    categories_option,
     check_option,
     engine_option,
-    names,
     parity_option,
     threads_option,
 )
-from sgn_rt.errors import AudioError, CategoryError
+from sgn_rt.errors import AudioError
 from sgn_rt.separator import Separator
 from sgn_rt.streaming.stream import Stream
 
@@ -32,8 +32,7 @@ _INT16_SCALE = 32768.0
 @click.option("--rate", type=int, required=True, help="Sample rate of input and output, Hz.")
 @click.option("--channels", type=click.IntRange(min=1), default=1, show_default=True,
               help="Interleaved channels of the input.")  # fmt: skip
-@click.option("--categories", required=True, metavar="A,B",
-              help="Categories wanted; they come as consecutive groups of channels.")  # fmt: skip
+@categories_option("Categories wanted; they come as consecutive groups of channels.", required=True)
 @click.option("--latency", "latency_s", type=float, metavar="SECONDS",
               help="Longest delay that is borne; the least work if left out.")  # fmt: skip
 @click.option("--sample-format", type=click.Choice(["s16le", "f32le"]), default="s16le",
@@ -47,7 +46,7 @@ _INT16_SCALE = 32768.0
 def command(
     rate: int,
     channels: int,
-    categories: str,
+    categories: list[str],
     latency_s: float | None,
     sample_format: Literal["s16le", "f32le"],
     residual: bool,
@@ -67,17 +66,13 @@ def command(
             "stdin: got a terminal, expected raw PCM. For a file: ffmpeg -i FILE -f s16le - | "
             "sgn-rt stream ..., or use sgn-rt separate."
         )
-    if not names(categories) and not residual:
-        raise CategoryError(
-            f"--categories: got {categories!r}, expected at least one. Name some, or --residual."
-        )
     with Separator.open(
         bundle, engine, parity, threads=threads, check_every=check_every
     ) as separator:
         stream = separator.stream(
             sample_rate=rate,
             channels=channels,
-            categories=names(categories),
+            categories=categories,
             latency_s=latency_s,
             residual=residual,
         )

@@ -7,7 +7,6 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,33 +15,10 @@ import soundfile
 
 import sgn_rt
 from sgn_rt.audio.labelled_music import shipped_music
-from sgn_rt.cli import COMMANDS, main
+from sgn_rt.cli import COMMANDS
 from sgn_rt.model.bundle import embedded
 
 MIX = shipped_music() / "003.mix.flac"
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run ``sgn-rt`` in this process: exit code, stdout, stderr."""
-
-    def call(*arguments: object):
-        monkeypatch.setattr(sys, "argv", ["sgn-rt", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        captured = capsys.readouterr()
-        return SimpleNamespace(code=exit_.value.code, out=captured.out, err=captured.err)
-
-    return call
-
-
-@pytest.fixture
-def clip(tmp_path) -> Path:
-    """Two seconds of the shipped music, 44.1 kHz mono."""
-    samples, rate = soundfile.read(MIX, start=6 * 44100, frames=2 * 44100, dtype="float32")
-    path = tmp_path / "clip.wav"
-    soundfile.write(path, samples, rate, subtype="FLOAT")
-    return path
 
 
 def wav(path: Path, samples: np.ndarray, rate: int = 44100) -> Path:
