@@ -50,13 +50,13 @@ class Profile:
 
 
 def _phases(engine: Engine) -> list[tuple[str, type, str]]:
-    work = "_masks" if isinstance(engine, MaskEngine) else "_separate"
+    work = "_network" if isinstance(engine, MaskEngine) else "_separate"
     return [
         ("reading", soundfile.SoundFile, "read"),
         ("STFT and logarithm", Transform, "stft"),
         ("STFT and logarithm", Transform, "log_magnitude"),
-        ("network" if work == "_masks" else "network and transforms", type(engine), work),
-        ("masks and inverse STFT", Transform, "synthesize"),
+        ("network" if work == "_network" else "network and transforms", type(engine), work),
+        ("masks and inverse STFT", type(engine), "_synthesize"),
         ("resampling", SpanResampler, "__call__"),
         ("writing", StemFiles, "write"),
     ]

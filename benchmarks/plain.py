@@ -18,7 +18,7 @@ import numpy as np
 
 from sgn_rt._optional import require
 from sgn_rt._types import Float, Masked, Positions, Separated
-from sgn_rt.engines.base import MaskEngine
+from sgn_rt.engines.base import MasksAtOnce, WholeEngine
 from sgn_rt.errors import DependencyError, EngineError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Precision
@@ -88,7 +88,7 @@ def _reference(bundle: Bundle) -> Any:
     return load(bundle.root / BUNDLE_CHECKPOINT).eval()
 
 
-class PlainExport(MaskEngine):
+class PlainExport(WholeEngine, MasksAtOnce):
     """ONNX Runtime as it comes, PyTorch around it.
 
     Parameters

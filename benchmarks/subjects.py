@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sgn_rt.benchmarks import plain
-from sgn_rt.benchmarks.harness import interleave
 
 from sgn_rt._optional import require
+from sgn_rt.benchmarks import plain
+from sgn_rt.benchmarks.harness import interleave
 from sgn_rt.engines.base import Engine
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.engines.guarded import GuardedEngine

@@ -15,7 +15,6 @@ from sgn_rt.benchmarks.machine import describe
 from sgn_rt.benchmarks.material import SAMPLE_RATE, write_recording
 from sgn_rt.benchmarks.scenarios import ALL, PRESENT, TWO, Setting, key
 from sgn_rt.benchmarks.subjects import MEMORY_FORMATS, Subject, gather
-
 from sgn_rt.engines.base import available_cpus
 from sgn_rt.model.bundle import Bundle
 

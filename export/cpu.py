@@ -26,9 +26,10 @@ from typing import Final
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from sgn_rt.export.network import Affine, Level, Network, constant
 from sgn_rt.export.weights import GraphWeights
-from torch import Tensor, nn
 
 CHANNEL_BLOCK: Final = 16
 """Channels that ONNX Runtime's blocked convolutions compute at once, at most (AVX-512)."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sgn_rt.errors import ParityError
 from sgn_rt.export.layerwise import (
     Run,
     compare_layers,
@@ -19,8 +20,6 @@ from sgn_rt.export.layerwise import (
     load_graph,
     with_outputs,
 )
-
-from sgn_rt.errors import ParityError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import Precision
 from sgn_rt.tensorrt.bindings import TensorRT

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import onnx
 import torch
+
+import sgn_rt
 from sgn_rt.export.clean import clean
 from sgn_rt.export.cpu import CpuNetwork
 from sgn_rt.export.network import Network
 from sgn_rt.export.plugin import Plugin
 from sgn_rt.export.waveform import Waveform
 from sgn_rt.export.weights import GraphWeights
-
-import sgn_rt
 from sgn_rt.model.contract import (
     AXES,
     BUNDLE_SCHEMA,

@@ -23,9 +23,9 @@ from polygraphy.backend.onnxrt import OnnxrtRunner
 from polygraphy.comparator import Comparator, SnrCompareFunc
 from polygraphy.exception import PolygraphyException
 from polygraphy.logger import G_LOGGER
-from sgn_rt.export.standard import standard_copy
 
 from sgn_rt.errors import EngineError
+from sgn_rt.export.standard import standard_copy
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import GRAPH_INPUTS, Kind, Precision, Tensor
 from sgn_rt.model.probe import Probe

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from sgn_rt.export.weights import GraphWeights
 from torch import Tensor, nn
 
+from sgn_rt.export.weights import GraphWeights
 from sgn_rt.model.contract import NORM_EPSILON
 from sgn_rt.reference.model import LEAKY_SLOPE
 

@@ -16,11 +16,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+
 from sgn_rt.export.network import Attention, Network
 from sgn_rt.export.waveform import Istft, Stft
 from sgn_rt.export.weights import GraphWeights
-from torch import Tensor, nn
-
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import PLUGIN_NAMESPACE, PLUGIN_VERSION, PluginOp
 

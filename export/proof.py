@@ -9,14 +9,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+
+from sgn_rt._types import Float, Masked, Positions, Separated
+from sgn_rt.engines.base import Engine, MasksAtOnce, WholeEngine
+from sgn_rt.engines.factory import open_engine
+from sgn_rt.errors import EngineError, ParityError
 from sgn_rt.export.graphs import export_module
 from sgn_rt.export.network import Network
 from sgn_rt.export.standard import standard_copy
-
-from sgn_rt._types import Float, Masked, Positions, Separated
-from sgn_rt.engines.base import Engine, MaskEngine
-from sgn_rt.engines.factory import open_engine
-from sgn_rt.errors import EngineError, ParityError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import PLUGIN_NAMESPACE, Kind, PluginOp, Precision, Tensor
 from sgn_rt.model.stages import StageResult
@@ -49,7 +49,10 @@ def prove(bundle: Bundle, model: Sgn, tell: Callable[[str], None]) -> dict[str, 
             results = measure(_engine(bundle, artifact), bundle.probe)
             if artifact.precision == Precision.FP16:
                 tell(f"proving {artifact.name}, operator by operator")
-                rounded = measure(_Rounded(model, artifact.kind), bundle.probe)
+                engine = (_Rounded if artifact.kind == Kind.CORE else _RoundedWhole)(
+                    model, artifact.kind
+                )
+                rounded = measure(engine, bundle.probe)
                 results = list(_worse(results, rounded))
         except EngineError as error:  # numbers that are not finite
             raise _unproved(bundle, artifact, str(error)) from error
@@ -102,7 +105,7 @@ def _worse(one: Iterable[StageResult], other: Iterable[StageResult]) -> Iterable
         yield worse(result, rival, key=lambda r: r.figure)
 
 
-class _Rounded(MaskEngine):
+class _Rounded(MasksAtOnce):
     """The module that a float16 graph is made from, in PyTorch: it rounds after every operator."""
 
     name = "float16, operator by operator"
@@ -112,7 +115,6 @@ class _Rounded(MaskEngine):
     def __init__(self, model: Sgn, kind: Kind) -> None:
         super().__init__(model.config)
         self._module = export_module(model, kind, Precision.FP16)
-        self._is_whole = kind != Kind.CORE
         self.detail = f"PyTorch {torch.__version__}, float16 on the CPU"
 
     def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
@@ -122,9 +124,11 @@ class _Rounded(MaskEngine):
             )
         return Masked(masks.float().numpy(), presence.numpy())
 
+
+class _RoundedWhole(WholeEngine, _Rounded):
+    """The same of a graph from mixture to sources."""
+
     def _separate(self, mixture: Float, categories: Positions) -> Separated:
-        if not self._is_whole:
-            return super()._separate(mixture, categories)
         with torch.inference_mode():
             sources, presence, _ = self._module(
                 torch.from_numpy(mixture), torch.from_numpy(categories)
@@ -132,7 +136,7 @@ class _Rounded(MaskEngine):
         return Separated(sources.numpy(), presence.numpy())
 
 
-class _Copy(Engine):
+class _Copy(WholeEngine):
     """A ``plugin`` graph's copy in standard operators."""
 
     concurrency = 1
@@ -159,7 +163,7 @@ class _Cuts:
     """Real and imaginary part, or both in one."""
 
 
-class _Staged(MaskEngine):
+class _Staged(WholeEngine, MasksAtOnce):
     """A graph from mixture to sources, cut open: each stage is seen alone."""
 
     concurrency = 1
@@ -169,7 +173,7 @@ class _Staged(MaskEngine):
         self.name, self.detail, self.precision = whole.name, whole.detail, whole.precision
         self._whole = whole
         self._cuts = cuts
-        self._network = _part(
+        self._network_part = _part(
             model, [cuts.log_magnitude, Tensor.CATEGORIES], [cuts.masks, Tensor.PRESENCE]
         )
         synthesis = _part(model, [cuts.masks, *cuts.spectrum], [Tensor.SOURCES])
@@ -177,7 +181,7 @@ class _Staged(MaskEngine):
 
     def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
         inputs = {self._cuts.log_magnitude: log_magnitude, Tensor.CATEGORIES.value: categories}
-        masks, presence = self._network.run([self._cuts.masks, Tensor.PRESENCE.value], inputs)
+        masks, presence = self._network_part.run([self._cuts.masks, Tensor.PRESENCE.value], inputs)
         return Masked(masks.astype(np.float32), presence)
 
     def _separate(self, mixture: Float, categories: Positions) -> Separated:

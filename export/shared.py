@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
-from sgn_rt.export.weights import GraphWeights, Pick, Recipe, Reshape, Scale, Transpose
 
 from sgn_rt.errors import CheckpointError
+from sgn_rt.export.weights import GraphWeights, Pick, Recipe, Reshape, Scale, Transpose
 from sgn_rt.model.contract import Precision
 from sgn_rt.reference import load
 from sgn_rt.reference.safetensors_file import Header, read_header

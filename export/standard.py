@@ -14,11 +14,11 @@ from typing import Any, Final
 import onnx
 import torch
 from onnx import NodeProto, helper
+
+from sgn_rt.errors import ParityError
 from sgn_rt.export.clean import clean
 from sgn_rt.export.graphs import OPSET, quiet
 from sgn_rt.export.plugin import PluginIstft, PluginStft, attributes
-
-from sgn_rt.errors import ParityError
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import PLUGIN_NAMESPACE, PluginOp
 

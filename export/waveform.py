@@ -12,10 +12,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sgn_rt.export.network import Network, constant
-from sgn_rt.export.weights import GraphWeights
 from torch import Tensor, nn
 
+from sgn_rt.export.network import Network, constant
+from sgn_rt.export.weights import GraphWeights
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.transform import hann, log_unwarp_matrix, log_warp_matrix
 

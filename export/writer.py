@@ -11,15 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sgn_rt.export.graphs import build_graph
-from sgn_rt.export.probes import make_probe
-from sgn_rt.export.proof import prove
-from sgn_rt.export.shared import share_weights
-
 import sgn_rt
 from sgn_rt._optional import require
 from sgn_rt.audio.labelled_music import load_music
 from sgn_rt.errors import BundleError
+from sgn_rt.export.graphs import build_graph
+from sgn_rt.export.probes import make_probe
+from sgn_rt.export.proof import prove
+from sgn_rt.export.shared import share_weights
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import (
     BUNDLE_CHECKPOINT,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,3 +42,18 @@ class Masked(NamedTuple):
 
     masks: Float
     presence: Float
+
+
+class Analysis(NamedTuple):
+    """What a network says of one window: the first of an engine's two steps.
+
+    Attributes
+    ----------
+    presence
+        Probability of every category, shape = (C,), float32, 0 to 1.
+    state
+        What the same engine makes sources of; nobody else's business.
+    """
+
+    presence: Float
+    state: Any

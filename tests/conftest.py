@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import sgn_rt
 from sgn_rt._types import Masked, Separated
-from sgn_rt.engines.base import Engine, MaskEngine
+from sgn_rt.engines.base import Engine, MaskEngine, MasksAtOnce, WholeEngine
 from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.errors import EngineError, SgnError
 from sgn_rt.model.bundle import Bundle
@@ -181,7 +181,7 @@ def fails() -> Callable[..., object]:
 Fault = Callable[[int, Separated], Separated]
 
 
-class FakeEngine(Engine):
+class FakeEngine(WholeEngine):
     """Gives every category its own share of the mixture, and what a fault makes of that.
 
     With ``depends``, a source depends on the whole window, position and level included, so that
@@ -225,7 +225,7 @@ class FakeEngine(Engine):
         return self._fault(call, Separated(sources.astype(np.float32), presence))
 
 
-class FakeMaskEngine(MaskEngine):
+class FakeMaskEngine(MasksAtOnce):
     """Masks that follow the log-magnitude; ``change`` makes them wrong."""
 
     detail = "for tests"

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
-from sgn_rt._types import Float, Masked, Positions, Separated
+from sgn_rt._types import Analysis, Float, Masked, Positions, Separated
 from sgn_rt.errors import EngineError
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import Precision
 from sgn_rt.model.stages import StageResult
 from sgn_rt.model.transform import Transform
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -52,16 +53,16 @@ class Engine(ABC):
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
 
-    def separate(self, mixture: Float, categories: Positions) -> Separated:
-        """Separate a batch of windows.
+    def analyze(self, mixture: Float, wanted: Positions | None = None) -> list[Analysis]:
+        """The network, once for each window: what is there, and what sources are made of.
 
         Parameters
         ----------
         mixture
             shape = (B, N), float32, full scale 1, at the model's rate.
-        categories
-            Positions of the wanted categories, shape = (S,), int64, any order; none costs only what
-            presence needs.
+        wanted
+            Positions of the categories that may be asked of it, shape = (S,), int64; None for any.
+            Others can be asked for, too, at the price of the network.
 
         Raises
         ------
@@ -69,24 +70,63 @@ class Engine(ABC):
             If the engine fails, or answers with anything but finite numbers of the right shape.
         """
         self._expect_shape("mixture", mixture, (len(mixture), self.config.window_samples))
-        result = self._guarded(self._separate, mixture, categories)
-        batch, wanted = len(mixture), len(categories)
-        self._expect_finite("sources", result.sources, (batch, wanted, self.config.window_samples))
-        self._expect_finite("presence", result.presence, (batch, len(self.config.categories)))
-        return result
+        analyses = self._told(self._analyze, mixture, wanted)
+        for analysis in analyses:
+            self._expect_finite("presence", analysis.presence, (len(self.config.categories),))
+        return analyses
+
+    def synthesize(self, analysis: Analysis, categories: Positions) -> Float:
+        """Sources of one window, shape = (S, N), float32; a source costs what it costs alone.
+
+        Parameters
+        ----------
+        analysis
+            From this engine's `analyze`.
+        categories
+            Positions, shape = (S,), int64, any number in any order.
+
+        Raises
+        ------
+        EngineError
+            As `analyze`.
+        """
+        sources = self._told(self._synthesize, analysis, categories)
+        self._expect_finite("sources", sources, (len(categories), self.config.window_samples))
+        return sources
+
+    def separate(self, mixture: Float, categories: Positions) -> Separated:
+        """Both steps for a batch of windows, shape = (B, N), and S categories.
+
+        Raises
+        ------
+        EngineError
+            As `analyze`.
+        """
+        analyses = self.analyze(mixture, categories)
+        samples, known = self.config.window_samples, len(self.config.categories)
+        sources = np.empty((len(mixture), len(categories), samples), np.float32)
+        presence = np.empty((len(mixture), known), np.float32)
+        for row, analysis in enumerate(analyses):
+            presence[row] = analysis.presence
+            sources[row] = self.synthesize(analysis, categories)
+        return Separated(sources, presence)
 
     def proved(self, results: Sequence[StageResult]) -> None:
         """Told what the start-up probe has measured, all within limits."""
         del results  # nothing to do for most
 
     @abstractmethod
-    def _separate(self, mixture: Float, categories: Positions) -> Separated:
-        """The work of `separate`; shapes are checked around it."""
+    def _analyze(self, mixture: Float, wanted: Positions | None) -> list[Analysis]:
+        """The work of `analyze`; shapes are checked around it."""
 
-    def _guarded(self, work: Callable[[Float, Positions], T], x: Float, categories: Positions) -> T:
+    @abstractmethod
+    def _synthesize(self, analysis: Analysis, categories: Positions) -> Float:
+        """The work of `synthesize`; shapes are checked around it."""
+
+    def _told(self, work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """Whatever goes wrong in an engine is the engine's error, so that another can take over."""
         try:
-            return work(x, categories)
+            return work(*arguments, **options)
         except EngineError:
             raise
         except Exception as error:
@@ -113,8 +153,63 @@ class Engine(ABC):
             )
 
 
+class _Whole(NamedTuple):
+    """A window [N], and the sources [S, N] of some categories [S] that were made with it."""
+
+    mixture: Float
+    categories: Positions
+    sources: Float
+
+
+class WholeEngine(Engine):
+    """Goes from mixture to sources in one graph, which cannot stop between its two steps.
+
+    So the sources that may be asked for are made at once: those wanted, or all where any may be.
+
+    Attributes
+    ----------
+    most_sources
+        Sources of a call up to which all are made where any may be asked for. A model of more
+        categories is asked for presence first, and again for the sources: the network twice.
+    """
+
+    most_sources: int = 64
+
+    @abstractmethod
+    def _separate(self, mixture: Float, categories: Positions) -> Separated:
+        """Sources of windows [B, N]; no category costs only what presence needs."""
+
+    def _analyze(self, mixture: Float, wanted: Positions | None) -> list[Analysis]:
+        if wanted is None:
+            known = len(self.config.categories)
+            wanted = np.arange(known if known <= self.most_sources else 0)
+        answer = self._separate(mixture, wanted)
+        shape = (len(mixture), len(wanted), self.config.window_samples)
+        self._expect_shape("sources", answer.sources, shape)
+        self._expect_shape("presence", answer.presence, (len(mixture), answer.presence.shape[-1]))
+        return [
+            Analysis(presence, _Whole(window, wanted, sources))
+            for window, sources, presence in zip(mixture, *answer, strict=True)
+        ]
+
+    def _synthesize(self, analysis: Analysis, categories: Positions) -> Float:
+        made: _Whole = analysis.state
+        if np.array_equal(made.categories, categories):
+            return made.sources
+        rows = {int(category): row for row, category in enumerate(made.categories)}
+        if all(int(category) in rows for category in categories):
+            picked: Float = made.sources[[rows[int(category)] for category in categories]]
+            return picked
+        again: Float = self._separate(made.mixture[None], categories).sources[0]
+        return again
+
+
 class MaskEngine(Engine):
-    """Runs the network from log-magnitude to masks; the STFT around it is SciPy's."""
+    """Runs the network from log-magnitude to masks; the STFT around it is SciPy's.
+
+    Masks are made one at a time, so that a source is the same to the bit whatever else is asked
+    for.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -126,27 +221,78 @@ class MaskEngine(Engine):
         Raises
         ------
         EngineError
-            As `separate`.
+            As `analyze`.
         """
         plane = (self.config.frequency_bins, self.config.frames)
-        self._expect_shape("log_magnitude", log_magnitude, (len(log_magnitude), 1, *plane))
-        result = self._guarded(self._masks, log_magnitude, categories)
-        shape = (len(log_magnitude), len(categories), *plane)
-        self._expect_finite("masks", result.masks, shape)
+        batch = len(log_magnitude)
+        self._expect_shape("log_magnitude", log_magnitude, (batch, 1, *plane))
+        result = self._told(self._all_masks, log_magnitude, categories)
+        self._expect_finite("masks", result.masks, (batch, len(categories), *plane))
         return result
+
+    def _all_masks(self, log_magnitude: Float, categories: Positions) -> Masked:
+        rows = self._network(log_magnitude, categories)
+        plane = (self.config.frequency_bins, self.config.frames)
+        masks = np.empty((len(rows), len(categories), *plane), np.float32)
+        for out, (_, state) in zip(masks, rows, strict=True):
+            for column, category in enumerate(categories):
+                out[column] = self._mask(state, int(category))
+        return Masked(masks, np.stack([presence for presence, _ in rows]))
+
+    @abstractmethod
+    def _network(
+        self, log_magnitude: Float, wanted: Positions | None
+    ) -> Sequence[tuple[Float, Any]]:
+        """Of each window the presence [C], and what its masks are made of."""
+
+    @abstractmethod
+    def _mask(self, state: Any, category: int) -> Float:
+        """The mask of one category, shape = (L, T), float32."""
+
+    def _analyze(self, mixture: Float, wanted: Positions | None) -> list[Analysis]:
+        spectra = [self.transform.stft(window) for window in mixture]
+        log_magnitude = np.stack([self.transform.log_magnitude(spectrum) for spectrum in spectra])
+        rows = self._network(log_magnitude, wanted)
+        return [
+            Analysis(presence, (spectrum, state))
+            for spectrum, (presence, state) in zip(spectra, rows, strict=True)
+        ]
+
+    def _synthesize(self, analysis: Analysis, categories: Positions) -> Float:
+        spectrum, state = analysis.state
+        sources = np.empty((len(categories), self.config.window_samples), np.float32)
+        for row, category in enumerate(categories):
+            mask = self._mask(state, int(category))
+            sources[row] = self.transform.synthesize(spectrum, mask)
+        return sources
+
+
+class MasksAtOnce(MaskEngine):
+    """A network that gives all masks wanted together with the rest."""
 
     @abstractmethod
     def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
-        """The work of `masks`."""
+        """Masks [B, S, L, T] and presence [B, C]; no category costs only what presence needs."""
 
-    def _separate(self, mixture: Float, categories: Positions) -> Separated:
-        spectra = [self.transform.stft(window) for window in mixture]
-        log_magnitude = np.stack([self.transform.log_magnitude(spectrum) for spectrum in spectra])
-        masked = self._masks(log_magnitude, categories)
-        sources = np.empty((len(mixture), len(categories), self.config.window_samples), np.float32)
-        for row, spectrum in enumerate(spectra):
-            for column in range(len(categories)):
-                sources[row, column] = self.transform.synthesize(
-                    spectrum, masked.masks[row, column]
-                )
-        return Separated(sources, masked.presence)
+    def _all_masks(self, log_magnitude: Float, categories: Positions) -> Masked:
+        return self._masks(log_magnitude, categories)
+
+    def _network(
+        self, log_magnitude: Float, wanted: Positions | None
+    ) -> Sequence[tuple[Float, Any]]:
+        if wanted is None:
+            wanted = np.arange(len(self.config.categories))
+        masked = self._masks(log_magnitude, wanted)
+        rows = {int(category): row for row, category in enumerate(wanted)}
+        return [
+            (presence, (log_magnitude[i : i + 1], rows, masks))
+            for i, (masks, presence) in enumerate(zip(*masked, strict=True))
+        ]
+
+    def _mask(self, state: Any, category: int) -> Float:
+        log_magnitude, rows, masks = state
+        if category in rows:
+            mask: Float = masks[rows[category]]
+            return mask
+        late: Float = self._masks(log_magnitude, np.array([category])).masks[0, 0]
+        return late

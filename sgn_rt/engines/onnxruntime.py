@@ -10,7 +10,7 @@ import numpy as np
 
 from sgn_rt._optional import require
 from sgn_rt._types import Float, Masked, Positions, Separated
-from sgn_rt.engines.base import Engine, MaskEngine
+from sgn_rt.engines.base import Engine, MasksAtOnce, WholeEngine
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import CHECKPOINT_CONFIG_KEY, Kind, Precision, Tensor
@@ -131,7 +131,7 @@ def _first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-class _Core(MaskEngine):
+class _Core(MasksAtOnce):
     """The ``core`` graph, SciPy's FFT around it."""
 
     session: _Session
@@ -148,7 +148,7 @@ class _Core(MaskEngine):
         return Masked(*self.session.run([Tensor.MASKS, Tensor.PRESENCE], inputs))
 
 
-class _Waveform(Engine):
+class _Waveform(WholeEngine):
     """The ``waveform`` graph."""
 
     session: _Session

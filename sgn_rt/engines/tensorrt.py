@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from sgn_rt._types import Float, Positions, Separated
-from sgn_rt.engines.base import Engine
+from sgn_rt.engines.base import WholeEngine
 from sgn_rt.errors import EngineError, PluginError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Precision
@@ -31,7 +31,7 @@ REBUILD_VARIABLE: Final = "SGN_RT_REBUILD_ENGINES"
 """Set to 1: an engine that does not fit this machine is built again when it is opened."""
 
 
-class TensorRTEngine(Engine):
+class TensorRTEngine(WholeEngine):
     """An engine of the bundle on the GPU.
 
     More windows or categories than it takes at a time go through it in parts.
@@ -51,7 +51,7 @@ class TensorRTEngine(Engine):
     ) -> None:
         super().__init__(bundle.config)
         self.name, self.precision, self.concurrency = name, sidecar.precision, LANES
-        self.batch = loaded.max_batch
+        self.batch, self.most_sources = loaded.max_batch, loaded.max_sources
         version = version_text(sidecar.version)
         self.detail = f"{sidecar.name} on {device.name}, version {version}, {device.layer}"
         self.sidecar = sidecar

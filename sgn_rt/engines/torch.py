@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from sgn_rt._optional import require
-from sgn_rt._types import Float, Masked, Positions, Separated
+from sgn_rt._types import Analysis, Float, Positions
 from sgn_rt.engines.base import MaskEngine
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
@@ -36,16 +39,43 @@ class TorchEngine(MaskEngine):
         self._model = model.to(memory_format=self._torch.channels_last)
         self.detail = f"PyTorch reference, float32 on the CPU, torch {self._torch.__version__}"
 
-    def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
-        torch = self._torch
-        with torch.inference_mode():
-            masks, presence, _ = self._model.masks(
-                torch.from_numpy(log_magnitude), torch.from_numpy(categories)
-            )
-        return Masked(masks.contiguous().numpy(), presence.numpy())
+    def _network(
+        self, log_magnitude: Float, wanted: Positions | None
+    ) -> Sequence[tuple[Float, Any]]:
+        del wanted  # any can be asked for
+        return self._rows(self._torch.from_numpy(log_magnitude))
 
-    def _separate(self, mixture: Float, categories: Positions) -> Separated:
-        torch = self._torch
-        with torch.inference_mode():
-            result = self._model(torch.from_numpy(mixture), torch.from_numpy(categories))
-        return Separated(result.sources.contiguous().numpy(), result.presence.numpy())
+    def _rows(self, log_magnitude: Any) -> Sequence[tuple[Float, Any]]:
+        with self._torch.inference_mode():
+            basis, guide, presence, _ = self._model.network(log_magnitude)
+        return [
+            (presence[i].numpy(), (basis[i : i + 1], guide[i : i + 1])) for i in range(len(basis))
+        ]
+
+    def _mask(self, state: Any, category: int) -> Float:
+        mask: Float = self._mask_tensor(state, category).contiguous().numpy()[0, 0]
+        return mask
+
+    def _mask_tensor(self, state: Any, category: int) -> Any:
+        basis, guide = state
+        with self._torch.inference_mode():
+            return self._model.mask(basis, guide[:, category : category + 1])
+
+    def _analyze(self, mixture: Float, wanted: Positions | None) -> list[Analysis]:
+        del wanted
+        with self._torch.inference_mode():
+            spectrum = self._model.stft(self._torch.from_numpy(mixture))
+            rows = self._rows(self._model.log_magnitude(spectrum))
+        return [
+            Analysis(presence, (spectrum[i : i + 1], state))
+            for i, (presence, state) in enumerate(rows)
+        ]
+
+    def _synthesize(self, analysis: Analysis, categories: Positions) -> Float:
+        spectrum, state = analysis.state
+        sources = np.empty((len(categories), self.config.window_samples), np.float32)
+        with self._torch.inference_mode():
+            for row, category in enumerate(categories):
+                mask = self._mask_tensor(state, int(category))
+                sources[row] = self._model.istft(spectrum, mask).numpy()[0, 0]
+        return sources

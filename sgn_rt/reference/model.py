@@ -239,14 +239,24 @@ class Sgn(nn.Module):
 
         The cost of a mask is paid per chosen category, whatever the number the model knows.
         """
+        basis, guide, presence, embedding = self.network(log_magnitude)
+        return self.mask(basis, guide.index_select(1, categories)), presence, embedding
+
+    def network(self, log_magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What masks are made of, and what is there (steps 3 to 8).
+
+        Returns basis maps [B, K, L, T], guides [B, C, K + 1], presence [B, C], embedding [B, C, D].
+        """
         levels = self.encode(log_magnitude)
         embedding, _, presence, _ = self.group(levels[self.config.token_level])
-        basis = self.decode(levels)
-        guide = self.mask_guide(embedding.index_select(1, categories))
-        weights, bias = guide.split((self.config.mask_basis, 1), dim=-1)
+        return self.decode(levels), self.mask_guide(embedding), presence, embedding
+
+    def mask(self, basis: Tensor, guide: Tensor) -> Tensor:
+        """Masks [B, S, L, T] of ``basis`` [B, K, L, T] and ``guide`` [B, S, K + 1] (step 9)."""
+        weights, bias = torch.split(guide, [self.config.mask_basis, 1], dim=-1)
         logits = (weights / math.sqrt(self.config.mask_basis)) @ basis.flatten(2) + bias
-        masks = logits.sigmoid().unflatten(-1, basis.shape[2:])
-        return masks, presence, embedding
+        masks: Tensor = logits.sigmoid().reshape(*logits.shape[:2], *basis.shape[2:])
+        return masks
 
     def category_logits(self, class_tokens: Tensor) -> Tensor:
         """Training head: which category each class token is, [B, C, C] from [B, C, D] (step 7)."""

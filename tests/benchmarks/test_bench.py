@@ -6,9 +6,8 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from sgn_rt.benchmarks import subjects
 
-from sgn_rt._types import Separated
+from sgn_rt.benchmarks import subjects
 from sgn_rt.cli.bench import command
 
 
@@ -45,13 +44,12 @@ def test_an_engine_that_fails_parity_has_a_row_and_no_time(monkeypatch):
 
     def too_loud(name, bundle, threads):
         engine = opened(name, bundle, threads)
-        right = engine._separate
+        right = engine._synthesize
 
-        def separate(mixture, categories):
-            sources, presence = right(mixture, categories)
-            return Separated(sources + mixture[:, None] * 0.1, presence)
+        def synthesize(analysis, categories):
+            return right(analysis, categories) + 0.1
 
-        engine._separate = separate
+        engine._synthesize = synthesize
         return engine
 
     monkeypatch.setattr(subjects, "open_engine", too_loud)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sgn_rt.benchmarks.harness import interleave, orders, ratios, summarize
 
+from sgn_rt.benchmarks.harness import interleave, orders, ratios, summarize
 from sgn_rt.errors import EngineError
 
 

@@ -11,9 +11,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+
 from sgn_rt.export.graphs import build_graph
 from sgn_rt.export.writer import export_bundle
-
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import GRAPH_INPUTS, Kind, Precision, Tensor
 from sgn_rt.reference import random_model, save_checkpoint

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
-from sgn_rt.export.graphs import export_module
 
+from sgn_rt.export.graphs import export_module
 from sgn_rt.model.contract import Kind, Precision
 
 MASKS = {

@@ -15,8 +15,8 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto
-from sgn_rt.export.graphs import build_graph
 
+from sgn_rt.export.graphs import build_graph
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import AXES, GRAPH_INPUTS, GRAPH_OUTPUTS, Axis, Kind, Precision, Tensor
 from sgn_rt.reference import random_model

@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
+
+from sgn_rt.errors import EngineError
 from sgn_rt.export.layerwise import (
     LIMITS,
     LayerResult,
@@ -24,8 +26,6 @@ from sgn_rt.export.layerwise import (
     with_outputs,
 )
 from sgn_rt.export.standard import standard_copy
-
-from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import BUNDLE_MANIFEST, Kind, Precision
 

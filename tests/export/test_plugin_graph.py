@@ -10,13 +10,13 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from sgn_rt.export.graphs import build_graph, export_module
-from sgn_rt.export.standard import standard_copy
-from sgn_rt.export.writer import export_bundle
 
 from sgn_rt.audio.labelled_music import load_music
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import EngineError, ParityError
+from sgn_rt.export.graphs import build_graph, export_module
+from sgn_rt.export.standard import standard_copy
+from sgn_rt.export.writer import export_bundle
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import (
     GRAPH_INPUTS,

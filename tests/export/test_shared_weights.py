@@ -10,9 +10,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
-from sgn_rt.export.shared import INLINE_BYTES, share_weights
 
 from sgn_rt.errors import CheckpointError
+from sgn_rt.export.shared import INLINE_BYTES, share_weights
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind, Precision
 from sgn_rt.reference import load, save_checkpoint
 

@@ -12,11 +12,11 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from sgn_rt.export import writer
-from sgn_rt.export.writer import export_bundle
 
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import BundleError, CheckpointError, ParityError
+from sgn_rt.export import writer
+from sgn_rt.export.writer import export_bundle
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Kind, Precision
 from sgn_rt.model.stages import LIMITS, Stage

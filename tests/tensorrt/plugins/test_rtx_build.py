@@ -14,11 +14,11 @@ from pathlib import Path
 
 import onnx
 import pytest
-from sgn_rt.export.engine_layers import build_with_layers
-from sgn_rt.export.layerwise import layers_of
 
 from sgn_rt.cli import main
 from sgn_rt.errors import EngineError
+from sgn_rt.export.engine_layers import build_with_layers
+from sgn_rt.export.layerwise import layers_of
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Kind, Precision
 from sgn_rt.tensorrt.bindings import Flavor, version_text
