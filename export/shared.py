@@ -18,8 +18,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from sgn_rt.errors import CheckpointError
 from sgn_rt.export.weights import GraphWeights, Pick, Recipe, Reshape, Scale, Transpose
 from sgn_rt.model.contract import Precision
+from sgn_rt.model.safetensors_file import Header, read_header
 from sgn_rt.reference import load
-from sgn_rt.reference.safetensors_file import Header, read_header
 
 INLINE_BYTES: Final = 8192
 """Weights up to this size stay in the graph: biases and gains, not worth nodes of their own."""

@@ -23,8 +23,15 @@ from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.errors import EngineError, SgnError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.model.contract import BUNDLE_MANIFEST, BUNDLE_PROBE, BUNDLE_SCHEMA, Precision
+from sgn_rt.model.contract import (
+    BUNDLE_MANIFEST,
+    BUNDLE_PROBE,
+    BUNDLE_SCHEMA,
+    CHECKPOINT_CONFIG_KEY,
+    Precision,
+)
 from sgn_rt.model.probe import Probe
+from sgn_rt.model.safetensors_file import write as write_safetensors
 from sgn_rt.separator import Separator
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT, is_installed, load
 
@@ -300,8 +307,13 @@ def probe_of() -> Callable[..., Probe]:
 
 def _write_bundle(folder: Path, config: ModelConfig, probe: Probe) -> Path:
     folder.mkdir()
+    write_safetensors(
+        folder / "checkpoint.safetensors",
+        {"presence_head.bias": np.zeros(1, np.float16)},
+        {CHECKPOINT_CONFIG_KEY: json.dumps(config.to_dict())},
+    )
     contents = {
-        "checkpoint.safetensors": b"weights",
+        "checkpoint.safetensors": (folder / "checkpoint.safetensors").read_bytes(),
         "core.fp32.onnx": b"graph",
         BUNDLE_PROBE: probe.to_bytes(),
     }

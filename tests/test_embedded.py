@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sgn_rt.audio.labelled_music import load_music, shipped_music
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind, Precision
 from sgn_rt.model.transform import Transform
 from sgn_rt.parity.measure import measure
 from sgn_rt.parity.metrics import si_sdr as ratio
@@ -113,7 +114,19 @@ def test_a_graph_of_another_model(tmp_path, edit_manifest, fails):
     """Same sizes, other names: nothing but the graph's own record tells them apart."""
     folder = tmp_path / "bundle"
     shutil.copytree(Bundle.open().root, folder)
-    edit_manifest(folder, lambda m: m["config"]["categories"].reverse())
+    path = folder / BUNDLE_CHECKPOINT
+    content = path.read_bytes()
+    turned = content.replace(b"accordion", b"violin_ii").replace(b"violin\\", b"accord\\")
+    assert turned != content
+    path.write_bytes(turned)
+    record = {"sha256": hashlib.sha256(turned).hexdigest(), "bytes": len(turned)}
+
+    def change(manifest):
+        names = manifest["config"]["categories"]
+        names[names.index("violin")], names[0] = "accord", "violin_ii"
+        manifest["files"][BUNDLE_CHECKPOINT] = record
+
+    edit_manifest(folder, change)
     with fails(EngineError, "core.fp32.onnx: got a graph of another model"):
         open_engine("onnxruntime", Bundle.open(folder))
 

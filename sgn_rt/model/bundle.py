@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sgn_rt.errors import BundleError, ConfigError
-from sgn_rt.model.config import ModelConfig
+from sgn_rt.errors import BundleError, CheckpointError, ConfigError
+from sgn_rt.model.config import ModelConfig, config_of_checkpoint
 from sgn_rt.model.contract import (
     BUNDLE_CHECKPOINT,
     BUNDLE_MANIFEST,
@@ -22,6 +22,7 @@ from sgn_rt.model.contract import (
     Precision,
 )
 from sgn_rt.model.probe import Probe
+from sgn_rt.model.safetensors_file import read_header
 
 _MANIFEST_LIMIT = 16 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -174,7 +175,8 @@ class Bundle:
         Raises
         ------
         BundleError
-            If it is no bundle, of a newer schema, damaged, or names a file outside of itself.
+            If it is no bundle, of a newer schema, damaged, names a file outside of itself, or says
+            another configuration than its checkpoint.
         """
         root = Path(folder) if folder is not None else embedded()
         path = root / BUNDLE_MANIFEST
@@ -198,7 +200,29 @@ class Bundle:
         for name in bundle.files:
             with bundle._open(name) as file:
                 bundle._check(name, hashlib.file_digest(file, "sha256").hexdigest())
+        if bundle.has_checkpoint:
+            bundle._check_config()
         return bundle
+
+    def _check_config(self) -> None:
+        """The configuration is that of the weights: another would run, and give noise."""
+        path = self.root / BUNDLE_CHECKPOINT
+        try:
+            config = config_of_checkpoint(path, read_header(path))
+        except CheckpointError as error:
+            raise BundleError(f"{self.root}: {error}") from error
+        if config == self.config:
+            return
+        mine, theirs = self.config.to_dict(), {} if config is None else config.to_dict()
+        names = sorted(key for key in mine | theirs if mine.get(key) != theirs.get(key))
+        got, expected = (
+            ", ".join(f"{name} {values.get(name)!r:.100}" for name in names)
+            for values in (mine, theirs)
+        )
+        raise BundleError(
+            f"{self.root}: configuration: got {got}, expected {expected}, as in "
+            f"{BUNDLE_CHECKPOINT}. The manifest was changed: copy or export the bundle again."
+        )
 
     def _open(self, name: str) -> Any:
         record = self.files[name]

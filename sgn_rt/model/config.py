@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
-from sgn_rt.errors import ConfigError
-from sgn_rt.model.contract import CHECKPOINT_FORMAT, ENCODER_LEVELS, MASK_MULTIPLE
+from sgn_rt.errors import CheckpointError, ConfigError
+from sgn_rt.model.contract import (
+    CHECKPOINT_CONFIG_KEY,
+    CHECKPOINT_FORMAT,
+    ENCODER_LEVELS,
+    MASK_MULTIPLE,
+)
+from sgn_rt.model.safetensors_file import Header
 
 _MAX_SIZE = 1 << 24
 """No size of a real model comes near; keeps arithmetic on hostile configs bounded."""
@@ -184,3 +191,18 @@ class ModelConfig:
             ) from error
         _expect("model configuration", isinstance(values, dict), type(values).__name__, "an object")
         return cls.from_dict(values)
+
+
+def config_of_checkpoint(path: Path, header: Header) -> ModelConfig | None:
+    """The configuration that a checkpoint carries in its header; None where it carries none.
+
+    Raises
+    ------
+    CheckpointError
+        If it is none that a network can have; ``path`` is named.
+    """
+    text = header.metadata.get(CHECKPOINT_CONFIG_KEY)
+    try:
+        return None if text is None else ModelConfig.from_json(text)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error

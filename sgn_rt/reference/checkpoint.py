@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgn_rt.errors import CheckpointError, ConfigError
-from sgn_rt.model.config import ModelConfig
+from sgn_rt.errors import CheckpointError
+from sgn_rt.model.config import ModelConfig, config_of_checkpoint
 from sgn_rt.model.contract import CHECKPOINT_CONFIG_KEY
+from sgn_rt.model.safetensors_file import read_bytes, read_header, write
 from sgn_rt.reference.key_map import KeyMap, read_key_map
 from sgn_rt.reference.model import Sgn
-from sgn_rt.reference.safetensors_file import read_bytes, read_header, write
 
 _TORCH_TYPES: Final = {
     "F64": torch.float64,
@@ -93,11 +93,7 @@ def read_checkpoint(
 
 def _read_safetensors(path: Path, *, foreign: bool) -> tuple[ModelConfig | None, dict[str, Tensor]]:
     header = read_header(path)
-    text = header.metadata.get(CHECKPOINT_CONFIG_KEY)
-    try:
-        config = None if text is None else ModelConfig.from_json(text)
-    except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    config = config_of_checkpoint(path, header)
     allowed = {
         name: dtype for name, dtype in _TORCH_TYPES.items() if foreign or dtype in _OWN_TYPES
     }

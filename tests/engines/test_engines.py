@@ -7,7 +7,7 @@ import pytest
 
 from sgn_rt.engines.base import available_cpus
 from sgn_rt.engines.factory import ENGINES, open_engine
-from sgn_rt.errors import BundleError, EngineError
+from sgn_rt.errors import CheckpointError, EngineError
 from sgn_rt.model.bundle import Bundle
 
 
@@ -117,7 +117,7 @@ def test_graphs_that_the_bundle_has_not(bundle_folder, fails):
 
 def test_a_checkpoint_that_is_none(bundle_folder, edit_manifest, fails):
     pytest.importorskip("torch")
-    with pytest.raises((EngineError, BundleError, ValueError), match="checkpoint"):
+    with pytest.raises(CheckpointError, match="that do not fit the configuration"):
         open_engine("torch", Bundle.open(bundle_folder))
     edit_manifest(
         bundle_folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 import numpy as np
@@ -85,6 +86,7 @@ def test_no_path_leaves_the_bundle(bundle_folder, edit_manifest, fails, name):
 
 def test_no_link_leaves_the_bundle(bundle_folder, fails):
     path = bundle_folder / "checkpoint.safetensors"
+    content = path.read_bytes()
     outside = bundle_folder.parent / "outside"
     path.rename(outside)
     path.symlink_to(outside)
@@ -97,7 +99,7 @@ def test_no_link_leaves_the_bundle(bundle_folder, fails):
     path.unlink()
     outside.rename(bundle_folder / "inside")
     path.symlink_to("inside")
-    assert Bundle.open(bundle_folder).read("checkpoint.safetensors") == b"weights"
+    assert Bundle.open(bundle_folder).read("checkpoint.safetensors") == content
 
 
 def test_a_linked_folder_is_a_bundle_like_any(bundle_folder):
@@ -182,6 +184,31 @@ def test_a_manifest_that_says_what_it_must_not(bundle_folder, edit_manifest, fai
     edit_manifest(bundle_folder, change)
     with fails(BundleError, str(bundle_folder), part, advice):
         Bundle.open(bundle_folder)
+
+
+EDITS = {
+    "sample_rate": (44100, "sample_rate 44100, expected sample_rate 8000"),
+    "log_epsilon": (1e-3, "log_epsilon 0.001, expected log_epsilon 1e-05"),
+    "categories": (["horn", "drum", "bell"], "categories ['horn', 'drum', 'bell'], expected"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_the_configuration_is_that_of_the_checkpoint(bundle_folder, edit_manifest, fails, name):
+    value, part = EDITS[name]
+    edit_manifest(bundle_folder, lambda m: m["config"].update({name: value}))
+    with fails(BundleError, f"{bundle_folder}: configuration: got {part}", "checkpoint"):
+        Bundle.open(bundle_folder)
+
+
+def test_a_checkpoint_that_carries_no_configuration(bundle_folder, edit_manifest, fails):
+    path = bundle_folder / "checkpoint.safetensors"
+    for content, part in ((b"weights", "safetensors"), (b"\x02" + bytes(7) + b"{}", "None")):
+        path.write_bytes(content)
+        record = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        edit_manifest(bundle_folder, lambda m, new=record: m["files"].update({path.name: new}))
+        with fails(BundleError, str(bundle_folder), part):
+            Bundle.open(bundle_folder)
 
 
 def test_unknown_keys_are_left_to_later_versions(bundle_folder, edit_manifest):

@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sgn_rt.errors import CheckpointError  # noqa: E402
+from sgn_rt.model.safetensors_file import read_bytes, read_header, write  # noqa: E402
 from sgn_rt.reference import (  # noqa: E402
     PAPER,
     load,
@@ -19,7 +20,6 @@ from sgn_rt.reference import (  # noqa: E402
     save_checkpoint,
 )
 from sgn_rt.reference.checkpoint import expected_tensors  # noqa: E402
-from sgn_rt.reference.safetensors_file import read_bytes, read_header, write  # noqa: E402
 
 
 @pytest.fixture

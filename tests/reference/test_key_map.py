@@ -9,9 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sgn_rt.errors import CheckpointError  # noqa: E402
+from sgn_rt.model.safetensors_file import write  # noqa: E402
 from sgn_rt.reference import load, random_model, save_checkpoint  # noqa: E402
 from sgn_rt.reference.key_map import read_key_map  # noqa: E402
-from sgn_rt.reference.safetensors_file import write  # noqa: E402
 
 RULES = r"""
 format = "sgn-key-map/1"
