@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sgn_rt._optional import require
+from sgn_rt._optional import pip_command, require
 from sgn_rt._types import Float, Masked, Positions, Separated
 from sgn_rt.engines.base import MasksAtOnce, WholeEngine
 from sgn_rt.errors import DependencyError, EngineError
@@ -118,7 +118,7 @@ class PlainExport(WholeEngine, MasksAtOnce):
         if not path.exists():
             raise DependencyError(
                 f"{NAME}: got no graph, expected torch.onnx.export to write one. "
-                "Install it with: pip install 'sgn-rt[export]'"
+                f"Install it with: {pip_command('export')}"
             )
         try:
             self._session: Any = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])

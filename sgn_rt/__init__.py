@@ -10,6 +10,7 @@ Importing this package loads NumPy at most; everything else comes with its first
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from sgn_rt.errors import (
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from sgn_rt.streaming.stream import Stream
 
 __version__ = "0.1.0"
+
+# What happens is told to the logger "sgn_rt"; where it goes is the application's choice.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOMES = {
     "Bundle": "sgn_rt.model.bundle",
@@ -70,3 +74,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'sgn_rt' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Also what has not been loaded yet."""
+    return sorted({*globals(), *_HOMES})

@@ -143,7 +143,7 @@ def test_a_provider_that_is_not_there_is_never_the_cpu(engine, provider, fails):
 
     if provider in onnxruntime.get_available_providers():
         pytest.skip(f"this onnxruntime has {provider}")
-    with fails(EngineError, "provider: got only", f"expected {provider}", "sgn-rt[gpu]"):
+    with fails(EngineError, "provider: got only", f"expected {provider}", "onnxruntime-gpu>="):
         open_engine(engine, Bundle.open())
 
 

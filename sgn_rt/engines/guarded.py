@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sgn_rt._optional import pip_command
 from sgn_rt._types import Float, Positions, Separated
 from sgn_rt.engines.base import Engine
 from sgn_rt.errors import (
@@ -17,6 +20,8 @@ from sgn_rt.errors import (
     ParityError,
     ParityWarning,
 )
+
+log = logging.getLogger(__name__)
 
 ParityMode = Literal["fallback", "raise", "off"]
 
@@ -98,6 +103,9 @@ class GuardedEngine:
             except EngineError as error:
                 if self._parity != "fallback":
                     raise
+                log.warning(
+                    "engine %s failed, its window is computed again: %s", engine.name, error
+                )
                 self._replace(engine, error)
 
     def _replace(self, failed: Engine, error: EngineError) -> None:
@@ -115,13 +123,16 @@ class GuardedEngine:
         """
         while self._remaining:
             name = self._remaining.pop(0)
+            began = time.perf_counter()
             try:
                 engine = self._opener(name)
             except (DependencyError, EngineError, CheckpointError) as error:
                 if name == self._asked_for:
                     raise
                 self.rejected.append(Rejection(name, str(error)))
+                log.info("engine %s passed over: %s", name, error)
                 continue
+            opened = time.perf_counter()
             try:
                 if self._parity != "off":
                     self._prover(engine)
@@ -129,8 +140,14 @@ class GuardedEngine:
                 if self._parity == "raise":
                     raise
                 failed.append(Rejection(name, str(error)))
+                log.warning("engine %s passed over: %s", name, error)
                 continue
             self._active = engine
+            proving = time.perf_counter() - opened
+            log.info(
+                "engine %s in service: %s; opened in %.3f s, start-up probe (%s) in %.3f s",
+                name, engine.detail, opened - began, self._parity, proving,
+            )  # fmt: skip
             self.rejected += failed
             if failed:
                 reasons = "; ".join(rejection.reason for rejection in failed)
@@ -141,5 +158,5 @@ class GuardedEngine:
         reasons = "; ".join(f"{r.engine}: {r.reason}" for r in self.rejected)
         raise EngineError(
             f"engine: got none that can serve ({reasons}), expected one. "
-            "Run `sgn-rt doctor`, or install one: pip install 'sgn-rt[cpu]'"
+            f"Run `sgn-rt doctor`, or install one: {pip_command('cpu')}"
         )

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from sgn_rt._optional import require
+from sgn_rt._optional import pip_command, require
 from sgn_rt._types import Float, Masked, Positions, Separated
 from sgn_rt.engines.base import Engine, MasksAtOnce, WholeEngine
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import CHECKPOINT_CONFIG_KEY, Kind, Precision, Tensor
+from sgn_rt.model.export_command import export_command
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
@@ -56,7 +57,7 @@ def choose_artifact(bundle: Bundle, provider: str, wanted: str | None) -> Artifa
     preferred = " or ".join(f"{kind}.{precision}" for kind, precision in PREFERENCE[provider])
     raise EngineError(
         f"onnxruntime ({provider}): got a bundle with {names}, expected {wanted or preferred}. "
-        "Export the bundle with that kind and precision, or choose another engine."
+        f"Export them, e.g. `{export_command(bundle)}`, or choose another engine."
     )
 
 
@@ -73,7 +74,8 @@ class _Session:
         if provider not in available:
             raise EngineError(
                 f"onnxruntime: provider: got only {', '.join(available)}, expected {provider}. "
-                "Install onnxruntime-gpu (pip install 'sgn-rt[gpu]') with its CUDA libraries."
+                "Put onnxruntime-gpu and its CUDA libraries in the place of onnxruntime: "
+                f"pip uninstall onnxruntime, then {pip_command('gpu')}"
             )
         options = ort.SessionOptions()
         options.log_severity_level = 4

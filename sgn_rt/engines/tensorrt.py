@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -14,6 +15,7 @@ from sgn_rt.engines.base import WholeEngine
 from sgn_rt.errors import EngineError, PluginError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Precision
+from sgn_rt.model.export_command import export_command
 from sgn_rt.model.stages import StageResult
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT, load, version_text
 from sgn_rt.tensorrt.device.factory import open_device
@@ -162,7 +164,7 @@ def open_tensorrt(
         raise EngineError(
             f"{name}: got a bundle without an engine of {flavor}"
             f"{'' if artifact is None else f' for {artifact}'}, expected one. "
-            f"Run `sgn-rt build {bundle.root} --flavor {flavor}`"
+            f"Run {_build_steps(bundle, flavor)}"
         )
     trt, device = load(flavor), open_device()
     machine = Machine(
@@ -176,6 +178,17 @@ def open_tensorrt(
         fitting = [_rebuilt(bundle, min(candidates, key=_rank), trt, device)]
     sidecar = min(fitting, key=_rank)
     return engine_of(bundle, name, sidecar, read_engine(bundle, sidecar), trt, device)
+
+
+def _build_steps(bundle: Bundle, flavor: Flavor) -> str:
+    """What leads to an engine; that a bundle has no graph for one comes first."""
+    from sgn_rt.tensorrt.build.build_engines import KINDS
+
+    if any(artifact.kind in KINDS for artifact in bundle.artifacts):
+        return f"`sgn-rt build {shlex.quote(str(bundle.root))} --flavor {flavor}`"
+    return (
+        f"`{export_command(bundle)}`, then `sgn-rt build BUNDLE --flavor {flavor}`, and open BUNDLE"
+    )
 
 
 def engine_of(

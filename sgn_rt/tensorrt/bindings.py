@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from sgn_rt._optional import require
+from sgn_rt._optional import pip_command, require
 from sgn_rt.errors import DependencyError, EngineError
 from sgn_rt.tensorrt.soname_alias import answer_for
 
@@ -95,9 +95,8 @@ def installed_flavor() -> Flavor:
             return flavor
     raise DependencyError(
         "TensorRT: got neither tensorrt nor tensorrt_rtx installed, expected one of them. "
-        "Install it "
-        "with: pip install 'sgn-rt[tensorrt]' (or 'sgn-rt[tensorrt-rtx]', which also builds "
-        "without a GPU)"
+        f"Install it with: {pip_command('tensorrt')}; or the one for RTX, which also builds "
+        f"without a GPU: {pip_command('tensorrt-rtx')}"
     )
 
 
@@ -115,13 +114,13 @@ def load(flavor: Flavor) -> TensorRT:
         raise DependencyError(
             f"the {flavor} engine needs the package {flavor.module!r}: got type stubs without "
             "code. "
-            f"Install it with: pip install 'sgn-rt[{flavor}]'"
+            f"Install it with: {pip_command(flavor)}"
         )
     version = version_numbers(str(module.__version__))
     if version < OLDEST[flavor]:
         raise DependencyError(
             f"{flavor}: got version {module.__version__}, expected at least "
-            f"{version_text(OLDEST[flavor])}. Install it with: pip install -U 'sgn-rt[{flavor}]'"
+            f"{version_text(OLDEST[flavor])}. Install it with: {pip_command(flavor)}"
         )
     return TensorRT(flavor=flavor, module=module, version=version)
 

@@ -341,14 +341,6 @@ def test_info_lists_the_model(run):
     assert json.loads(run("info", "--json", "-").out)["config"]["sample_rate"] == 11025
 
 
-def test_doctor_runs_what_there_is_and_says_why_not(run):
-    report = json.loads(run("doctor", "--json", "-").out)
-    assert report["engines"]["onnxruntime"]["usable"]
-    assert report["engines"]["torch"]["usable"]
-    assert "CUDAExecutionProvider" in report["engines"]["onnxruntime-cuda"]["reason"]
-    assert "pip install 'sgn-rt[gpu]'" in run("doctor").out
-
-
 def test_tampered_bundle_is_refused(run, clip, tmp_path):
     bundle = tmp_path / "bundle"
     shutil.copytree(embedded(), bundle)

@@ -302,3 +302,30 @@ def test_modes_that_there_are_not(open_fakes, parity):
 
     with pytest.raises(ConfigError, match="expected fallback, raise or off"):
         open_fakes({}, parity=parity)
+
+
+def test_the_log_tells_what_was_passed_over_what_serves_and_what_was_computed_again(
+    open_fakes, fake_engine, config, expected, caplog
+):
+    signal, _ = expected
+    engines = {
+        "absent": DependencyError("absent: got no package, expected one. Install it."),
+        "wrong": fake_engine(config, "wrong", fault=scaled),
+        "fails": fake_engine(config, "fails", fault=at(1, explode)),
+        "last": fake_engine(config, "last"),
+    }
+    caplog.set_level("INFO", logger="sgn_rt")
+    with pytest.warns(ParityWarning), open_fakes(engines) as separator:
+        separate(separator, signal)
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    words = [
+        ("INFO", "engine absent passed over: absent: got no package"),
+        ("WARNING", "engine wrong passed over: wrong: parity stage level"),
+        ("INFO", "engine fails in service: for tests; opened in"),
+        ("WARNING", "engine fails failed, its window is computed again: fails: got RuntimeError"),
+        ("INFO", "engine last in service: for tests; opened in"),
+    ]
+    assert [level for level, _ in told] == [level for level, _ in words]
+    for (_, message), (_, start) in zip(told, words, strict=True):
+        assert message.startswith(start)
+    assert all(record.name.startswith("sgn_rt.") for record in caplog.records)

@@ -109,6 +109,7 @@ def bundle(tmp_path, config):
         root=tmp_path,
         config=config,
         artifacts=(artifact,),
+        has_checkpoint=False,
         files={artifact.path: record},
         find=lambda kind, precision: (
             artifact if (kind, precision) == (artifact.kind, artifact.precision) else None

@@ -315,6 +315,7 @@ def test_without_a_proof_it_is_recorded_as_unproved(into, bundle):
     [
         (BuildRequest(precisions=(Precision.FP32,)), BundleError, "waveform.fp32 to build from"),
         (BuildRequest(kind=Kind.CORE), ConfigError, "kind: got core"),
+        (BuildRequest(precisions=()), ConfigError, "precisions: got none, expected at least one"),
     ],
 )
 def test_graphs_that_cannot_be_built_from(into, request_, kind, message):

@@ -232,6 +232,7 @@ def test_the_proof_of_the_first_start_is_written_down(bundle, make_sidecar, mach
 def test_falls_back_for_the_window_that_fails_and_from_then_on(engine, config, device):
     class Other:
         name = "other"
+        detail = "for tests"
 
         def separate(self, mixture, categories):
             return "other's answer"

@@ -12,6 +12,7 @@ from sgn_rt._atomic import write_whole
 from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.model.export_command import export_command
 from sgn_rt.model.stages import StageResult
 from sgn_rt.tensorrt.bindings import TensorRT
 from sgn_rt.tensorrt.build.builder import (
@@ -99,8 +100,12 @@ def choose_artifacts(bundle: Bundle, request: BuildRequest) -> list[Artifact]:
     BundleError
         If the bundle lacks one.
     ConfigError
-        For a kind that engines are not made of.
+        For a kind that engines are not made of, or no precision.
     """
+    if not request.precisions:
+        raise ConfigError(
+            f"precisions: got none, expected at least one of {', '.join(Precision)}. Name one."
+        )
     if request.kind == Kind.CORE:
         raise ConfigError(
             f"kind: got core, expected {' or '.join(KINDS)}: engines go from sound to sound. "
@@ -115,7 +120,7 @@ def choose_artifacts(bundle: Bundle, request: BuildRequest) -> list[Artifact]:
             raise BundleError(
                 f"{bundle.root}: got a bundle with {have}, expected "
                 f"{' or '.join(f'{kind}.{precision}' for kind in kinds)} to build from. "
-                "Export it: `sgn-rt export CHECKPOINT -o BUNDLE`"
+                f"Export it: `{export_command(bundle)}`"
             )
         chosen.append(found[0])
     return chosen

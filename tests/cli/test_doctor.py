@@ -1,0 +1,41 @@
+"""What runs here is proved; what does not is told with the steps that lead to it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from sgn_rt.cli import cli
+from sgn_rt.model.bundle import embedded
+
+
+def test_what_runs_is_proved_and_what_does_not_says_why(run):
+    report = json.loads(run("doctor", "--json", "-").out)
+    assert report["engines"]["onnxruntime"]["usable"]
+    assert report["engines"]["torch"]["usable"]
+    reason = report["engines"]["onnxruntime-cuda"]["reason"]
+    assert "CUDAExecutionProvider" in reason
+    assert 'pip install "onnxruntime-gpu>=' in reason
+
+
+@pytest.mark.parametrize("engine", ["tensorrt", "tensorrt-rtx"])
+def test_the_way_to_an_engine_begins_with_the_graph_that_is_not_there(run, engine):
+    """The model that ships has no graph to build from: `sgn-rt build` of it would fail."""
+    report = json.loads(run("doctor", "--json", "-").out)
+    _, export, _, build, _ = report["engines"][engine]["reason"].split("`")
+    for command, name in ((export, "export"), (build, "build")):
+        program, found, *arguments = shlex.split(command)
+        assert (program, found) == ("sgn-rt", name)
+        parsed = cli.get_command(None, name).make_context(name, arguments).params
+        if name == "export":
+            assert parsed["checkpoint"] == embedded() / "checkpoint.safetensors"
+            assert parsed["checkpoint"].is_file()
+        else:
+            assert parsed["flavor"] == engine
+    # Of a graph that is not there nothing is built, and that is told in the same words.
+    pytest.importorskip("tensorrt_rtx")
+    refused = run("build", embedded(), "--flavor", "tensorrt-rtx", "--gpu", "sm89")
+    assert refused.code == 2
+    assert export in refused.err
