@@ -3,30 +3,85 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import stat
 from pathlib import Path
 from typing import Final
 
+from sgn_rt._temporary import remove_leftovers, temporary_file
+
 CACHE_VARIABLE: Final = "SGN_RT_CACHE_DIR"
+
+_WRITTEN_IN_PLACE = ("/dev/", "/proc/")
+"""Where names stand for something that is open already: ``/dev/stdout`` may well be a file, but the
+shell that opened it would not see one put in its place."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file in the place of the one that is there, whole or not at all.
 
+    It is on the disk, not only on its way there, when this returns. A new file has the permissions
+    that the user's umask gives, a replaced one keeps its own; a link is replaced, not followed.
+
     Raises
     ------
     OSError
-        If it cannot be written; nothing is left behind then.
+        If it cannot be written, or there is something that is no file; nothing is left behind then.
     """
-    handle, temporary = tempfile.mkstemp(prefix=".sgn-rt-", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
+        found = path.lstat()
+    except FileNotFoundError:
+        found = None
+    if found is not None and not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+        raise OSError(f"no regular file at {path}")
+    remove_leftovers(path.parent)
+    with temporary_file(path.parent) as (temporary, handle):
+        with open(handle, "wb", closefd=False) as file:
             file.write(content)
-        Path(temporary).chmod(0o644)
+        if found is not None and stat.S_ISREG(found.st_mode):
+            os.fchmod(handle, stat.S_IMODE(found.st_mode))
+        os.fsync(handle)
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    sync_folder(path.parent)
+
+
+def write_named(path: Path, content: bytes) -> None:
+    """Write a file that the user named: as `write_whole`, where it is a file.
+
+    A device, a pipe, or a name that stands for one is written to and stays what it is; a link stays
+    a link, and what it leads to is replaced.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    if is_written_in_place(path):
+        with path.open("wb") as file:
+            file.write(content)
+    else:
+        write_whole(path.resolve() if path.is_symlink() else path, content)
+
+
+def is_written_in_place(path: Path) -> bool:
+    """Whether a name stands for a device, a pipe or what is open already, not for a file."""
+    if str(path.absolute()).startswith(_WRITTEN_IN_PLACE):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk, where its file system can."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError:  # not every file system takes it; what is in the files is safe
+        pass
+    finally:
+        os.close(handle)
 
 
 def cache_root() -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sgn_rt.audio import stems
+from sgn_rt.audio import stems, writer
 from sgn_rt.audio.stems import expect_folder, stem_files, stem_paths
 from sgn_rt.errors import AudioError
 
@@ -73,7 +73,7 @@ def test_an_error_between_leaves_nothing_and_stays_itself(tmp_path, tree, error)
 
 
 def test_too_few_samples_are_an_error(tmp_path, tree, fails):
-    with fails(AudioError, "990 frames in bell.wav"):
+    with fails(AudioError, "990 of 1000 frames in bell.wav"):
         write(tmp_path / "out", signal=np.zeros((2, 990), np.float32))
     assert tree(tmp_path) == []
 
@@ -189,7 +189,7 @@ def test_clipping_is_told_where_the_format_clips(tmp_path):
 
 
 def test_beyond_32_bit_sizes_it_is_rf64(tmp_path, monkeypatch, noise):
-    monkeypatch.setattr(stems, "_WAV_LIMIT", 2 * 1000 * 4 - 1)
+    monkeypatch.setattr(writer, "WAV_LIMIT", 2 * 1000 * 4 - 1)
     signal = noise(2, 1000)
     path = write(tmp_path, signal=signal).paths["bell"]
     assert soundfile.info(path).format == "RF64"

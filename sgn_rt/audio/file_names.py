@@ -1,0 +1,56 @@
+"""From names of recordings and categories to names of files that every system takes."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+LONGEST = 255
+"""Bytes that file systems take for a name."""
+
+_UNSAFE = re.compile(
+    r"""[<>:"/\\|?*]   # separators and wildcards of some system or other
+    |^\.              # hidden, or the folder above
+    |[. ]$            # dropped by Windows
+    |^(?=(con|prn|aux|nul|com\d|lpt\d)(\.|$))  # its devices
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def safe_name(name: str, ending: str = "") -> str:
+    """A file name that is like ``name``, and no path, not hidden and not too long.
+
+    Parameters
+    ----------
+    name
+        Anything. What is not printable is replaced, too: it would reach terminals and JSON.
+    ending
+        Appended as it is, such as ``.wav``.
+    """
+    printable = "".join(letter if letter.isprintable() else "_" for letter in name)
+    room = LONGEST - len(ending.encode())
+    short = _UNSAFE.sub("_", printable).encode()[:room].decode(errors="ignore").rstrip(". ")
+    return (short or "_") + ending
+
+
+def distinct_names(names: Iterable[str], ending: str) -> dict[str, str]:
+    """The file name of each name: `safe_name`, numbered where two would be the same file.
+
+    Also where they differ in case or composition alone, which some file systems do not tell apart.
+    """
+    made: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        candidate, count = safe_name(name, ending), 1
+        while _as_one(candidate) in taken:
+            count += 1
+            candidate = safe_name(name, f"-{count}{ending}")
+        taken.add(_as_one(candidate))
+        made[name] = candidate
+    return made
+
+
+def _as_one(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,133 @@
+"""An audio file, written in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+import soundfile
+
+from sgn_rt._types import Float
+from sgn_rt.audio.reader import reason
+from sgn_rt.errors import AudioError
+
+Format = Literal["wav", "flac"]
+SUBTYPES: Mapping[str, str] = {"wav": "FLOAT", "flac": "PCM_24"}
+"""Sample formats written: float32 loses and clips nothing; FLAC has no floating point."""
+
+WAV_LIMIT = 4_000_000_000
+"""Bytes beyond which a WAV file's 32-bit sizes do not do; RF64 does, and is read by the same
+programs."""
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Make errors of the system and of libsndfile an AudioError that says what they kept from."""
+    try:
+        yield
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(
+            f"{place}: got {reason(error)}, expected to write stems there. "
+            "Check the name, permissions, free space and the format's limits."
+        ) from error
+
+
+class AudioWriter:
+    """One audio file in the making; whoever opens it closes it, or leaves its ``with`` block.
+
+    Parameters
+    ----------
+    path
+        The file, ending in ``.wav`` (float32) or ``.flac`` (24 bit); what is there is lost.
+    sample_rate
+        Hz.
+    channels, frames
+        How many there will be; a file that is closed with another number of frames is an error.
+    place
+        What errors name: where the file is meant for. None for `path`.
+
+    Attributes
+    ----------
+    path
+        The file.
+    peak
+        Largest magnitude so far, full scale 1.
+    frames
+        Written so far.
+
+    Raises
+    ------
+    AudioError
+        If it cannot be written, also by `write` and `close`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        sample_rate: int,
+        channels: int,
+        frames: int,
+        *,
+        place: Path | None = None,
+    ) -> None:
+        self.path, self.peak, self.frames = path, 0.0, 0
+        self._place = place or path
+        self._kind = path.suffix.removeprefix(".")
+        self._expected = frames
+        large = self._kind == "wav" and frames * channels * 4 > WAV_LIMIT
+        with writing(self._place):
+            path.touch()  # libsndfile would give it fewer permissions than the umask lets
+            self._file: Any = soundfile.SoundFile(
+                path,
+                "w",
+                sample_rate,
+                channels,
+                subtype=SUBTYPES[self._kind],
+                format="RF64" if large else self._kind.upper(),
+            )
+
+    def write(self, block: Float) -> None:
+        """Append a block, shape = (channels, samples), float32, full scale 1."""
+        with writing(self._place):
+            try:
+                self._file.write(block.T)
+            except AssertionError as error:  # how soundfile tells of a short write
+                raise OSError("a short write: the disk may be full") from error
+        self.frames += block.shape[1]
+        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+
+    @property
+    def clipped(self) -> bool:
+        """Whether the sound went beyond full scale in a format that clips there."""
+        return self.peak > 1.0 and SUBTYPES[self._kind] != "FLOAT"
+
+    def close(self) -> None:
+        """Finish the file, and make sure that all of it has arrived."""
+        with writing(self._place):
+            self._file.close()
+            arrived = soundfile.info(self.path).frames
+            if arrived != self._expected:
+                raise OSError(f"{arrived} of {self._expected} frames in {self.path.name}")
+
+    def abandon(self) -> None:
+        """Let go of the file as it is."""
+        with suppress(soundfile.LibsndfileError, OSError):  # nobody wants the file
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abandon()
