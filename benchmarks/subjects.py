@@ -131,7 +131,7 @@ def gather(names: Sequence[str], bundle: Bundle, threads: int, folder: Path) -> 
     list
         In the order of the table; of the reference only the memory format that is faster here.
     """
-    wanted = list(names) or [*ENGINES, plain.NAME]
+    wanted = list(dict.fromkeys(names)) or [*ENGINES, plain.NAME]
     found = [
         _gathered(name, bundle, threads, folder) for name in wanted if name not in MEMORY_FORMATS
     ]

@@ -16,6 +16,7 @@ from sgn_rt.benchmarks.material import SAMPLE_RATE, write_recording
 from sgn_rt.benchmarks.scenarios import ALL, PRESENT, TWO, Setting, key
 from sgn_rt.benchmarks.subjects import MEMORY_FORMATS, Subject, gather
 from sgn_rt.engines.base import available_cpus
+from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
 
 SCHEMA = 1
@@ -76,6 +77,8 @@ def run(bundle: Bundle, plan: Plan, step: Step) -> dict[str, Any]:
 
     Raises
     ------
+    EngineError
+        If nothing of what is to be timed can be had here.
     SgnError
         If the recording cannot be written or the bundle's probes cannot be read; what fails of a
         subject is part of the result.
@@ -88,6 +91,7 @@ def run(bundle: Bundle, plan: Plan, step: Step) -> dict[str, Any]:
         with step("recording and parity"):
             samples = write_recording(recording, plan.minutes)
             subjects = gather(plan.engines, bundle, threads, setting.folder)
+        _expect_some(subjects)
         with step("whole files, in turn") as tell:
             outcome = scenarios.whole_files(
                 subjects, setting, recording,
@@ -135,6 +139,15 @@ def run(bundle: Bundle, plan: Plan, step: Step) -> dict[str, Any]:
                     **scenarios.memory(ours.name, setting, recording),
                 }
     return result
+
+
+def _expect_some(subjects: Sequence[Subject]) -> None:
+    if all(subject.absent for subject in subjects):
+        reasons = "; ".join(f"{subject.name}: {subject.failure}" for subject in subjects)
+        raise EngineError(
+            f"benchmark: got nothing to time ({reasons}), expected at least one engine. "
+            "Run `sgn-rt doctor` for what runs here."
+        )
 
 
 def best(subjects: Sequence[Subject]) -> Subject | None:

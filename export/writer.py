@@ -14,7 +14,7 @@ from typing import Any
 import sgn_rt
 from sgn_rt._optional import require
 from sgn_rt.audio.labelled_music import load_music
-from sgn_rt.errors import BundleError
+from sgn_rt.errors import BundleError, ConfigError
 from sgn_rt.export.graphs import build_graph
 from sgn_rt.export.probes import make_probe
 from sgn_rt.export.proof import prove
@@ -86,6 +86,8 @@ def export_bundle(
     ------
     CheckpointError, AudioError
         For input that does not do.
+    ConfigError
+        For no kind or no precision, or one named twice.
     BundleError
         If the folder is there already, or cannot be written.
     ParityError
@@ -93,6 +95,8 @@ def export_bundle(
     """
     target = Path(folder)
     tell = tell or _ignore
+    _expect_choice("kinds", kinds, tuple(Kind))
+    _expect_choice("precisions", precisions, tuple(Precision))
     _expect_free(target, overwrite)
     tell(f"loading {checkpoint}")
     model = load(checkpoint, key_map)
@@ -139,6 +143,15 @@ def export_bundle(
 
 def _ignore(line: str) -> None:
     del line
+
+
+def _expect_choice(what: str, chosen: Sequence[str], known: Sequence[str]) -> None:
+    if not chosen or not set(chosen) <= set(known) or len(set(chosen)) < len(chosen):
+        got = ", ".join(chosen) or "none"
+        raise ConfigError(
+            f"{what}: got {got}, expected one or more of {', '.join(known)}, each once. "
+            "Leave the choice out for all."
+        )
 
 
 def _expect_free(target: Path, overwrite: bool) -> None:

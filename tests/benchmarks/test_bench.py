@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from sgn_rt.benchmarks import subjects
 from sgn_rt.cli.bench import command
+from sgn_rt.errors import EngineError
 
 
 def bench(*arguments):
@@ -75,3 +76,23 @@ def test_the_reference_leads_the_ratios(tmp_path):
     reference = rows[f"{found['reference']}/all"]["seconds"]
     ours = rows["onnxruntime/all"]
     assert ours["to_reference"]["median"] == pytest.approx(reference[0] / ours["seconds"][0])
+
+
+@pytest.mark.parametrize("names", [["nonesuch"], [""], ["nonesuch", "onnxruntime:corn.fp32"]])
+def test_a_run_of_no_engine_is_no_success(names, tmp_path):
+    written = tmp_path / "bench.json"
+    result = bench("--quick", *(f"--engine={name}" for name in names), "--json", written)
+    assert isinstance(result.exception, EngineError)
+    assert "benchmark: got nothing to time" in str(result.exception)
+    assert all(repr(name) in str(result.exception) or ":" in name for name in names)
+    assert not written.exists()
+
+
+def test_an_engine_that_is_named_and_not_here_fails(monkeypatch):
+    """Left out it would be no failure; the others are timed all the same."""
+    pytest.importorskip("onnxruntime")
+    asked = ("--quick", "--engine", "onnxruntime", "--engine", "nonesuch")
+    result = bench(*asked, "--engine", "onnxruntime")
+    assert result.return_value == 1
+    assert "nonesuch: not here: " in result.stdout
+    assert "onnxruntime  11" in result.stdout

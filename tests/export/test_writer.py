@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -14,7 +15,7 @@ import pytest
 from onnx import numpy_helper
 
 from sgn_rt.engines.factory import open_engine
-from sgn_rt.errors import BundleError, CheckpointError, ParityError
+from sgn_rt.errors import BundleError, CheckpointError, ConfigError, ParityError
 from sgn_rt.export import writer
 from sgn_rt.export.writer import export_bundle
 from sgn_rt.model.bundle import Bundle
@@ -247,3 +248,18 @@ def test_a_checkpoint_that_is_none_is_said_so(tmp_path):
     with pytest.raises(CheckpointError):
         export_bundle(tmp_path / "bad.safetensors", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"kinds": ()}, "kinds: got none, expected one or more of core, waveform"),
+        ({"precisions": ()}, "precisions: got none, expected one or more of fp32, fp16"),
+        ({"kinds": (Kind.CORE, Kind.CORE)}, "kinds: got core, core, expected"),
+        ({"precisions": ("fp8",)}, "precisions: got fp8, expected"),
+    ],
+)
+def test_a_bundle_without_graphs_is_not_what_was_meant(small_checkpoint, tmp_path, choice, words):
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        export_bundle(small_checkpoint, tmp_path / "bundle", **choice)
+    assert list(tmp_path.iterdir()) == []
