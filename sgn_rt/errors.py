@@ -35,6 +35,13 @@ class EngineError(SgnError, RuntimeError):
     """An engine that cannot start, fails on a window, or returns what it must not."""
 
 
+class UnavailableError(EngineError):
+    """An engine that is not here: no GPU, no provider, or nothing in the bundle that it could run.
+
+    Nothing is broken then, so ``auto`` passes over it without a warning.
+    """
+
+
 class PluginError(SgnError, RuntimeError):
     """A plugin library that cannot be built, found or used."""
 

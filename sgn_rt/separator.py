@@ -17,7 +17,7 @@ from sgn_rt._types import Float
 from sgn_rt.audio.recording import Recording, open_recording
 from sgn_rt.audio.stems import Format, expect_folder, stem_files, stem_paths
 from sgn_rt.engines.base import Engine, available_cpus
-from sgn_rt.engines.factory import ENGINES, open_engine
+from sgn_rt.engines.factory import ENGINES, candidates, open_engine
 from sgn_rt.engines.guarded import GuardedEngine, ParityMode, Rejection
 from sgn_rt.errors import AudioError, ConfigError, SgnError
 from sgn_rt.model.bundle import Bundle
@@ -125,11 +125,10 @@ class Separator:
                 proving += time.perf_counter() - began
 
         asked_for = None if engine == "auto" else engine
-        others = [name for name in ENGINES if name != engine]
         opener = partial(open_engine, bundle=opened, threads=threads)
         spot_check = None if check_every is None else SpotCheck(check_every, opener, prove)
         guarded = GuardedEngine(
-            others if asked_for is None else [asked_for, *others],
+            list(candidates(ENGINES, opened, asked_for)),
             opener,
             prove,
             parity,

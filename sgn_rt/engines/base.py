@@ -25,6 +25,12 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, as far as it fits into a message of ours."""
+    first, *_ = [*str(error).strip().splitlines(), type(error).__name__]
+    return first[:500]
+
+
 class Engine(ABC):
     """Runs the network on windows. Immutable, and safe to call from several threads at once.
 
@@ -130,10 +136,9 @@ class Engine(ABC):
         except EngineError:
             raise
         except Exception as error:
-            first, *_ = [*str(error).strip().splitlines(), ""]
             raise EngineError(
-                f"{self.name}: got {type(error).__name__}: {first}, expected a result. "
-                "Choose another engine."
+                f"{self.name}: got {type(error).__name__}: {first_line(error)}, expected a "
+                "result. Choose another engine."
             ) from error
 
     def _expect_shape(self, what: str, array: Float, shape: tuple[int, ...]) -> None:

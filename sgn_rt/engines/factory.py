@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sgn_rt.engines.base import Engine, available_cpus
-from sgn_rt.engines.onnxruntime import CPU, CUDA, TENSORRT, open_onnxruntime
-from sgn_rt.engines.tensorrt import open_tensorrt
+from collections.abc import Iterable, Iterator, Sequence
+
+from sgn_rt.engines.base import Engine, available_cpus, first_line
+from sgn_rt.engines.onnxruntime import CPU, CUDA, TENSORRT, graphs_for, open_onnxruntime
+from sgn_rt.engines.tensorrt import graphs_to_build, open_tensorrt
 from sgn_rt.engines.torch import TorchEngine
-from sgn_rt.errors import EngineError
-from sgn_rt.model.bundle import Bundle
+from sgn_rt.errors import EngineError, SgnError
+from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.tensorrt.bindings import Flavor
 
 PROVIDERS = {
@@ -17,6 +19,33 @@ PROVIDERS = {
 }
 ENGINES = (*(str(flavor) for flavor in Flavor), *PROVIDERS, "torch")
 """Every engine, in the order in which ``auto`` tries them."""
+
+
+def candidates(
+    engines: Iterable[str], bundle: Bundle, asked_for: str | None = None
+) -> Iterator[str]:
+    """What to try, best first: each engine on its best graph, then on others that serve it.
+
+    Parameters
+    ----------
+    engines
+        Names, in order of preference.
+    bundle
+        The model.
+    asked_for
+        The engine that comes before all others, with its graphs; None for none.
+    """
+    names = list(engines)
+    if asked_for is not None:
+        names = [asked_for, *(name for name in names if name != asked_for)]
+    for name in names:
+        yield name
+        graphs: Sequence[Artifact] = ()
+        if name in PROVIDERS:
+            graphs = graphs_for(bundle, PROVIDERS[name])
+        elif name in tuple(Flavor):
+            graphs = graphs_to_build(bundle)
+        yield from (f"{name}:{artifact.name}" for artifact in graphs[1:])
 
 
 def open_engine(spec: str, bundle: Bundle, threads: int | None = None) -> Engine:
@@ -33,10 +62,10 @@ def open_engine(spec: str, bundle: Bundle, threads: int | None = None) -> Engine
 
     Raises
     ------
-    DependencyError
-        If a package that it needs is not installed.
-    EngineError
-        If there is no such engine, or it cannot start here.
+    DependencyError, UnavailableError
+        If it is not here: a package that it needs, a GPU, or what it runs in the bundle.
+    SgnError
+        If there is no such engine, or it is here and does not start.
     """
     name, _, artifact = spec.partition(":")
     if name not in ENGINES or (artifact and name == "torch"):
@@ -44,14 +73,22 @@ def open_engine(spec: str, bundle: Bundle, threads: int | None = None) -> Engine
             f"engine: got {spec!r}, expected auto, {', '.join(ENGINES)}, or one of them "
             "with a graph, as in onnxruntime:waveform.fp32. Choose one of them."
         )
-    if name == "torch":
-        return TorchEngine(bundle)
-    if name in tuple(Flavor):
-        return open_tensorrt(bundle, name=spec, flavor=Flavor(name), artifact=artifact or None)
-    return open_onnxruntime(
-        bundle,
-        name=spec,
-        provider=PROVIDERS[name],
-        artifact=artifact or None,
-        threads=threads or available_cpus(),
-    )
+    try:
+        if name == "torch":
+            return TorchEngine(bundle)
+        if name in tuple(Flavor):
+            return open_tensorrt(bundle, name=spec, flavor=Flavor(name), artifact=artifact or None)
+        return open_onnxruntime(
+            bundle,
+            name=spec,
+            provider=PROVIDERS[name],
+            artifact=artifact or None,
+            threads=threads or available_cpus(),
+        )
+    except SgnError:
+        raise
+    except Exception as error:  # whatever it is, another engine can take over
+        raise EngineError(
+            f"{spec}: got {type(error).__name__}: {first_line(error)}, expected it to start. "
+            "Choose another engine, and report this."
+        ) from error

@@ -14,11 +14,12 @@ from sgn_rt._optional import pip_command
 from sgn_rt._types import Float, Positions, Separated
 from sgn_rt.engines.base import Engine
 from sgn_rt.errors import (
-    CheckpointError,
     DependencyError,
     EngineError,
     ParityError,
     ParityWarning,
+    SgnError,
+    UnavailableError,
 )
 
 log = logging.getLogger(__name__)
@@ -37,29 +38,31 @@ class Rejection:
 class GuardedEngine:
     """The first of several engines that starts and passes its probe.
 
-    With ``fallback``, an engine that fails on a window later (an error, or non-finite numbers) is
-    replaced by the next one, for that window and from then on.
+    What is not here (DependencyError, UnavailableError) is passed over without a word; what is here
+    and broken (any other error) is replaced with a warning. With ``fallback``, an engine that fails
+    on a window later (an error, or non-finite numbers) is replaced by the next one, for that window
+    and from then on.
 
     Parameters
     ----------
     candidates
-        Names, best first.
+        Names, best first; an engine on its other graphs (``name:kind.precision``) after its own.
     opener
-        Opens an engine by name; may raise DependencyError or EngineError.
+        Opens an engine by name; raises SgnError for one that cannot start.
     prover
         Raises ParityError or EngineError for an engine that may not serve.
     parity
         What to do with one that fails: take the next, raise, or not even look.
     asked_for
         The engine that the user named; None where the choice is ours. One that was named and cannot
-        even start is an error: nothing silently takes its place.
+        even start, on any of its graphs, is an error: no other takes its place.
     checker
         Looks at every answer; what it raises EngineError for is a failure of the engine.
 
     Raises
     ------
     DependencyError, EngineError, ParityError
-        If none can serve; with ``raise``, if the first that starts fails its probe.
+        If none can serve; with ``raise``, if the first that is here is broken or fails its probe.
     """
 
     def __init__(
@@ -78,7 +81,7 @@ class GuardedEngine:
         self.rejected: list[Rejection] = []
         self.replacements: list[str] = []
         self._active: Engine
-        self._promote([])
+        self._tell(self._promote([]))
 
     @property
     def active(self) -> Engine:
@@ -109,28 +112,37 @@ class GuardedEngine:
                 self._replace(engine, error)
 
     def _replace(self, failed: Engine, error: EngineError) -> None:
+        said = None
         with self._lock:
             if self._active is failed:  # or another thread's window has already found it out
-                self._promote([Rejection(failed.name, str(error))])
+                said = self._promote([Rejection(failed.name, str(error))])
+        self._tell(said)
 
-    def _promote(self, failed: list[Rejection]) -> None:
-        """Put the next engine that may serve in service; say so once if it stands in for others.
+    def _tell(self, said: str | None) -> None:
+        # With no lock held: who shows the warning may well separate something.
+        if said is not None:
+            warnings.warn(said, ParityWarning, stacklevel=4)
+
+    def _promote(self, failed: list[Rejection]) -> str | None:
+        """Put the next engine that may serve in service.
 
         Parameters
         ----------
         failed
             The engine that it takes over from, if any.
+
+        Returns
+        -------
+        str or None
+            What has to be said, once, if it stands in for others.
         """
         while self._remaining:
             name = self._remaining.pop(0)
             began = time.perf_counter()
             try:
                 engine = self._opener(name)
-            except (DependencyError, EngineError, CheckpointError) as error:
-                if name == self._asked_for:
-                    raise
-                self.rejected.append(Rejection(name, str(error)))
-                log.info("engine %s passed over: %s", name, error)
+            except SgnError as error:
+                self._passed_over(name, error, failed)
                 continue
             opened = time.perf_counter()
             try:
@@ -148,15 +160,39 @@ class GuardedEngine:
                 "engine %s in service: %s; opened in %.3f s, start-up probe (%s) in %.3f s",
                 name, engine.detail, opened - began, self._parity, proving,
             )  # fmt: skip
-            self.rejected += failed
-            if failed:
-                reasons = "; ".join(rejection.reason for rejection in failed)
-                self.replacements.append(f"now {engine.name}, as {reasons}")
-                warnings.warn(self.replacements[-1], ParityWarning, stacklevel=4)
-            return
-        self.rejected += [rejection for rejection in failed if rejection not in self.rejected]
+            self._reject(failed)
+            if not failed:
+                return None
+            reasons = "; ".join(rejection.reason for rejection in failed)
+            self.replacements.append(f"now {engine.name}, as {reasons}")
+            return self.replacements[-1]
+        self._reject(failed)
         reasons = "; ".join(f"{r.engine}: {r.reason}" for r in self.rejected)
         raise EngineError(
             f"engine: got none that can serve ({reasons}), expected one. "
             f"Run `sgn-rt doctor`, or install one: {pip_command('cpu')}"
         )
+
+    def _passed_over(self, name: str, error: SgnError, failed: list[Rejection]) -> None:
+        """Take note of an engine that does not open, or raise where that is an error."""
+        absent = isinstance(error, DependencyError | UnavailableError)
+        if absent:  # then so it is with its other graphs
+            self._remaining = [n for n in self._remaining if not n.startswith(f"{name}:")]
+        asked = self._asked_for
+        named = asked is not None and f"{name}:".startswith(f"{asked}:")
+        last = not any(other.startswith(f"{asked}:") for other in self._remaining)
+        if (named and last) or (self._parity == "raise" and not absent):
+            raise error
+        log.log(
+            logging.INFO if absent else logging.WARNING, "engine %s passed over: %s", name, error
+        )
+        if absent:
+            self._reject([Rejection(name, str(error))])
+        else:
+            failed.append(Rejection(name, str(error)))
+
+    def _reject(self, failed: list[Rejection]) -> None:
+        # Each engine once: the last one's failures, of which nothing is left to come, do not pile
+        # up where a service goes on asking.
+        known = {rejection.engine for rejection in self.rejected}
+        self.rejected += [rejection for rejection in failed if rejection.engine not in known]

@@ -10,11 +10,13 @@ import numpy as np
 
 from sgn_rt._optional import pip_command, require
 from sgn_rt._types import Float, Masked, Positions, Separated
-from sgn_rt.engines.base import Engine, MasksAtOnce, WholeEngine
-from sgn_rt.errors import EngineError
+from sgn_rt.engines.base import Engine, MasksAtOnce, WholeEngine, first_line
+from sgn_rt.errors import EngineError, UnavailableError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import CHECKPOINT_CONFIG_KEY, Kind, Precision, Tensor
 from sgn_rt.model.export_command import export_command
+from sgn_rt.tensorrt.bindings import Flavor, is_installed
+from sgn_rt.tensorrt.device.factory import has_driver
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
@@ -32,30 +34,37 @@ PREFERENCE = {
 """Graphs by provider, the best first."""
 
 
+def graphs_for(bundle: Bundle, provider: str) -> list[Artifact]:
+    """A bundle's graphs that a provider is given, the best first."""
+    found = [bundle.find(*choice) for choice in PREFERENCE[provider]]
+    return [artifact for artifact in found if artifact is not None]
+
+
 def choose_artifact(bundle: Bundle, provider: str, wanted: str | None) -> Artifact:
     """The graph to run: the one named, as ``kind.precision``, or the provider's best in the bundle.
 
     Raises
     ------
+    UnavailableError
+        If the bundle has it not.
     EngineError
-        If the bundle has it not, or ONNX Runtime cannot run it.
+        If ONNX Runtime cannot run it.
     """
     if wanted is None:
-        found = [bundle.find(*choice) for choice in PREFERENCE[provider]]
+        found = graphs_for(bundle, provider)
     else:
         found = [artifact for artifact in bundle.artifacts if artifact.name == wanted]
     for artifact in found:
-        if artifact is not None and artifact.kind == Kind.PLUGIN:
+        if artifact.kind == Kind.PLUGIN:
             raise EngineError(
                 f"onnxruntime ({provider}): got {artifact.name}, a graph with the operations of "
                 "sgn-rt's TensorRT plugins, expected core or waveform. Choose one of those, or "
                 "build a TensorRT engine of it."
             )
-        if artifact is not None:
-            return artifact
+        return artifact
     names = ", ".join(artifact.name for artifact in bundle.artifacts) or "no graph"
     preferred = " or ".join(f"{kind}.{precision}" for kind, precision in PREFERENCE[provider])
-    raise EngineError(
+    raise UnavailableError(
         f"onnxruntime ({provider}): got a bundle with {names}, expected {wanted or preferred}. "
         f"Export them, e.g. `{export_command(bundle)}`, or choose another engine."
     )
@@ -72,7 +81,7 @@ class _Session:
         )
         available = ort.get_available_providers()
         if provider not in available:
-            raise EngineError(
+            raise UnavailableError(
                 f"onnxruntime: provider: got only {', '.join(available)}, expected {provider}. "
                 "Put onnxruntime-gpu and its CUDA libraries in the place of onnxruntime: "
                 f"pip uninstall onnxruntime, then {pip_command('gpu')}"
@@ -93,12 +102,15 @@ class _Session:
             )
         except Exception as error:  # ONNX Runtime's exceptions have no common base but this
             raise EngineError(
-                f"onnxruntime: {artifact.path}: got {_first_line(error)}, expected a graph that "
+                f"onnxruntime: {artifact.path}: got {first_line(error)}, expected a graph that "
                 f"{provider} loads. Export the bundle again, or choose another engine."
             ) from error
         running = self.session.get_providers()
         if not running or running[0] != provider:
-            raise EngineError(
+            # The providers are in the package; what they load belongs to the machine.
+            missing = provider == TENSORRT and not is_installed(Flavor.TENSORRT)
+            kind = UnavailableError if missing or not has_driver() else EngineError
+            raise kind(
                 f"onnxruntime: provider: got {', '.join(running)}, expected {provider}. "
                 "Its libraries failed to load: check the CUDA installation, or choose another "
                 "engine."
@@ -123,14 +135,9 @@ class _Session:
             results: list[Any] = self.session.run(list(outputs), inputs, self._fetch_only)
         except Exception as error:  # as above
             raise EngineError(
-                f"onnxruntime: got {_first_line(error)}, expected a result. Choose another engine."
+                f"onnxruntime: got {first_line(error)}, expected a result. Choose another engine."
             ) from error
         return results
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 class _Core(MasksAtOnce):
@@ -172,8 +179,10 @@ def open_onnxruntime(
     ------
     DependencyError
         If ONNX Runtime is not installed.
-    EngineError
+    UnavailableError
         If the provider is not there, or the bundle has no graph for it.
+    BundleError, EngineError
+        If a graph is there and does not load.
     """
     chosen = choose_artifact(bundle, provider, artifact)
     session = _Session(bundle, chosen, provider)

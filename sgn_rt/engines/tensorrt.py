@@ -12,9 +12,9 @@ import numpy as np
 
 from sgn_rt._types import Float, Positions, Separated
 from sgn_rt.engines.base import WholeEngine
-from sgn_rt.errors import EngineError, PluginError
-from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import Precision
+from sgn_rt.errors import EngineError, PluginError, UnavailableError
+from sgn_rt.model.bundle import Artifact, Bundle
+from sgn_rt.model.contract import Kind, Precision
 from sgn_rt.model.export_command import export_command
 from sgn_rt.model.stages import StageResult
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT, load, version_text
@@ -129,6 +129,12 @@ def _parts(
             yield slice(row, row + max_batch), slice(column, column + max_sources)
 
 
+def graphs_to_build(bundle: Bundle) -> list[Artifact]:
+    """A bundle's graphs that engines are made of, the best first."""
+    graphs = [artifact for artifact in bundle.artifacts if artifact.kind != Kind.CORE]
+    return sorted(graphs, key=lambda a: (a.kind != Kind.PLUGIN, a.precision != Precision.FP16))
+
+
 def open_tensorrt(
     bundle: Bundle, *, name: str, flavor: Flavor, artifact: str | None, rebuild: bool | None = None
 ) -> TensorRTEngine:
@@ -151,8 +157,10 @@ def open_tensorrt(
     ------
     DependencyError
         If TensorRT or cuda-python is not installed.
+    UnavailableError
+        If the bundle has no engine of this flavour, or there is no GPU.
     EngineError
-        If the bundle has no engine for this machine, or it does not load.
+        If it has engines, and none is for this machine, or the one that is does not load.
     """
     # First what costs nothing: without an engine file nothing is imported.
     candidates = [
@@ -161,7 +169,7 @@ def open_tensorrt(
         if sidecar.flavor == flavor and artifact in (None, sidecar.artifact)
     ]
     if not candidates:
-        raise EngineError(
+        raise UnavailableError(
             f"{name}: got a bundle without an engine of {flavor}"
             f"{'' if artifact is None else f' for {artifact}'}, expected one. "
             f"Run {_build_steps(bundle, flavor)}"

@@ -10,7 +10,7 @@ import numpy as np
 from sgn_rt._optional import require
 from sgn_rt._types import Analysis, Float, Positions
 from sgn_rt.engines.base import MaskEngine
-from sgn_rt.errors import EngineError
+from sgn_rt.errors import UnavailableError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Precision
 
@@ -29,7 +29,7 @@ class TorchEngine(MaskEngine):
         super().__init__(bundle.config)
         self._torch: Any = require("torch", extra="export", purpose="the torch engine")
         if not bundle.has_checkpoint:
-            raise EngineError(
+            raise UnavailableError(
                 f"torch: got a bundle without {BUNDLE_CHECKPOINT}, expected one with it. "
                 "Export the bundle again, or choose another engine."
             )

@@ -7,7 +7,7 @@ import pytest
 
 from sgn_rt.engines.base import available_cpus
 from sgn_rt.engines.factory import ENGINES, open_engine
-from sgn_rt.errors import CheckpointError, EngineError
+from sgn_rt.errors import CheckpointError, EngineError, UnavailableError
 from sgn_rt.model.bundle import Bundle
 
 
@@ -109,7 +109,7 @@ def test_engines_that_there_are_not(bundle_folder, fails, spec):
 def test_graphs_that_the_bundle_has_not(bundle_folder, fails):
     pytest.importorskip("onnxruntime")
     bundle = Bundle.open(bundle_folder)
-    with fails(EngineError, "core.fp32, expected waveform.fp16"):
+    with fails(UnavailableError, "core.fp32, expected waveform.fp16"):
         open_engine("onnxruntime:waveform.fp16", bundle)
     with fails(EngineError, "core.fp32.onnx: got", "expected a graph"):
         open_engine("onnxruntime", bundle)
@@ -123,7 +123,7 @@ def test_a_checkpoint_that_is_none(bundle_folder, edit_manifest, fails):
         bundle_folder,
         lambda m: (m["files"].pop("checkpoint.safetensors"), m["artifacts"][0].update(external=[])),
     )
-    with fails(EngineError, "a bundle without checkpoint.safetensors"):
+    with fails(UnavailableError, "a bundle without checkpoint.safetensors"):
         open_engine("torch", Bundle.open(bundle_folder))
 
 

@@ -10,11 +10,13 @@ import pytest
 
 from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.errors import (
+    BundleError,
     CheckpointError,
     DependencyError,
     EngineError,
     ParityError,
     ParityWarning,
+    UnavailableError,
 )
 
 PROVED = 1  # windows that the start-up probe runs
@@ -196,14 +198,18 @@ def test_off_does_not_even_look(open_fakes, fake_engine, config):
     assert engine.calls == 0
 
 
-CANNOT = [
+ABSENT = [
     DependencyError("first: got no package, expected one. Install it with pip."),
-    EngineError("first: got no GPU, expected one. Choose another engine."),
+    UnavailableError("first: got no GPU, expected one. Choose another engine."),
+]
+BROKEN = [
+    EngineError("first: got a graph that does not load, expected one. Export again."),
     CheckpointError("first: got no weights, expected some. Export again."),
+    BundleError("first: got another SHA-256, expected the first. Copy it again."),
 ]
 
 
-@pytest.mark.parametrize("error", CANNOT)
+@pytest.mark.parametrize("error", ABSENT + BROKEN)
 @pytest.mark.parametrize("parity", ["fallback", "raise", "off"])
 def test_an_engine_asked_for_that_cannot_start_is_an_error(
     open_fakes, fake_engine, config, error, parity
@@ -215,12 +221,130 @@ def test_an_engine_asked_for_that_cannot_start_is_an_error(
     assert second.calls == 0
 
 
-@pytest.mark.parametrize("error", CANNOT)
-def test_auto_passes_over_what_cannot_start_and_says_why(open_fakes, fake_engine, config, error):
+@pytest.mark.parametrize("error", ABSENT)
+def test_auto_passes_over_what_is_not_here_and_says_why(open_fakes, fake_engine, config, error):
     """No warning: nothing was promised, and `rejected` holds the reason."""
     with open_fakes({"first": error, "second": fake_engine(config, "second")}) as separator:
         assert separator.engine.name == "second"
         assert [(r.engine, r.reason) for r in separator.rejected] == [("first", str(error))]
+
+
+@pytest.mark.parametrize("error", BROKEN)
+@pytest.mark.parametrize("parity", ["fallback", "off"])
+def test_what_is_here_and_broken_is_never_replaced_in_silence(
+    open_fakes, fake_engine, config, noise, error, parity
+):
+    engines = {"first": error, "second": fake_engine(config, "second")}
+    with pytest.warns(ParityWarning) as caught:
+        separator = open_fakes(engines, parity=parity)
+    with separator:
+        assert [str(w.message) for w in caught] == [f"now second, as {error}"]
+        assert [(r.engine, r.reason) for r in separator.rejected] == [("first", str(error))]
+        assert separate(separator, noise(1, 3000)).replacements == (f"now second, as {error}",)
+
+
+@pytest.mark.parametrize("error", BROKEN)
+def test_raise_means_raise_for_what_is_broken(open_fakes, fake_engine, config, error):
+    second = fake_engine(config, "second")
+    with pytest.raises(type(error)) as caught:
+        open_fakes({"first": error, "second": second}, parity="raise")
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("error", BROKEN)
+def test_a_next_engine_that_is_broken_does_not_end_the_fallback(
+    open_fakes, fake_engine, config, noise, error
+):
+    engines = {
+        "first": fake_engine(config, "first", fault=at(0, nan)),
+        "second": error,
+        "third": fake_engine(config, "third"),
+    }
+    with open_fakes(engines) as separator, pytest.warns(ParityWarning) as caught:
+        assert separate(separator, noise(1, 3000)).engine == "third"
+    assert len(caught) == 1
+    assert str(error) in str(caught[0].message)
+
+
+def guard(engines, asked_for=None, parity="fallback"):
+    """A guard of engines, by name: an engine, or why it does not start."""
+
+    def opener(name):
+        if isinstance(engines[name], Exception):
+            raise engines[name]
+        return engines[name]
+
+    return GuardedEngine(list(engines), opener, lambda engine: None, parity, asked_for)
+
+
+def test_another_graph_of_the_engine_asked_for_may_serve(fake_engine, config):
+    other = fake_engine(config, "ort:waveform.fp32")
+    engines = {"ort": BROKEN[0], "ort:waveform.fp32": other, "torch": fake_engine(config, "torch")}
+    with pytest.warns(ParityWarning, match="now ort:waveform.fp32, as first: got a graph"):
+        assert guard(engines, "ort").active is other
+    engines["ort:waveform.fp32"] = BROKEN[1]
+    with pytest.raises(CheckpointError):
+        guard(engines, "ort")
+    named = {"ort:core.fp32": BROKEN[0], "ort": other}
+    with pytest.raises(EngineError, match="does not load"):
+        guard(named, "ort:core.fp32")
+
+
+def test_what_is_not_here_is_not_asked_for_again_with_each_graph(fake_engine, config):
+    engines = {"ort": ABSENT[1], "ort:waveform.fp32": BROKEN[0], "torch": fake_engine(config)}
+    guarded = guard(engines)
+    assert [rejection.engine for rejection in guarded.rejected] == ["ort"]
+    with pytest.raises(UnavailableError):
+        guard(engines, "ort")
+
+
+def test_failures_do_not_pile_up_where_nothing_is_left(fake_engine, config, noise):
+    """A service that goes on asking: the list and the message stay what they are."""
+
+    def fail(call, answer):
+        raise RuntimeError(f"device lost, for the {call}th time")
+
+    guarded = guard({"first": fake_engine(config, "first", fault=fail)})
+    messages = []
+    for _ in range(50):
+        with pytest.raises(EngineError) as caught:
+            guarded.separate(noise(1, 1016), np.array([0]))
+        messages.append(str(caught.value))
+    assert len(guarded.rejected) == 1
+    assert max(map(len, messages)) == len(messages[0])
+
+
+def test_who_shows_the_warning_may_separate(fake_engine, config, noise, monkeypatch):
+    """In a thread of its own, as a handler that logs to a service would: no lock is held."""
+    engines = {
+        "first": fake_engine(config, "first", fault=at(0, nan)),
+        "second": fake_engine(config, "second", fault=at(1, nan)),
+        "third": fake_engine(config, "third"),
+    }
+    engines["first"].calls = engines["second"].calls = PROVED
+    guarded = guard(engines)
+    names = []
+
+    def show(*details, **more):
+        if not names:
+            names.append(None)
+            for _ in range(2):
+                helper = threading.Thread(
+                    target=lambda: names.append(
+                        guarded.separate(noise(1, 1016), np.array([0]))[1].name
+                    ),
+                    daemon=True,
+                )
+                helper.start()
+                helper.join(timeout=60)
+                assert not helper.is_alive(), "the lock is held"
+
+    monkeypatch.setattr(warnings, "showwarning", show)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        monkeypatch.setattr(warnings, "showwarning", show)
+        guarded.separate(noise(1, 1016), np.array([0]))
+    assert names[1:] == ["second", "third"]
 
 
 def test_an_engine_asked_for_that_fails_its_probe_is_replaced(open_fakes, fake_engine, config):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgn_rt._optional import require
-from sgn_rt.errors import EngineError
+from sgn_rt.errors import EngineError, UnavailableError
 from sgn_rt.tensorrt.device.protocol import Event, Graph, Memory, Pinned, Stream, stream_handle
 
 _DLPACK_CUDA: Final = 2
@@ -157,7 +157,7 @@ class CudaPython:
     def __init__(self, ordinal: int | None = None) -> None:
         self._cuda = cuda = _Runtime()
         if cuda("cudaGetDeviceCount") == 0:
-            raise EngineError("GPU: got none, expected one. Check `nvidia-smi`.")
+            raise UnavailableError("GPU: got none, expected one. Check `nvidia-smi`.")
         self._ordinal = int(cuda("cudaGetDevice")) if ordinal is None else ordinal
         properties = cuda("cudaGetDeviceProperties", self._ordinal)
         name = properties.name

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sgn_rt.errors import DependencyError, EngineError
+import shutil
+
+from sgn_rt.errors import DependencyError, EngineError, UnavailableError
 from sgn_rt.tensorrt.device.cuda_python import CudaPython
 from sgn_rt.tensorrt.device.protocol import Device
 from sgn_rt.tensorrt.device.pycuda import PyCuda, application_uses_pycuda
@@ -15,10 +17,23 @@ def open_device() -> Device:
     ------
     DependencyError
         If neither is installed.
-    EngineError
+    UnavailableError
         If there is no GPU.
+    EngineError
+        If there is one, or at least its driver, and it cannot be used.
     """
-    return PyCuda() if application_uses_pycuda() else CudaPython()
+    try:
+        return PyCuda() if application_uses_pycuda() else CudaPython()
+    except EngineError as error:
+        # CUDA says the same of no driver as of one that is too old.
+        if has_driver():
+            raise
+        raise UnavailableError(str(error)) from error
+
+
+def has_driver() -> bool:
+    """Whether NVIDIA's driver is installed: its own tool comes with it on every system."""
+    return shutil.which("nvidia-smi") is not None
 
 
 def find_device() -> Device | None:
