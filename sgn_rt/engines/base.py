@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
+from sgn_rt._process import OneProcess
 from sgn_rt._types import Analysis, Float, Masked, Positions, Separated
 from sgn_rt.errors import EngineError
 from sgn_rt.model.config import ModelConfig
@@ -31,7 +32,7 @@ def first_line(error: BaseException) -> str:
     return first[:500]
 
 
-class Engine(ABC):
+class Engine(OneProcess, ABC):
     """Runs the network on windows. Immutable, and safe to call from several threads at once.
 
     Attributes
@@ -75,6 +76,7 @@ class Engine(ABC):
         EngineError
             If the engine fails, or answers with anything but finite numbers of the right shape.
         """
+        self._expect_own_process()
         self._expect_shape("mixture", mixture, (len(mixture), self.config.window_samples))
         analyses = self._told(self._analyze, mixture, wanted)
         for analysis in analyses:
@@ -96,6 +98,7 @@ class Engine(ABC):
         EngineError
             As `analyze`.
         """
+        self._expect_own_process()
         sources = self._told(self._synthesize, analysis, categories)
         self._expect_finite("sources", sources, (len(categories), self.config.window_samples))
         return sources
@@ -116,6 +119,9 @@ class Engine(ABC):
             presence[row] = analysis.presence
             sources[row] = self.synthesize(analysis, categories)
         return Separated(sources, presence)
+
+    def close(self) -> None:
+        """Free what it holds; calls that come after it, or are under way, may be EngineErrors."""
 
     def proved(self, results: Sequence[StageResult]) -> None:
         """Told what the start-up probe has measured, all within limits."""
@@ -230,6 +236,7 @@ class MaskEngine(Engine):
         """
         plane = (self.config.frequency_bins, self.config.frames)
         batch = len(log_magnitude)
+        self._expect_own_process()
         self._expect_shape("log_magnitude", log_magnitude, (batch, 1, *plane))
         result = self._told(self._all_masks, log_magnitude, categories)
         self._expect_finite("masks", result.masks, (batch, len(categories), *plane))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sgn_rt._optional import pip_command
+from sgn_rt._process import OneProcess, closed
 from sgn_rt._types import Float, Positions, Separated
 from sgn_rt.engines.base import Engine
 from sgn_rt.errors import (
@@ -35,7 +36,7 @@ class Rejection:
     reason: str
 
 
-class GuardedEngine:
+class GuardedEngine(OneProcess):
     """The first of several engines that starts and passes its probe.
 
     What is not here (DependencyError, UnavailableError) is passed over without a word; what is here
@@ -78,6 +79,7 @@ class GuardedEngine:
         self._opener, self._prover, self._parity = opener, prover, parity
         self._asked_for, self._checker = asked_for, checker
         self._lock = threading.Lock()
+        self._closed = False
         self.rejected: list[Rejection] = []
         self.replacements: list[str] = []
         self._active: Engine
@@ -88,6 +90,12 @@ class GuardedEngine:
         """The engine that takes the next window."""
         return self._active
 
+    def close(self) -> None:
+        """Free what the engine in service holds; calls that come after it are errors."""
+        with self._lock:  # and with it one that is about to take over
+            self._closed = True
+        self._active.close()
+
     def separate(self, mixture: Float, categories: Positions) -> tuple[Separated, Engine]:
         """As `Engine.separate`, with the engine that did it.
 
@@ -95,8 +103,13 @@ class GuardedEngine:
         ------
         EngineError
             If the engine fails and no other is left, or replacing is not wanted.
+        SgnError
+            After `close`, in a forked process, or where `close` has overtaken the call.
         """
+        self._expect_own_process()
         while True:
+            if self._closed:
+                raise closed("separator")
             engine = self._active
             try:
                 answer = engine.separate(mixture, categories)
@@ -104,6 +117,8 @@ class GuardedEngine:
                     self._checker(engine, mixture, categories, answer)
                 return answer, engine
             except EngineError as error:
+                if self._closed:
+                    raise closed("separator") from error
                 if self._parity != "fallback":
                     raise
                 log.warning(
@@ -114,6 +129,8 @@ class GuardedEngine:
     def _replace(self, failed: Engine, error: EngineError) -> None:
         said = None
         with self._lock:
+            if self._closed:
+                raise closed("separator") from error
             if self._active is failed:  # or another thread's window has already found it out
                 said = self._promote([Rejection(failed.name, str(error))])
         self._tell(said)

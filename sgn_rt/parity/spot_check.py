@@ -99,6 +99,12 @@ class SpotCheck:
             f"check with ({'; '.join(reasons) or 'none is left'}). Leave it out, or install one."
         )
 
+    def close(self) -> None:
+        """Free what the witness holds, and check no more."""
+        witness, self._witness = self._witness, None
+        if witness is not None:
+            witness.close()
+
     def __call__(
         self, engine: Engine, mixture: Float, categories: Positions, answer: Separated
     ) -> None:

@@ -1,0 +1,72 @@
+"""`close` while others are at work: they end with what they have, or with a clear error."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from sgn_rt._process import Workers
+from sgn_rt.engines.guarded import GuardedEngine
+from sgn_rt.errors import EngineError, SgnError
+
+AFTER = r"separator: got a call after close\(\), expected none"
+
+
+def guard(engines, parity="fallback"):
+    return GuardedEngine(list(engines), engines.__getitem__, lambda engine: None, parity)
+
+
+def test_no_call_after_close(fake_engine, config, noise):
+    engine = fake_engine(config)
+    freed = []
+    engine.close = lambda: freed.append(True)
+    guarded = guard({"fake": engine})
+    guarded.close()
+    assert freed == [True]
+    with pytest.raises(SgnError, match=AFTER):
+        guarded.separate(noise(1, 1016), np.array([0]))
+    assert engine.calls == 0
+
+
+@pytest.mark.parametrize("parity", ["fallback", "off"])
+def test_an_engine_that_is_closed_under_a_call_is_not_replaced(fake_engine, config, noise, parity):
+    """What fails then is nobody's fault: no warning, and no engine opened that nobody closes."""
+
+    def close_and_fail(call, answer):
+        guarded.close()
+        raise RuntimeError("freed")
+
+    engines = {"first": fake_engine(config, "first", fault=close_and_fail),
+               "second": fake_engine(config, "second")}  # fmt: skip
+    guarded = guard(engines, parity)
+    with pytest.raises(SgnError, match=AFTER) as caught:
+        guarded.separate(noise(1, 1016), np.array([0]))
+    assert not isinstance(caught.value, EngineError)
+    assert guarded.replacements == []
+    assert engines["second"].calls == 0
+
+
+def test_workers_closed_between_two_jobs():
+    """What began is done, and the next is an SgnError; never the executor's own RuntimeError."""
+    workers, closing = Workers(1, "separator"), threading.Event()
+    running = workers.submit(closing.wait, 30)
+    workers.shutdown(wait=False)
+    with pytest.raises(SgnError, match=AFTER):
+        workers.submit(abs, -1)
+    with pytest.raises(SgnError, match=AFTER):
+        list(workers.map(abs, [-1, -2]))
+    closing.set()
+    assert running.result(timeout=30)
+
+
+def test_no_thread_to_be_had_is_not_said_to_be_closed(monkeypatch):
+    workers = Workers(1, "separator")
+
+    def none_left(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        workers.submit(abs, -1)
