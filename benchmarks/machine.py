@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from sgn_rt import __version__
+from sgn_rt._optional import installed_version
 from sgn_rt.engines.base import available_cpus
 
 PACKAGES = ("numpy", "scipy", "soxr", "soundfile", "onnxruntime", "openvino", "torch")
@@ -25,14 +25,6 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def version(package: str) -> str | None:
-    """Of an installed package; None where it is not."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def describe(threads: int) -> dict[str, Any]:
     """Machine and versions, as JSON types; ``load`` is the system's load average before the run."""
     return {
@@ -43,5 +35,5 @@ def describe(threads: int) -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "sgn-rt": __version__,
-        "packages": {package: version(package) for package in PACKAGES},
+        "packages": {package: installed_version(package) for package in PACKAGES},
     }

@@ -16,6 +16,14 @@ _REQUIREMENT: Final = re.compile(
 )
 
 
+def installed_version(package: str) -> str | None:
+    """Of a package by its name on the index; None where it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def pip_command(extra: str) -> str:
     """The command that installs the packages of an extra, by their own names.
 

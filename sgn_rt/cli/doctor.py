@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from sgn_rt import __version__
 from sgn_rt.cli.common import console, json_option, table, write_json, write_text
+from sgn_rt.cli.versions import versions
 from sgn_rt.engines.base import available_cpus
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.errors import SgnError
@@ -24,12 +24,6 @@ from sgn_rt.parity.measure import measure
 
 if TYPE_CHECKING:
     from sgn_rt.checks.gpu_checks import World
-
-PACKAGES = (
-    "numpy", "scipy", "soundfile", "soxr", "onnxruntime", "onnxruntime-gpu", "torch", "onnx",
-    "onnxscript", "safetensors", "polygraphy", "matplotlib",
-    "tensorrt", "tensorrt-rtx-cu13", "cuda-python",
-)  # fmt: skip
 
 
 @click.command("doctor")
@@ -46,7 +40,7 @@ def command(bundle: Path | None, json_path: Path | None, gpu_report: Path | None
     if gpu_report is not None:
         return _report_gpu(opened, gpu_report)
     engines = {name: _examine(name, opened) for name in ENGINES}
-    packages = {name: _version(name) for name in PACKAGES}
+    packages = versions()
     if json_path is not None:
         machine = {"platform": platform.platform(), "cpus": available_cpus()}
         report = {"sgn-rt": __version__, **machine, "packages": packages, "engines": engines}
@@ -74,13 +68,6 @@ def _check_layers(world: World) -> Mapping[str, Any]:
     from sgn_rt.export.engine_layers import check_layers
 
     return check_layers(world.bundle, world.trt, world.device)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _examine(name: str, bundle: Bundle) -> dict[str, Any]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from rich.text import Text
 
 from sgn_rt._optional import require
 from sgn_rt.cli.common import console, progress_bar, table
+from sgn_rt.cli.parity_report import Comparison
 from sgn_rt.errors import BundleError, EngineError
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import Precision
+from sgn_rt.model.export_command import export_command
 from sgn_rt.tensorrt.bindings import Flavor, load
 from sgn_rt.tensorrt.build.build_engines import BuildRequest, choose_artifacts
 from sgn_rt.tensorrt.device.factory import open_device
@@ -24,39 +25,60 @@ WORST = 5
 """Layers of the least ratio that are shown where all hold."""
 
 
-def measure_layers(bundle: Bundle, specs: Sequence[str]) -> dict[str, list[LayerResult]]:
-    """Compare the layers of graphs on the CPU, or of engines, with float32.
+def every_graph(bundle: Bundle, specs: Sequence[str]) -> list[str]:
+    """What to compare: what is named, or every graph, on the CPU.
+
+    Raises
+    ------
+    BundleError
+        If nothing is named and the bundle has no graph.
+    DependencyError
+        If the extra ``export`` is not installed.
+    """
+    for module in ("torch", "onnx", "polygraphy"):
+        require(module, extra="export", purpose="the comparison of layers")
+    if specs:
+        return list(dict.fromkeys(specs))
+    if not bundle.artifacts:
+        raise BundleError(
+            f"{bundle.root}: got a bundle without a graph, expected one whose layers to compare. "
+            "Export the bundle again."
+        )
+    return [f"onnxruntime:{artifact.name}" for artifact in bundle.artifacts]
+
+
+def compare_layers_of(bundle: Bundle, spec: str) -> Comparison:
+    """Compare the layers of a graph on the CPU, or of an engine, with the checkpoint.
 
     Parameters
     ----------
     bundle
         The model.
-    specs
+    spec
         ``onnxruntime:KIND.PRECISION``, ``tensorrt`` or ``tensorrt-rtx``, these with a graph or for
-        the best one; every float16 graph where none are named.
+        the best one.
 
     Raises
     ------
     BundleError
-        If the bundle lacks a graph, or has none in float16 and none is named.
-    DependencyError
-        If the extra ``export`` is not installed.
+        If the bundle lacks the graph, or a checkpoint to compare it with.
     EngineError
         For any other engine, or one that does not run here.
     """
-    require("polygraphy", extra="export", purpose="the comparison of layers")
     from sgn_rt.export.layerwise import compare_layers
 
-    if not specs:
-        specs = [f"onnxruntime:{a.name}" for a in bundle.artifacts if a.precision == Precision.FP16]
-    if not specs:
-        raise BundleError(
-            f"{bundle.root}: got a bundle without a graph in fp16, expected one whose layers "
-            "to compare. Name another with --engine onnxruntime:KIND.PRECISION, or export it."
-        )
-    # All of them first: what cannot be compared is told before the work, not after half of it.
-    subjects = {spec: _subject(bundle, spec) for spec in specs}
-    return {spec: compare_layers(bundle, *subject) for spec, subject in subjects.items()}
+    artifact, run = _subject(bundle, spec)
+    results = compare_layers(bundle, artifact, run)
+    first = next((result.layer for result in results if not result.passed), None)
+    return Comparison(
+        engine=spec,
+        detail=f"{len(results)} layers of {artifact.name}",
+        results={result.layer: result for result in results},
+        figures={
+            "first_departure": first,
+            "layers": [result.to_dict() for result in results],
+        },
+    )
 
 
 def _subject(bundle: Bundle, spec: str) -> tuple[Artifact, Run | None]:
@@ -65,13 +87,16 @@ def _subject(bundle: Bundle, spec: str) -> tuple[Artifact, Run | None]:
     named = next((a for a in bundle.artifacts if a.name == wanted), None)
     if wanted and named is None:
         have = ", ".join(a.name for a in bundle.artifacts) or "no graph"
-        raise BundleError(f"{spec}: got a bundle with {have}, expected {wanted}. Export it.")
+        raise BundleError(
+            f"{spec}: got a bundle with {have}, expected {wanted}. Export it: "
+            f"`{export_command(bundle)}`"
+        )
     if name == "onnxruntime" and named is not None:
         return named, None
     if name not in tuple(Flavor):
         raise EngineError(
             f"--layers: got engine {spec!r}, expected onnxruntime:KIND.PRECISION, tensorrt or "
-            "tensorrt-rtx. Name one of these, or leave --engine out for every graph in fp16."
+            "tensorrt-rtx. Name one of these, or leave --engine out for every graph."
         )
     from sgn_rt.export.engine_layers import engine_layers
 
@@ -81,28 +106,18 @@ def _subject(bundle: Bundle, spec: str) -> tuple[Artifact, Run | None]:
         return artifact, engine_layers(trt, device, bundle, artifact, progress)
 
 
-def as_json(measured: Mapping[str, Sequence[LayerResult]]) -> dict[str, object]:
-    """As JSON types: engine -> whether all hold, the first layer that departs, all layers."""
-    return {
-        name: {
-            "passed": all(result.passed for result in results),
-            "first_departure": next((r.layer for r in results if not r.passed), None),
-            "layers": [result.to_dict() for result in results],
-        }
-        for name, results in measured.items()
-    }
-
-
-def show_layers(measured: Mapping[str, Sequence[LayerResult]]) -> None:
+def show_layers(comparisons: Sequence[Comparison]) -> None:
     """Print the first layer that departs with those before it, or the worst where all hold."""
     rows = table("engine", "layer", "operator", "shape", "SNR", "limit", "", right="SNR")
-    for name, results in measured.items():
+    lines = []
+    for comparison in comparisons:
+        results = cast("list[LayerResult]", list(comparison.results.values()))
         for result in _telling(results):
             verdict = (
                 Text("holds", style="green") if result.passed else Text("DEPARTS", style="red")
             )
             rows.add_row(
-                name,
+                comparison.engine,
                 result.layer,
                 result.operator,
                 "x".join(map(str, result.shape)),
@@ -110,17 +125,21 @@ def show_layers(measured: Mapping[str, Sequence[LayerResult]]) -> None:
                 f"at least {result.limit:g} dB",
                 verdict,
             )
+        lines.append(f"{comparison.engine}: {comparison.error or _summary(results)}")
     out = console()
     out.print(rows)
-    for name, results in measured.items():
-        departed = [result for result in results if not result.passed]
-        if departed:
-            out.print(
-                f"{name}: {departed[0].layer} is the first of {len(results)} layers to depart from "
-                f"float32, and {len(departed) - 1} behind it do, too"
-            )
-        else:
-            out.print(f"{name}: all {len(results)} layers hold; shown are the worst")
+    for line in lines:
+        out.print(line)
+
+
+def _summary(results: Sequence[LayerResult]) -> str:
+    departed = [result for result in results if not result.passed]
+    if not departed:
+        return f"all {len(results)} layers hold; shown are the worst"
+    return (
+        f"{departed[0].layer} is the first of {len(results)} layers to depart from the checkpoint, "
+        f"and {len(departed) - 1} behind it do, too"
+    )
 
 
 def _telling(results: Sequence[LayerResult]) -> list[LayerResult]:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
-from xml.etree import ElementTree
+from typing import cast
 
 import click
 from rich.text import Text
 
-from sgn_rt.cli.common import console, json_option, table, write_json, write_text
+from sgn_rt.cli.common import console, json_option, table
+from sgn_rt.cli.parity_report import Comparison, ParityReport, told
 from sgn_rt.engines.factory import open_engine
-from sgn_rt.errors import BundleError, EngineError
-from sgn_rt.model.bundle import Bundle
+from sgn_rt.errors import BundleError
+from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import Kind
 from sgn_rt.model.stages import StageResult
 from sgn_rt.parity.measure import measure
+from sgn_rt.tensorrt.bindings import Flavor, is_installed
+from sgn_rt.tensorrt.device.factory import find_device
+from sgn_rt.tensorrt.sidecar import read_sidecars
+
+log = logging.getLogger(__name__)
+
+Compare = Callable[[Bundle, str], Comparison]
+"""Compares an engine, by its name, with the reference; its time is taken around it."""
 
 
 def show_stages(measured: Mapping[str, Sequence[StageResult] | str]) -> None:
@@ -40,10 +51,10 @@ def show_stages(measured: Mapping[str, Sequence[StageResult] | str]) -> None:
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--engine", "engines", multiple=True, metavar="NAME",
               help="Engine to compare, as in `sgn-rt separate`; may be repeated. Every graph "
-                   "of the bundle that the CPU runs if left out.")  # fmt: skip
+                   "of the bundle that runs here if left out.")  # fmt: skip
 @click.option("--layers", is_flag=True,
-              help="Compare layer by layer with float32 instead, and name the first that departs: "
-                   "every graph in fp16, or --engine onnxruntime:KIND.PRECISION, tensorrt or "
+              help="Compare layer by layer with the checkpoint, and name the first that departs: "
+                   "every graph, or --engine onnxruntime:KIND.PRECISION, tensorrt or "
                    "tensorrt-rtx. Needs the extra export.")  # fmt: skip
 @json_option
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE",
@@ -58,107 +69,86 @@ def command(
     """Compare engines with the reference, stage by stage, on the bundle's probes.
 
     Needs no PyTorch: the reference's answers travel in the bundle. Exit code 0 only if every stage
-    (or layer) of every engine holds, 1 if one does not.
+    (or layer) of every engine holds, 1 if one does not, 2 if one cannot be compared. The files are
+    written whatever happens.
     """
-    opened = Bundle.open(bundle)
-    if layers:
-        return _layers(opened, engines, json_path, junit)
-    measured = _stages(opened, engines)
+    report = ParityReport(
+        "the bundle that ships" if bundle is None else str(bundle), json_path, junit
+    )
+    with report.written():
+        opened = Bundle.open(bundle)
+        report.bundle = opened.name
+        if layers:
+            from sgn_rt.cli.layers import compare_layers_of, every_graph, show_layers
+
+            specs, compare, show = every_graph(opened, engines), compare_layers_of, show_layers
+        else:
+            specs, compare, show = _specs(opened, engines, report), _compare_stages, _show_stages
+        for comparison in _compared(opened, specs, compare):
+            report.comparisons.append(comparison)
     if str(json_path) != "-":
-        show_stages(measured)
-    if json_path is not None:
-        write_json(json_path, {"bundle": opened.name, "engines": _as_json(measured)})
-    if junit is not None:
-        write_text(junit, _as_junit(opened.name, _cases(measured)))
-    return 0 if all(_holds(results) for results in measured.values()) else 1
+        show([c for c in report.comparisons if c.skipped is None])
+    return report.exit_code
 
 
-def _stages(bundle: Bundle, engines: Sequence[str]) -> dict[str, list[StageResult] | str]:
-    """Every stage of every engine, or what stopped it."""
-    specs = list(engines)
-    if not specs:
-        specs = [f"onnxruntime:{a.name}" for a in bundle.artifacts if a.kind != Kind.PLUGIN]
-        skipped = ", ".join(a.name for a in bundle.artifacts if a.kind == Kind.PLUGIN)
-        if skipped:
-            console(err=True).print(f"not compared: {skipped}, which only TensorRT runs")
+def _specs(bundle: Bundle, engines: Sequence[str], report: ParityReport) -> list[str]:
+    """Engines to compare; of a graph that nothing here runs the report says that it is left out."""
+    if engines:
+        return list(dict.fromkeys(engines))
+    specs = []
+    for artifact in bundle.artifacts:
+        spec = _runner(bundle, artifact)
+        if spec is None:
+            why = f"{artifact.name} runs in TensorRT alone, which has no engine of it here"
+            report.comparisons.append(Comparison(engine=artifact.name, skipped=why))
+            console(err=True).print(f"not compared: {why}")
+        else:
+            specs.append(spec)
     if not specs:
         raise BundleError(
             f"{bundle.root}: got a bundle without a graph that the CPU runs, expected one to "
             "compare. Name --engine torch, or export the bundle again."
         )
-    measured: dict[str, list[StageResult] | str] = {}
+    return specs
+
+
+def _runner(bundle: Bundle, artifact: Artifact) -> str | None:
+    """The engine that runs a graph here, with it: ONNX Runtime, or one that was built of it."""
+    if artifact.kind != Kind.PLUGIN:
+        return f"onnxruntime:{artifact.name}"
+    built = {s.flavor for s in read_sidecars(bundle) if s.artifact == artifact.name}
+    found = [flavor for flavor in Flavor if flavor in built and is_installed(flavor)]
+    return f"{found[0]}:{artifact.name}" if found and find_device() is not None else None
+
+
+def _compared(bundle: Bundle, specs: Sequence[str], compare: Compare) -> Iterator[Comparison]:
+    """Each engine, one after the other; what keeps one from being compared keeps no other."""
     for spec in specs:
-        engine = open_engine(spec, bundle)
+        start = time.perf_counter()
         try:
-            measured[spec] = measure(engine, bundle.probe)
-        except EngineError as error:
-            measured[spec] = str(error)
-    return measured
+            found = compare(bundle, spec)
+        except Exception as error:  # of whatever library: the others are compared all the same
+            log.debug("comparison of %s", spec, exc_info=True)
+            found = Comparison(engine=spec, error=told(error))
+            click.echo(f"sgn-rt: error: {spec}: {' '.join(told(error).split())}", err=True)
+        yield replace(found, seconds=time.perf_counter() - start)
 
 
-def _layers(
-    bundle: Bundle, engines: Sequence[str], json_path: Path | None, junit: Path | None
-) -> int:
-    from sgn_rt.cli.layers import as_json, measure_layers, show_layers
-
-    measured = measure_layers(bundle, engines)
-    if str(json_path) != "-":
-        show_layers(measured)
-    if json_path is not None:
-        write_json(json_path, {"bundle": bundle.name, "engines": as_json(measured)})
-    if junit is not None:
-        write_text(junit, _as_junit(bundle.name, [
-            Case(name, result.layer, result.passed, str(result))
-            for name, results in measured.items() for result in results
-        ]))  # fmt: skip
-    return 0 if all(result.passed for results in measured.values() for result in results) else 1
-
-
-def _holds(results: Sequence[StageResult] | str) -> bool:
-    return not isinstance(results, str) and all(result.passed for result in results)
-
-
-def _as_json(measured: Mapping[str, list[StageResult] | str]) -> dict[str, object]:
-    return {
-        name: {"passed": False, "error": results}
-        if isinstance(results, str)
-        else {
-            "passed": _holds(results),
-            "stages": {result.stage: result.to_dict() for result in results},
-        }
-        for name, results in measured.items()
-    }
-
-
-class Case(NamedTuple):
-    """A test case of a JUnit report."""
-
-    engine: str
-    name: str
-    passed: bool
-    text: str
-
-
-def _cases(measured: Mapping[str, list[StageResult] | str]) -> Iterator[Case]:
-    for name, results in measured.items():
-        if isinstance(results, str):
-            yield Case(name, "run", False, results)
-            continue
-        for result in results:
-            yield Case(name, str(result.stage), result.passed, str(result))
-
-
-def _as_junit(bundle: str, cases: Iterable[Case]) -> str:
-    cases = list(cases)
-    failed = sum(not case.passed for case in cases)
-    suite = ElementTree.Element(
-        "testsuite", name=f"parity of {bundle}", tests=str(len(cases)), failures=str(failed)
+def _compare_stages(bundle: Bundle, spec: str) -> Comparison:
+    engine = open_engine(spec, bundle)
+    results = {str(result.stage): result for result in measure(engine, bundle.probe)}
+    return Comparison(
+        engine=spec,
+        detail=engine.detail,
+        results=results,
+        figures={"stages": {stage: result.to_dict() for stage, result in results.items()}},
     )
-    for case in cases:
-        element = ElementTree.SubElement(suite, "testcase", classname=case.engine, name=case.name)
-        if case.passed:
-            ElementTree.SubElement(element, "system-out").text = case.text
-        else:
-            ElementTree.SubElement(element, "failure", message=case.text)
-    ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _show_stages(comparisons: Sequence[Comparison]) -> None:
+    show_stages(
+        {
+            c.engine: c.error or cast("list[StageResult]", list(c.results.values()))
+            for c in comparisons
+        }
+    )

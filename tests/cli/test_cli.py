@@ -7,7 +7,6 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -228,76 +227,6 @@ def test_stream_latency_that_cannot_be_had(run, monkeypatch):
     assert "latency" in result.err
 
 
-def test_parity_holds_for_what_ships(run, tmp_path):
-    result = run("parity", "--json", tmp_path / "p.json", "--junit", tmp_path / "p.xml")
-    assert result.code == 0
-    engines = json.loads((tmp_path / "p.json").read_text())["engines"]
-    assert engines
-    assert all(engine["passed"] for engine in engines.values())
-    suite = ElementTree.parse(tmp_path / "p.xml").getroot()
-    assert suite.get("failures") == "0"
-    assert int(suite.get("tests")) == sum(len(engine["stages"]) for engine in engines.values())
-
-
-@pytest.fixture
-def with_plugin_graph(tmp_path):
-    """The shipped bundle, its core graph listed as a ``plugin`` graph too, or only so."""
-
-    def write(*, only: bool) -> Path:
-        folder = Path(shutil.copytree(embedded(), tmp_path / "bundle"))
-        manifest = json.loads((folder / "bundle.json").read_text())
-        plugin = manifest["artifacts"][0] | {"kind": "plugin"}
-        manifest["artifacts"] = [plugin] if only else [*manifest["artifacts"], plugin]
-        (folder / "bundle.json").write_text(json.dumps(manifest))
-        return folder
-
-    return write
-
-
-def test_parity_names_the_graphs_that_only_tensorrt_runs(run, with_plugin_graph):
-    result = run("parity", with_plugin_graph(only=False), "--json", "-")
-    assert result.code == 0
-    assert "not compared: plugin.fp32, which only TensorRT runs" in result.err
-    assert list(json.loads(result.out)["engines"]) == ["onnxruntime:core.fp32"]
-
-
-def test_parity_of_a_bundle_for_tensorrt_alone_is_not_a_success(run, with_plugin_graph):
-    result = run("parity", with_plugin_graph(only=True))
-    assert result.code not in (0, 1)
-    assert "got a bundle without a graph that the CPU runs" in result.err
-
-
-def test_parity_includes_the_reference_itself(run):
-    result = run("parity", "--engine", "torch", "--json", "-")
-    stages = json.loads(result.out)["engines"]["torch"]["stages"]
-    assert result.code == 0
-    assert stages["network"]["figure"] < 1e-6
-
-
-def test_layers_hold_for_what_ships(run, tmp_path):
-    files = ("--json", tmp_path / "l.json", "--junit", tmp_path / "l.xml")
-    result = run("parity", "--layers", "--engine", "onnxruntime:core.fp32", *files)
-    assert result.code == 0
-    engine = json.loads((tmp_path / "l.json").read_text())["engines"]["onnxruntime:core.fp32"]
-    assert (engine["passed"], engine["first_departure"]) == (True, None)
-    assert f"all {len(engine['layers'])} layers hold" in result.out
-    suite = ElementTree.parse(tmp_path / "l.xml").getroot()
-    assert (suite.get("failures"), suite.get("tests")) == ("0", str(len(engine["layers"])))
-
-
-def test_the_first_layer_that_departs_is_named(run, monkeypatch):
-    pytest.importorskip("onnx")
-    from sgn_rt.export import layerwise
-
-    monkeypatch.setattr(layerwise, "LIMITS", dict.fromkeys(layerwise.LIMITS, 135.0))
-    spec = ("parity", "--layers", "--engine", "onnxruntime:core.fp32")
-    shown, written = run(*spec), run(*spec, "--json", "-")
-    assert shown.code == written.code == 1
-    first = json.loads(written.out)["engines"]["onnxruntime:core.fp32"]["first_departure"]
-    assert f"{first} is the first of" in shown.out
-    assert "DEPARTS" in shown.out
-
-
 def test_windows_are_checked_on_request(run, clip, tmp_path):
     pytest.importorskip("torch")
     options = ("--engine", "onnxruntime", "--categories", "tuba", "--check-every", 1)
@@ -306,20 +235,6 @@ def test_windows_are_checked_on_request(run, clip, tmp_path):
     assert result.code == 0
     assert report["checked_windows"] == report["engine"]["windows"]["onnxruntime"] > 0
     assert report["engine"]["replacements"] == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((), "without a graph in fp16"),
-        (("--engine", "torch"), "--layers: got engine 'torch'"),
-        (("--engine", "onnxruntime:plugin.fp16"), "got a bundle with core.fp32, expected plugin"),
-    ],
-)
-def test_layers_that_cannot_be_compared(run, arguments, message):
-    result = run("parity", "--layers", *arguments)
-    assert result.code == 2
-    assert message in result.err
 
 
 def test_info_goes_on_beside_an_engine_that_does_not_read(run, tmp_path):
