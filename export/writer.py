@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sgn_rt
 from sgn_rt._optional import require
+from sgn_rt._temporary import remove_leftovers, temporary_folder
 from sgn_rt.audio.labelled_music import load_music
 from sgn_rt.errors import BundleError, ConfigError
 from sgn_rt.export.graphs import build_graph
@@ -101,14 +102,7 @@ def export_bundle(
     tell(f"loading {checkpoint}")
     model = load(checkpoint, key_map)
     probe = make_probe(model, load_music(music, model.config.sample_rate))
-    existing = target.parent
-    while not existing.exists():
-        existing = existing.parent
-    try:
-        work = Path(tempfile.mkdtemp(prefix=".sgn-rt-", dir=existing))
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    try:
+    with _work_beside(target) as work:
         _write_checkpoint(
             model, Path(checkpoint), work / BUNDLE_CHECKPOINT, renamed=key_map is not None
         )
@@ -132,13 +126,24 @@ def export_bundle(
         for entry, results in zip(artifacts, measured.values(), strict=True):
             entry["parity"] = {result.stage: result.to_dict() for result in results}
         _write_manifest(work, manifest)
-        work.chmod(0o755)
         _put_in_place(work, target)
+    return measured
+
+
+@contextmanager
+def _work_beside(target: Path) -> Iterator[Path]:
+    """A folder to make a bundle in, on the file system of ``target``; gone at the end."""
+    existing = target.parent
+    while not existing.exists():
+        existing = existing.parent
+    try:
+        remove_leftovers(existing)
+        with temporary_folder(existing) as private:
+            work = private / "bundle"  # a folder of its own, with the permissions of any new one
+            work.mkdir()
+            yield work
     except OSError as error:
         raise _unwritable(target, error) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return measured
 
 
 def _ignore(line: str) -> None:
@@ -228,12 +233,10 @@ def _put_in_place(work: Path, target: Path) -> None:
         os.rename(work, target)
         return
     # The old bundle steps aside first and goes only when the new one stands.
-    aside = Path(tempfile.mkdtemp(prefix=".sgn-rt-", dir=target.parent))
-    os.rename(target, aside / "old")
-    try:
-        os.rename(work, target)
-    except OSError:
-        os.rename(aside / "old", target)
-        aside.rmdir()
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+    with temporary_folder(target.parent) as aside:
+        os.rename(target, aside / "old")
+        try:
+            os.rename(work, target)
+        except BaseException:
+            os.rename(aside / "old", target)
+            raise

@@ -54,7 +54,7 @@ class Source:
         """Whether this recording still is where it was, and is not the one at ``path``."""
         try:
             return not path.samefile(folder / self.place)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: what no path can be
             return False
 
 
@@ -143,4 +143,8 @@ class RunManifest:
 
 def is_plain(name: str) -> bool:
     """Whether a name is one of a file in the folder itself, and not hidden."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
     return bool(name) and not name.startswith(".") and not set(name) & {"/", "\\", "\0"}

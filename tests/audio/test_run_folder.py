@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -173,6 +175,30 @@ def test_a_commit_that_is_killed_is_known_by_the_next_run(out, source, monkeypat
     assert not RunFolder.claim(out, source).holds({})
     run(out, source, {"gong.wav": "newer"})
     assert contents(out / "mix") == {"gong.wav": "newer"}
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from sgn_rt.audio.run_folder import RunFolder
+with RunFolder.claim(Path(sys.argv[1]), Path(sys.argv[2])) as folder:
+    (folder.work / "bell.wav").write_bytes(bytes(1000))
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_run_left_goes_with_the_next_one(out, source, tree, fails):
+    command = [sys.executable, "-c", HOLDS, out, source]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        with fails(AudioError, "another run is at work"), RunFolder.claim(out, source):
+            raise AssertionError
+        process.kill()
+        process.wait()
+    assert any(name.endswith("bell.wav") for name in tree(out))
+    run(out, source, {"horn.wav": "horn"})
+    assert tree(out) == ["mix", "mix/horn.wav", f"mix/{RUN_MANIFEST}"]
 
 
 def test_two_runs_at_once_in_one_folder(out, source, fails, tree):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import sgn_rt
-from sgn_rt._atomic import write_whole
+from sgn_rt._atomic import write_named
 from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import Kind, Precision
@@ -261,9 +261,9 @@ def _keep_timings(path: Path | None, content: bytes | None) -> None:
     if path is None or content is None:
         return
     try:
-        write_whole(path, content)
+        write_named(path, content)
     except OSError as error:
         raise BundleError(
-            f"{path}: got {error.strerror}, expected to write the timing cache. "
+            f"{path}: got {error.strerror or error}, expected to write the timing cache. "
             "Name another file, or check permissions."
         ) from error
