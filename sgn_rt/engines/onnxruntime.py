@@ -11,10 +11,12 @@ import numpy as np
 from sgn_rt._optional import pip_command, require
 from sgn_rt._types import Float, Masked, Positions, Separated
 from sgn_rt.engines.base import Engine, MasksAtOnce, WholeEngine, first_line
+from sgn_rt.engines.confined import SECONDS_A_WINDOW, TimeLimit, expect_version, without_files
 from sgn_rt.errors import EngineError, UnavailableError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import CHECKPOINT_CONFIG_KEY, Kind, Precision, Tensor
 from sgn_rt.model.export_command import export_command
+from sgn_rt.model.graph_file import expect_inside
 from sgn_rt.tensorrt.bindings import Flavor, is_installed
 from sgn_rt.tensorrt.device.factory import has_driver
 
@@ -79,6 +81,7 @@ class _Session:
             extra="cpu" if provider == CPU else "gpu",
             purpose=f"the onnxruntime engine on {provider}",
         )
+        expect_version(ort, "cpu" if provider == CPU else "gpu")
         available = ort.get_available_providers()
         if provider not in available:
             raise UnavailableError(
@@ -91,21 +94,22 @@ class _Session:
         # Whole windows run side by side, one thread each: better than threads inside of one.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
+        content = bundle.read(artifact.path)
+        expect_inside(content, artifact.external, f"onnxruntime: {artifact.path}")
         held = [bundle.read(name) for name in artifact.external]
         if held:
             options.add_external_initializers_from_files_in_memory(
                 list(artifact.external), held, [len(content) for content in held]
             )
         try:
-            self.session: Any = ort.InferenceSession(
-                bundle.read(artifact.path), options, providers=[provider]
-            )
+            with without_files(options):
+                self._session: Any = ort.InferenceSession(content, options, providers=[provider])
         except Exception as error:  # ONNX Runtime's exceptions have no common base but this
             raise EngineError(
                 f"onnxruntime: {artifact.path}: got {first_line(error)}, expected a graph that "
                 f"{provider} loads. Export the bundle again, or choose another engine."
             ) from error
-        running = self.session.get_providers()
+        running = self._session.get_providers()
         if not running or running[0] != provider:
             # The providers are in the package; what they load belongs to the machine.
             missing = provider == TENSORRT and not is_installed(Flavor.TENSORRT)
@@ -116,14 +120,16 @@ class _Session:
                 "engine."
             )
         self._check_config(bundle, artifact)
-        self._fetch_only = ort.RunOptions()
-        self._fetch_only.only_execute_path_to_fetches = True
+        self._run_options, self._limit = ort.RunOptions, TimeLimit(SECONDS_A_WINDOW)
         self.version = str(ort.__version__)
 
     def _check_config(self, bundle: Bundle, artifact: Artifact) -> None:
-        metadata = self.session.get_modelmeta().custom_metadata_map
-        written = metadata.get(CHECKPOINT_CONFIG_KEY, "null")
-        if json.loads(written) != bundle.config.to_dict():
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        try:
+            config = json.loads(metadata.get(CHECKPOINT_CONFIG_KEY, "null"))
+        except (ValueError, RecursionError):
+            config = None
+        if config != bundle.config.to_dict():
             raise EngineError(
                 f"onnxruntime: {artifact.path}: got a graph of another model, expected the one "
                 "that the bundle's configuration describes. Export the bundle again."
@@ -131,19 +137,35 @@ class _Session:
 
     def run(self, outputs: Sequence[str], inputs: dict[str, Any]) -> list[Any]:
         """Run the part of the graph that the outputs need."""
+        session = self._session
+        if session is None:
+            raise EngineError("onnxruntime: got a call after close, expected none. Open another.")
+        options = self._run_options()
+        options.only_execute_path_to_fetches = True
+        windows = len(next(iter(inputs.values())))
         try:
-            results: list[Any] = self.session.run(list(outputs), inputs, self._fetch_only)
+            with self._limit.on(options, windows):
+                results: list[Any] = session.run(list(outputs), inputs, options)
         except Exception as error:  # as above
+            got = "no end, for minutes" if options.terminate else first_line(error)
             raise EngineError(
-                f"onnxruntime: got {first_line(error)}, expected a result. Choose another engine."
+                f"onnxruntime: got {got}, expected a result. Choose another engine."
             ) from error
         return results
+
+    def close(self) -> None:
+        """Let go of the session; runs that are under way end first."""
+        self._session = None
 
 
 class _Core(MasksAtOnce):
     """The ``core`` graph, SciPy's FFT around it."""
 
     session: _Session
+
+    def close(self) -> None:
+        """Let go of the session."""
+        self.session.close()
 
     def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
         inputs: dict[str, Any] = {
@@ -161,6 +183,10 @@ class _Waveform(WholeEngine):
     """The ``waveform`` graph."""
 
     session: _Session
+
+    def close(self) -> None:
+        """Let go of the session."""
+        self.session.close()
 
     def _separate(self, mixture: Float, categories: Positions) -> Separated:
         inputs: dict[str, Any] = {Tensor.MIXTURE: mixture, Tensor.CATEGORIES: categories}

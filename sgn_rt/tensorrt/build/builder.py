@@ -13,6 +13,7 @@ from sgn_rt.errors import ConfigError, EngineError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import AXES, GRAPH_INPUTS, Axis, Kind
+from sgn_rt.model.graph_file import expect_inside
 from sgn_rt.tensorrt.bindings import TensorRT, deserialize, load_plugins
 from sgn_rt.tensorrt.build.callbacks import (
     Log,
@@ -176,6 +177,8 @@ def build_engine(
     ------
     ConfigError
         For options that cannot be.
+    BundleError
+        If the graph refers to files that the manifest does not name.
     EngineError
         If TensorRT refuses the graph or fails; with its own reason.
     """
@@ -254,9 +257,11 @@ def _parse(
     parser: api.OnnxParser = _there(
         trt.module.OnnxParser(network, logger), trt, artifact, log, "a parser"
     )
-    for name in artifact.external:
-        bundle.read(name)  # the parser reads it itself; this verifies it once more
     content = bundle.read(artifact.path) if graph is None else graph
+    # The parser reads such files itself: those of the bundle alone, verified here once more.
+    expect_inside(content, artifact.external, f"{trt}: {artifact.path}")
+    for name in artifact.external:
+        bundle.read(name)
     if not parser.parse(content, str(bundle.root / artifact.path)):
         reasons = [str(parser.get_error(i).desc()) for i in range(parser.num_errors)]
         raise _failed(trt, artifact, " / ".join(reasons) or log.reason)

@@ -1,0 +1,130 @@
+"""Where an ONNX graph takes weights from: read from its bytes alone, before anything parses it.
+
+A tensor of a graph may lie in another file, by a path that parsers follow wherever it leads. The
+walk below finds every such path, also inside of branches, functions and sparse tensors, and needs
+no ONNX package. It is of protobuf's wire format: a field is a number, a kind, and content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from sgn_rt.errors import BundleError
+
+# Messages of onnx.proto that can hold tensors: field -> the message in it.
+_FIELDS: Final[dict[str, dict[int, str]]] = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "entry"},
+}
+_LOCATION: Final = b"location"
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_LONGEST_VARINT: Final = 10
+
+
+def external_files(graph: bytes) -> set[str]:
+    """Files in which a graph's tensors lie, as it names them; empty where it holds them itself.
+
+    Parameters
+    ----------
+    graph
+        An ONNX model.
+
+    Raises
+    ------
+    ValueError
+        For bytes that are no protobuf message.
+    """
+    view, found = memoryview(graph), set()
+    open_messages = [("model", 0, len(graph))]
+    while open_messages:  # no recursion: branches of a hostile graph nest as deep as it likes
+        message, start, end = open_messages.pop()
+        if message == "entry":
+            found |= _location(view, start, end)
+            continue
+        inside = _FIELDS[message]
+        for number, at, stop in _lengths(view, start, end):
+            if number in inside:
+                open_messages.append((inside[number], at, stop))
+    return found
+
+
+def expect_inside(graph: bytes, allowed: Collection[str], what: str) -> None:
+    """Refuse a graph whose tensors lie in files that it was not declared to have.
+
+    Parameters
+    ----------
+    graph
+        An ONNX model.
+    allowed
+        Files of the bundle that it may refer to, as named in the manifest.
+    what
+        The graph, for the message.
+
+    Raises
+    ------
+    BundleError
+        Naming the file; also for what is no ONNX graph.
+    """
+    try:
+        files = external_files(graph)
+    except ValueError as error:
+        raise BundleError(
+            f"{what}: got a graph that does not parse ({error}), expected an ONNX model. "
+            "Export the bundle again."
+        ) from error
+    foreign = sorted(files.difference(allowed))
+    if foreign:
+        raise BundleError(
+            f"{what}: got a graph with tensors in {foreign[0]!r:.200}, expected them "
+            f"{'in ' + ', '.join(sorted(allowed)) if allowed else 'inside'}, as the manifest "
+            "says. Export the bundle again."
+        )
+
+
+def _location(view: memoryview, start: int, end: int) -> set[str]:
+    """The path that a key and value name; of repeated ones all, whichever a parser takes."""
+    fields = [(number, bytes(view[at:stop])) for number, at, stop in _lengths(view, start, end)]
+    if (1, _LOCATION) not in fields:
+        return set()
+    return {value.decode("utf-8", "backslashreplace") for number, value in fields if number == 2}
+
+
+def _lengths(view: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Fields of a message that have a length: number, and where the content begins and ends."""
+    while at < end:
+        key, at = _varint(view, at, end)
+        kind = key & 7
+        if kind == _VARINT:
+            _, at = _varint(view, at, end)
+            continue
+        if kind == _BYTES:
+            size, at = _varint(view, at, end)
+        elif kind in (_FIXED64, _FIXED32):
+            size = 8 if kind == _FIXED64 else 4
+        else:
+            raise ValueError(f"a field of kind {kind}")
+        if size > end - at:
+            raise ValueError("a field beyond the end")
+        if kind == _BYTES:
+            yield key >> 3, at, at + size
+        at += size
+
+
+def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 7 * _LONGEST_VARINT, 7):
+        if at >= end:
+            break
+        byte = view[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError("a number without an end")
