@@ -31,6 +31,10 @@ LOG = (
 )
 
 
+GRAPH = b"\x08\x09"
+"""An ONNX model as far as anyone here reads it: a version, and no graph."""
+
+
 class Builders:
     """A TensorRT that builds nothing; ``fail`` names the calls that give None or False."""
 
@@ -140,7 +144,7 @@ class Builders:
 @pytest.fixture
 def build(bundle):
     """Builds on a fake: (options, failing calls) -> what came of it, and the fake."""
-    bundle.read = lambda path: b"graph"
+    bundle.read = lambda path: GRAPH
     (artifact,) = bundle.artifacts
 
     def run(options=None, fail=(), progress=id, log=LOG, plugins=None):
@@ -163,6 +167,16 @@ def test_strongly_typed_without_tf32_and_with_the_widest_shapes(build, config):
         "categories": ((1,), (3,), (3,)),
     }
     assert (built.content, built.timing_cache) == (b"engine", None)
+
+
+def test_the_parser_sees_no_graph_that_names_other_files(build, bundle):
+    """It is given a path, and would read what a graph names beside it, or anywhere."""
+    entry = b"\x0a\x08location\x12\x09../secret"
+    tensor = b"\x6a" + bytes([len(entry)]) + entry
+    graph = b"\x2a" + bytes([len(tensor)]) + tensor
+    bundle.read = lambda path: b"\x3a" + bytes([len(graph)]) + graph
+    with pytest.raises(BundleError, match=r"waveform.fp16.onnx: got a graph with tensors in '../"):
+        build()
 
 
 def test_the_figure_is_read_off_the_log(build):
