@@ -1,0 +1,224 @@
+"""What counts as present over time: the one rule, the same for a file and for a live stream.
+
+The network gives a probability for every window. Calling present whatever is probable once makes
+false alarms grow with the recording: an hour has 800 windows, and one of a hundred is wrong. So the
+bar rises as the recording goes on, as in a test of many hypotheses at once: a claim that rests on
+one part in n of a recording has to hold at odds of n to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgn_rt._types import Float
+from sgn_rt.errors import ConfigError
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.stages import PRESENCE_THRESHOLD
+from sgn_rt.streaming.windows import WindowLayout
+
+_CERTAIN = 1e-6
+"""Probabilities closer to 0 and 1 than this are as good as it: float32 rounds them off anyway."""
+_ROUNDING = 1e-9
+"""Of the sum of logarithms, where a stretch meets the bar exactly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresenceRule:
+    """When a category counts as present: see `describe`.
+
+    Attributes
+    ----------
+    thresholds
+        Probability from which a window speaks for a category, 0 to 1: one for each category, or one
+        for all.
+    span_s
+        Seconds of signal that are one observation. Windows closer together than that hear the same
+        sound, so that each counts for less.
+    most_odds
+        What a single window is trusted with at most, n to one. Of windows without an instrument one
+        in a thousand is above 0.99 all the same; so from some hundred windows on (7 minutes of the
+        published model) it takes more than one, while two clear ones, as a solo of 10 s has, still
+        decide in an hour.
+    candidate_share
+        Of the evidence wanted, from which a category may still turn out present. With half of it
+        few categories are ever in doubt; one that starts weakly is noticed some windows late.
+
+    Raises
+    ------
+    ConfigError
+        For a threshold that is no probability, or constants that make no rule.
+    """
+
+    thresholds: float | tuple[float, ...] = PRESENCE_THRESHOLD
+    span_s: float
+    most_odds: float = 99.0
+    candidate_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        for threshold in np.atleast_1d(self.thresholds).tolist():
+            if not 0.0 <= threshold <= 1.0:  # also of nan
+                raise ConfigError(
+                    f"threshold: got {threshold}, expected 0 to 1. Take {PRESENCE_THRESHOLD}."
+                )
+        if not 0.0 < self.span_s < float("inf"):
+            raise ConfigError(
+                f"span of a presence: got {self.span_s} s, expected a positive number of seconds. "
+                "Take the step of the model's windows."
+            )
+        if not self.most_odds > 1.0:
+            raise ConfigError(
+                f"odds of a window: got {self.most_odds}, expected more than 1. Take 99."
+            )
+        if not 0.0 <= self.candidate_share <= 1.0:
+            raise ConfigError(
+                f"share of a candidate: got {self.candidate_share}, expected 0 to 1. Take 0.5."
+            )
+
+    @classmethod
+    def of(
+        cls, config: ModelConfig, thresholds: float | Mapping[str, float] | None = None
+    ) -> PresenceRule:
+        """The rule for a model.
+
+        Parameters
+        ----------
+        config
+            The model's configuration.
+        thresholds
+            One for all categories, or by name; of those not named, and for None, 0.5.
+
+        Raises
+        ------
+        ConfigError
+            For what is no probability, or names no category of the model.
+        """
+        span_s = WindowLayout.offline(config).step / config.sample_rate
+        if thresholds is None:
+            return cls(span_s=span_s)
+        if not isinstance(thresholds, Mapping):
+            return cls(thresholds=thresholds, span_s=span_s)
+        unknown = sorted(set(thresholds) - set(config.categories))
+        if unknown:
+            raise ConfigError(
+                f"thresholds: got {', '.join(map(repr, unknown))}, expected names from "
+                f"{', '.join(config.categories)}. Leave out what the model does not know."
+            )
+        each = tuple(thresholds.get(name, PRESENCE_THRESHOLD) for name in config.categories)
+        return cls(thresholds=each, span_s=span_s)
+
+    def describe(self) -> str:
+        """The rule in two sentences, for a report."""
+        values = np.unique(self.thresholds).tolist()
+        least = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
+        return (
+            "A category is present if there is a stretch of windows in a row, each with a "
+            f"probability of at least the threshold ({least}), whose odds over the threshold's, "
+            f"multiplied (at most {self.most_odds:g} each), are at least the length of the "
+            "recording divided by that of the stretch. So one window at the threshold is enough in "
+            "a recording of one window, and a longer recording takes a clearer or longer stretch."
+        )
+
+
+class PresenceTracker:
+    """What a recording, or a stream so far, says about every category. Memory is constant.
+
+    Parameters
+    ----------
+    rule
+        What counts.
+    categories
+        Names, in the network's order.
+    step_s
+        From one window to the next, seconds of signal.
+
+    Attributes
+    ----------
+    windows
+        Heard so far.
+
+    Raises
+    ------
+    ConfigError
+        If the rule has thresholds of another number of categories, or the step is not positive.
+    """
+
+    def __init__(self, rule: PresenceRule, categories: Sequence[str], step_s: float) -> None:
+        count = len(categories)
+        thresholds = np.atleast_1d(np.asarray(rule.thresholds, np.float64))
+        if len(thresholds) not in (1, count):
+            raise ConfigError(
+                f"thresholds: got {len(thresholds)}, expected one for each of {count} categories. "
+                "Name one for every category, or one for all."
+            )
+        if not 0.0 < step_s < float("inf"):
+            raise ConfigError(
+                f"step of the windows: got {step_s} s, expected a positive number of seconds. "
+                "Please report it."
+            )
+        self.rule, self.step_s, self.windows = rule, step_s, 0
+        self._bar = _log_odds(np.broadcast_to(thresholds, count))
+        self._weight = min(1.0, step_s / rule.span_s)
+        self._most = float(np.log(rule.most_odds))
+        self._sum = np.zeros(count)
+        self._length = np.zeros(count, np.int64)
+        self._best = np.full(count, -np.inf)
+        self._highest = np.zeros(count, np.float32)
+        self._candidates = np.zeros(count, np.bool_)
+
+    def update(self, presence: Float) -> None:
+        """Hear the next window.
+
+        Parameters
+        ----------
+        presence
+            Highest probability of every category in any channel, shape = (C,), 0 to 1.
+        """
+        np.maximum(self._highest, presence, out=self._highest)
+        self.windows += 1
+        excess = _log_odds(presence) - self._bar
+        speaks = excess >= 0.0
+        evidence = self._weight * np.minimum(excess, self._most)
+        self._sum = np.where(speaks, self._sum + evidence, 0.0)
+        self._length = np.where(speaks, self._length + 1, 0)
+        # Of two stretches the one with more of (sum + log length) is ahead whatever comes later, as
+        # the length of the recording is the same for both. A single number need be kept.
+        stretch = self._sum + np.log(np.maximum(self._length, 1))
+        self._best = np.maximum(self._best, np.where(speaks, stretch, -np.inf))
+        self._candidates |= self._reaches(self.rule.candidate_share) | self.present
+
+    def _reaches(self, share: float) -> NDArray[np.bool_]:
+        """Whether the best stretch has this share of the evidence that is wanted."""
+        wanted = share * np.log(max(self.windows, 1))
+        return np.asarray(self._best >= wanted - _ROUNDING)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """What counts as present if the signal ended here, shape = (C,)."""
+        return self._reaches(1.0)
+
+    @property
+    def candidates(self) -> NDArray[np.bool_]:
+        """What has looked as if it might turn out present, shape = (C,); never taken back.
+
+        All that is present is among them, at any time.
+        """
+        return self._candidates.copy()
+
+    @property
+    def highest(self) -> Float:
+        """Highest probability of each category in any window, shape = (C,), float32, 0 to 1."""
+        return self._highest.copy()
+
+    @property
+    def heard_s(self) -> float:
+        """Seconds of signal that the windows have moved on by."""
+        return self.windows * self.step_s
+
+
+def _log_odds(probability: NDArray[np.floating]) -> NDArray[np.float64]:
+    within = np.clip(np.asarray(probability, np.float64), _CERTAIN, 1.0 - _CERTAIN)
+    return np.log(within / (1.0 - within))
