@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -31,6 +32,20 @@ def _expect(what: str, ok: bool, got: object, expected: str) -> None:
 def _integer(what: str, value: object, minimum: int = 1) -> None:
     ok = isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= _MAX_SIZE
     _expect(what, ok, value, f"an integer from {minimum} to {_MAX_SIZE}")
+
+
+def _float(value: object) -> object:
+    """JSON's integers as what they are meant to be, where a number is meant."""
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_integer and abs(value) <= _MAX_SIZE else value
+
+
+def _is_range(value: object) -> bool:
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    low, high = value
+    numbers = isinstance(low, float) and isinstance(high, float)
+    return numbers and -math.inf < low < high < math.inf  # never with a nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +78,9 @@ class ModelConfig:
         Of the transformer; the dim is divisible by the heads.
     categories
         Names, in output order.
+    training_level_dbfs
+        Lowest and highest RMS of the windows it learnt from, dB of full scale; None where nobody
+        says.
 
     Raises
     ------
@@ -85,6 +103,7 @@ class ModelConfig:
     transformer_depth: int
     attention_heads: int
     categories: tuple[str, ...]
+    training_level_dbfs: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -131,6 +150,9 @@ class ModelConfig:
         _expect("categories", ok, list(names), "one or more non-empty names")
         repeated = sorted({name for name in names if names.count(name) > 1})
         _expect("categories", not repeated, repeated, "every name once")
+        level = self.training_level_dbfs
+        _expect("training_level_dbfs", level is None or _is_range(level), level,
+                "two finite floats, low < high, in dBFS")  # fmt: skip
 
     @property
     def bins(self) -> int:
@@ -149,11 +171,12 @@ class ModelConfig:
         return self.window_samples / self.sample_rate
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as JSON types, ``format`` first."""
+        """The configuration as JSON types, ``format`` first; what nobody says is left out."""
         values = {"format": CHECKPOINT_FORMAT} | asdict(self)
-        return values | {
-            "encoder_channels": list(self.encoder_channels),
-            "categories": list(self.categories),
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+            if value is not None
         }
 
     @classmethod
@@ -169,14 +192,17 @@ class ModelConfig:
         form = given.pop("format", None)
         _expect("format", form == CHECKPOINT_FORMAT, form, repr(CHECKPOINT_FORMAT))
         known = {field.name for field in fields(cls)}
-        missing, unknown = sorted(known - given.keys()), sorted(given.keys() - known)
+        needed = {field.name for field in fields(cls) if field.default is not None}
+        missing, unknown = sorted(needed - given.keys()), sorted(given.keys() - known)
         _expect("configuration keys", not missing, f"none of {missing}", "all of them")
         _expect("configuration keys", not unknown, unknown, f"only {sorted(known)}")
-        for name in ("encoder_channels", "categories"):
-            _expect(name, isinstance(given[name], list), given[name], "a list")
-            given[name] = tuple(given[name])
-        if isinstance(given["log_epsilon"], int):
-            given["log_epsilon"] = float(given["log_epsilon"])
+        for name in ("encoder_channels", "categories", "training_level_dbfs"):
+            if name in needed or name in given:
+                _expect(name, isinstance(given[name], list), given[name], "a list")
+                given[name] = tuple(given[name])
+        given["log_epsilon"] = _float(given["log_epsilon"])
+        if "training_level_dbfs" in given:
+            given["training_level_dbfs"] = tuple(map(_float, given["training_level_dbfs"]))
         return cls(**given)
 
     @classmethod

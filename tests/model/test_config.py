@@ -41,9 +41,22 @@ CHANGES = {
     "unhashable name": ({"categories": [["bell"]]}, "categories", "names"),
     "repeated name": ({"categories": ["bell", "horn", "bell"]}, "categories", "every name once"),
     "text": ({"categories": "bell"}, "categories", "a list"),
+    "level alone": ({"training_level_dbfs": -20.0}, "training_level_dbfs", "a list"),
+    "level null": ({"training_level_dbfs": None}, "training_level_dbfs", "a list"),
+    "three levels": ({"training_level_dbfs": [-50.0, -20.0, 0.0]}, "training_level_dbfs", "two"),
+    "levels swapped": ({"training_level_dbfs": [-10.0, -52.0]}, "training_level_dbfs", "low < high"),
+    "levels equal": ({"training_level_dbfs": [-10, -10]}, "training_level_dbfs", "low < high"),
+    "level nan": ({"training_level_dbfs": [float("nan"), 0.0]}, "training_level_dbfs", "finite"),
+    "level infinite": ({"training_level_dbfs": [-1e999, 0.0]}, "training_level_dbfs", "finite"),
+    "level huge": ({"training_level_dbfs": [0, 10**400]}, "training_level_dbfs", "finite"),
+    "level text": ({"training_level_dbfs": ["-52", "-10"]}, "training_level_dbfs", "finite"),
+    "level true": ({"training_level_dbfs": [False, True]}, "training_level_dbfs", "finite"),
     "format": ({"format": "sgn-checkpoint/2"}, "format", "'sgn-checkpoint/1'"),
     "unknown key": ({"dropout": 0.1}, "['dropout']", "only"),
 }  # fmt: skip
+
+
+OPTIONAL = {"training_level_dbfs"}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -54,7 +67,7 @@ def test_what_a_network_cannot_have(small_config, fails, name):
         ModelConfig.from_dict(values)
 
 
-@pytest.mark.parametrize("key", sorted(ModelConfig.__dataclass_fields__))
+@pytest.mark.parametrize("key", sorted(ModelConfig.__dataclass_fields__.keys() - OPTIONAL))
 def test_no_key_may_be_missing(small_config, fails, key):
     values = small_config().to_dict()
     del values[key]
@@ -71,6 +84,22 @@ def test_text_that_is_no_configuration(fails, text):
 def test_round_trip(small_config):
     config = small_config(hop_length=60, window_samples=127 * 60 + 59)
     assert ModelConfig.from_json(json.dumps(config.to_dict())) == config
+
+
+def test_a_level_that_nobody_states_is_not_written(small_config):
+    """A file of before the key was known is the same file after it."""
+    values = small_config().to_dict()
+    assert ModelConfig.from_dict(values).training_level_dbfs is None
+    assert not OPTIONAL & values.keys()
+
+
+def test_a_stated_level(small_config):
+    text = json.dumps(small_config().to_dict() | {"training_level_dbfs": [-52, -10.5]})
+    config = ModelConfig.from_json(text)
+    assert config.training_level_dbfs == (-52.0, -10.5)
+    again = json.dumps(config.to_dict())
+    assert again.endswith('"training_level_dbfs": [-52.0, -10.5]}')
+    assert ModelConfig.from_json(again) == config
 
 
 def test_an_integer_will_do_for_a_number(small_config):
