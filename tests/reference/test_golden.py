@@ -9,15 +9,15 @@ torch = pytest.importorskip("torch")
 
 LIMIT = {
     # stage: largest absolute error, and why this much
-    "spectrum": 1e-5,  # another FFT library: measured 4.3e-6 at magnitudes up to 49
-    "logmag": 2e-5,  # measured 0; a few float32 steps of a logarithm of -11.5
-    "presence": 2e-6,  # measured 2.4e-7
-    "embedding": 1e-5,  # measured 1.2e-6
-    "assignment": 5e-6,  # measured 6e-7
+    "spectrum": 6e-5,  # another FFT library: measured 1.9e-5 at magnitudes up to 59
+    "logmag": 2e-5,  # measured 0; a few float32 steps of a logarithm of -7
+    "presence": 2e-6,  # measured 3e-7
+    "embedding": 1e-5,  # measured 2e-6
+    "assignment": 5e-6,  # measured 1e-7
     "mask": 2.5e-4,  # stored in float16: half a step below 1 is 2.44e-4
 }
-SOURCES_DB = 80.0  # both sides rounded to float16: measured 89.7 for the worst of eleven
-WHOLE_DB = {4: 85.0, 8: 60.0, 10: 80.0}  # measured 91, 67 (a tuba at -75 dB) and 87
+SOURCES_DB = 80.0  # both sides rounded to float16: measured 88.5 for the worst of eleven
+WHOLE_DB = {4: 70.0, 5: 80.0, 8: 80.0}  # measured 89 (a flute at -76 dB), 94 and 96
 
 
 @pytest.fixture
