@@ -44,7 +44,7 @@ CHANGES = {
     "level alone": ({"training_level_dbfs": -20.0}, "training_level_dbfs", "a list"),
     "level null": ({"training_level_dbfs": None}, "training_level_dbfs", "a list"),
     "three levels": ({"training_level_dbfs": [-50.0, -20.0, 0.0]}, "training_level_dbfs", "two"),
-    "levels swapped": ({"training_level_dbfs": [-10.0, -52.0]}, "training_level_dbfs", "low < high"),
+    "levels swapped": ({"training_level_dbfs": [-10, -52.0]}, "training_level_dbfs", "low < high"),
     "levels equal": ({"training_level_dbfs": [-10, -10]}, "training_level_dbfs", "low < high"),
     "level nan": ({"training_level_dbfs": [float("nan"), 0.0]}, "training_level_dbfs", "finite"),
     "level infinite": ({"training_level_dbfs": [-1e999, 0.0]}, "training_level_dbfs", "finite"),
