@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -82,7 +83,7 @@ class AudioWriter:
         with writing(self._place):
             path.touch()  # libsndfile would give it fewer permissions than the umask lets
             self._file: Any = soundfile.SoundFile(
-                path,
+                os.fsencode(path),  # it would encode a text itself, and not any
                 "w",
                 sample_rate,
                 channels,
@@ -109,7 +110,7 @@ class AudioWriter:
         """Finish the file, and make sure that all of it has arrived."""
         with writing(self._place):
             self._file.close()
-            arrived = soundfile.info(self.path).frames
+            arrived = soundfile.info(os.fsencode(self.path)).frames
             if arrived != self._expected:
                 raise OSError(f"{arrived} of {self._expected} frames in {self.path.name}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import warnings
 from typing import Any
@@ -11,6 +10,13 @@ from typing import Any
 import click
 
 from sgn_rt import __version__
+from sgn_rt.cli.process import (
+    Terminated,
+    expect_streams,
+    forget_stdout,
+    say,
+    unwinding_signals,
+)
 from sgn_rt.errors import ParityWarning, SgnError
 
 COMMANDS = {
@@ -50,34 +56,46 @@ def cli() -> None:
     """Separate a recording into one sound per category with a trained SGN."""
 
 
-def _say(kind: str, message: str) -> None:
-    click.echo(f"sgn-rt: {kind}: {' '.join(message.split())}", err=True)
-
-
 def _show_warning(
     message: Warning | str, category: type[Warning], *details: Any, **more: Any
 ) -> None:
     del details, more
     if issubclass(category, ParityWarning):
-        _say("warning", str(message))
+        say("warning", str(message))
 
 
 def main() -> None:
-    """Run ``sgn-rt``; exits with 0, 1 (a check did not hold), 2 (an error) or 130 (interrupted)."""
+    """Run ``sgn-rt`` and exit.
+
+    With 0; 1, where a check did not hold; 2, after an error; 130, 143 or 129, where it was
+    interrupted, terminated or its terminal hung up.
+    """
     warnings.showwarning = _show_warning
     try:
-        code = cli.main(standalone_mode=False)
+        expect_streams()
+        with unwinding_signals():
+            code = cli.main(standalone_mode=False)
+            sys.stdout.flush()
     except SgnError as error:
-        _say("error", str(error))
+        say("error", str(error))
         code = 2
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _say("error", "interrupted")
+        say("error", "interrupted")
         code = 130
-    except BrokenPipeError:
-        # The reader has gone; without this Python complains once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Terminated as error:
+        say("error", f"ended by {error}")
+        code = 128 + error.number
+    except BrokenPipeError:  # the reader has gone
+        forget_stdout()
         code = 1
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        say("error", f"stdout: got {error.strerror or error}, expected to write the result there. "
+            "Check free space, or send it elsewhere.")  # fmt: skip
+        forget_stdout()
+        code = 2
     sys.exit(code if isinstance(code, int) else 0)

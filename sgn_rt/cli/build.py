@@ -13,6 +13,7 @@ from sgn_rt.cli.common import (
     console,
     json_option,
     names_option,
+    output_option,
     progress_bar,
     table,
     write_json,
@@ -40,8 +41,8 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
               help="Windows that it takes at a time.")  # fmt: skip
 @click.option("--max-sources", type=click.IntRange(min=1),
               help="Categories at a time; all if left out.")  # fmt: skip
-@click.option("--timing-cache", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Timings of earlier builds; read, and added to. tensorrt alone.")  # fmt: skip
+@output_option("--timing-cache",
+               help="Timings of earlier builds; read, and added to. tensorrt alone.")  # fmt: skip
 @click.option("--hardware-compatible", is_flag=True,
               help="Also for other GPUs from sm80 on, slower. tensorrt alone.")  # fmt: skip
 @click.option("--version-compatible", is_flag=True,

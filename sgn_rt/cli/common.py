@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sgn_rt._atomic import write_whole
+from sgn_rt._atomic import is_written_in_place, write_named
+from sgn_rt.cli.process import printable
 from sgn_rt.errors import AudioError, CategoryError, ConfigError, SgnError
 
 engine_option = click.option(
@@ -40,10 +42,24 @@ check_option = click.option(
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), help="Processors to use; all if left out."
 )
-json_option = click.option(
-    "--json", "json_path", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
-    help="Also write the result as JSON; - for stdout.",
-)  # fmt: skip
+
+
+def output_option(*declarations: str, **settings: Any) -> Callable[[Any], Any]:
+    """An option that names a file to write; one that cannot be is refused before any work."""
+
+    def parse(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+        del context, parameter
+        if path is not None and str(path) != "-":
+            expect_file(path)
+        return path
+
+    kind = click.Path(path_type=Path, allow_dash=True)
+    return click.option(*declarations, type=kind, metavar="FILE", callback=parse, **settings)
+
+
+json_option = output_option(
+    "--json", "json_path", help="Also write the result as JSON; - for stdout."
+)
 
 
 def names_option(
@@ -90,17 +106,35 @@ def categories_option(help: str, **settings: Any) -> Callable[[Any], Any]:  # no
     return names_option("--categories", metavar="A,B", help=help, error=CategoryError, **settings)
 
 
+class _Console(Console):
+    """Prints what is `printable` of texts; tables see to theirs."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(
+            *(printable(each) if isinstance(each, str) else each for each in objects), **options
+        )
+
+
 def console(*, err: bool = False) -> Console:
     """A console that never wraps into a file or pipe."""
     stream = sys.stderr if err else sys.stdout
-    return Console(
+    return _Console(
         stderr=err, width=None if stream.isatty() else 160, highlight=False, markup=False
     )
 
 
+class _Table(Table):
+    """Shows what is `printable` of its cells."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        super().add_row(
+            *(printable(cell) if isinstance(cell, str) else cell for cell in cells), **options
+        )
+
+
 def table(*columns: str, right: str = "") -> Table:
     """An empty table of plain columns, ``right`` the one that is aligned there."""
-    made = Table(box=None, pad_edge=False)
+    made = _Table(box=None, pad_edge=False)
     for title in columns:
         made.add_column(
             title, justify="right" if title and title == right else "left", overflow="fold"
@@ -119,7 +153,7 @@ def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
         console=console(err=True),
         transient=True,
     )
-    task = shown.add_task(title, total=1.0)
+    task = shown.add_task(printable(title), total=1.0)
     began = time.monotonic()
     started = False
 
@@ -137,8 +171,34 @@ def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
             shown.stop()
 
 
+def expect_file(path: Path) -> None:
+    """Find out before any work whether a file can be written where the user wants it.
+
+    Raises
+    ------
+    AudioError
+        If it cannot.
+    """
+    with _writing(path):
+        if path.is_dir():
+            raise OSError("a folder")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise OSError("no permission to write to it")
+        if is_written_in_place(path):
+            return
+        folder = path.parent
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            raise OSError(f"something at {folder} that is no folder")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OSError(f"no permission to write in {folder}")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all; ``-`` is stdout.
+
+    What is no UTF-8, as some names of files, becomes an escape, which JSON knows.
 
     Raises
     ------
@@ -148,16 +208,24 @@ def write_text(path: Path, text: str) -> None:
     if str(path) == "-":
         click.echo(text, nl=False)
         return
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text.encode())
-    except OSError as error:
-        raise AudioError(
-            f"{path}: got {error.strerror}, expected to write a file there. "
-            "Check permissions and free space."
-        ) from error
+        write_named(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all; ``-`` is stdout."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write JSON whole or not at all; ``-`` is stdout, in ASCII, which every terminal takes."""
+    to_stdout = str(path) == "-"
+    text = json.dumps(value, indent=2, ensure_ascii=to_stdout, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise AudioError(
+            f"{path}: got {error.strerror or error}, expected to write a file there. "
+            "Check the name, permissions and free space."
+        ) from error

@@ -14,7 +14,7 @@ import numpy as np
 from rich.text import Text
 
 from sgn_rt import __version__
-from sgn_rt.cli.common import console, json_option, table, write_json, write_text
+from sgn_rt.cli.common import console, json_option, output_option, table, write_json, write_text
 from sgn_rt.cli.versions import versions
 from sgn_rt.engines.base import available_cpus
 from sgn_rt.engines.factory import ENGINES, open_engine
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 @click.command("doctor")
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @json_option
-@click.option("--gpu-report", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
-              help="Instead, run all checks that need a GPU; a report to send back.")  # fmt: skip
+@output_option("--gpu-report",
+               help="Instead, run all checks that need a GPU; a report to send back.")  # fmt: skip
 def command(bundle: Path | None, json_path: Path | None, gpu_report: Path | None) -> int:
     """Show what this machine can run: every engine is opened, proved and timed on a real window.
 

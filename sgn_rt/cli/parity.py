@@ -13,7 +13,7 @@ from typing import cast
 import click
 from rich.text import Text
 
-from sgn_rt.cli.common import console, json_option, table
+from sgn_rt.cli.common import console, json_option, output_option, table
 from sgn_rt.cli.parity_report import Comparison, ParityReport, told
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import BundleError
@@ -57,8 +57,7 @@ def show_stages(measured: Mapping[str, Sequence[StageResult] | str]) -> None:
                    "every graph, or --engine onnxruntime:KIND.PRECISION, tensorrt or "
                    "tensorrt-rtx. Needs the extra export.")  # fmt: skip
 @json_option
-@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE",
-              help="Also write the result as JUnit XML.")  # fmt: skip
+@output_option("--junit", help="Also write the result as JUnit XML.")  # fmt: skip
 def command(
     bundle: Path | None,
     engines: Sequence[str],

@@ -61,6 +61,8 @@ def command(
     The output has the input's format, rate and length; the categories are consecutive channels. It
     comes later by the latency that is printed on stderr.
     """
+    if sys.stdin is None:
+        raise AudioError("stdin: got a closed one, expected raw PCM. Send some to it.")
     if sys.stdin.isatty():
         raise AudioError(
             "stdin: got a terminal, expected raw PCM. For a file: ffmpeg -i FILE -f s16le - | "

@@ -83,6 +83,13 @@ def test_a_short_write_is_told(tmp_path, monkeypatch, noise, fails):
         write(tmp_path / "bell.wav", noise(1, 1000), place=tmp_path)
 
 
+def test_a_place_that_is_no_utf_8(tmp_path, noise):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    assert write(folder / "bell.wav", noise(1, 1000)).frames == 1000
+    assert os.listdir(os.fsencode(folder)) == [b"bell.wav"]
+
+
 def test_formats_limits_are_told(tmp_path, noise, fails):
     with fails(AudioError, "format's limits"):
         write(tmp_path / "bell.flac", noise(9, 1000))

@@ -1,20 +1,16 @@
-"""The command line end to end, on the model and the music that ship with the package."""
+"""``sgn-rt separate``, on the model and the music that ship with the package."""
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-import sgn_rt
 from sgn_rt.audio.labelled_music import shipped_music
-from sgn_rt.cli import COMMANDS
 from sgn_rt.model.bundle import embedded
 
 MIX = shipped_music() / "003.mix.flac"
@@ -171,62 +167,6 @@ def test_threshold_that_nothing_reaches_is_told(run, clip, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-class _Pipe:
-    def __init__(self, data: bytes = b"") -> None:
-        self.buffer = io.BytesIO(data)
-
-    def isatty(self) -> bool:
-        return False
-
-
-@pytest.mark.parametrize(("sample_format", "dtype"), [("s16le", "<i2"), ("f32le", "<f4")])
-def test_stream_is_separate(run, clip, tmp_path, monkeypatch, sample_format, dtype):
-    mono, _ = soundfile.read(clip, dtype="float32")
-    stereo = np.stack((mono, 0.5 * mono), axis=1)
-    if dtype == "<i2":
-        sent = np.rint(stereo * 32767).astype(dtype)
-        expected_input = sent.astype(np.float32) / 32768
-    else:
-        sent = expected_input = stereo.astype(dtype)
-    stdin, stdout = _Pipe(sent.tobytes()), _Pipe()
-    monkeypatch.setattr(sys, "stdin", stdin)
-    monkeypatch.setattr(sys, "stdout", stdout)
-    result = run("stream", "--rate", 44100, "--channels", 2, "--categories", "tuba,piano",
-                 "--sample-format", sample_format)  # fmt: skip
-    assert result.code == 0
-    assert "latency" in result.err
-    received = np.frombuffer(stdout.buffer.getvalue(), dtype).reshape(-1, 4).astype(np.float32)
-    with sgn_rt.Separator.open() as separator:
-        whole = separator.separate(expected_input.T, ["tuba", "piano"], sample_rate=44100)
-    expected = np.concatenate((whole.sources["tuba"], whole.sources["piano"])).T
-    scale = 32768.0 if dtype == "<i2" else 1.0
-    assert np.abs(received / scale - expected).max() <= (0.5 / 32768 if dtype == "<i2" else 0.0)
-
-
-def test_stream_of_broken_frames_separates_the_whole_ones_and_says_so(run, monkeypatch):
-    stdin, stdout = _Pipe(b"\0" * (4 * 100 + 3)), _Pipe()
-    monkeypatch.setattr(sys, "stdin", stdin)
-    monkeypatch.setattr(sys, "stdout", stdout)
-    result = run("stream", "--rate", 44100, "--channels", 2, "--categories", "tuba")
-    assert result.code == 2
-    assert "3 bytes" in result.err
-    assert len(stdout.buffer.getvalue()) == 4 * 100
-
-
-def test_stream_without_categories_is_refused(run, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", _Pipe())
-    result = run("stream", "--rate", 44100, "--categories", ",")
-    assert result.code == 2
-    assert "--categories: got ',', expected at least one" in result.err
-
-
-def test_stream_latency_that_cannot_be_had(run, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", _Pipe())
-    result = run("stream", "--rate", 44100, "--categories", "tuba", "--latency", "0.01")
-    assert result.code == 2
-    assert "latency" in result.err
-
-
 def test_windows_are_checked_on_request(run, clip, tmp_path):
     pytest.importorskip("torch")
     options = ("--engine", "onnxruntime", "--categories", "tuba", "--check-every", 1)
@@ -235,25 +175,6 @@ def test_windows_are_checked_on_request(run, clip, tmp_path):
     assert result.code == 0
     assert report["checked_windows"] == report["engine"]["windows"]["onnxruntime"] > 0
     assert report["engine"]["replacements"] == []
-
-
-def test_info_goes_on_beside_an_engine_that_does_not_read(run, tmp_path):
-    folder = Path(shutil.copytree(embedded(), tmp_path / "bundle"))
-    (folder / "engines").mkdir()
-    (folder / "engines" / "foreign.json").write_text("{}")
-    result = run("info", folder)
-    assert result.code == 0
-    assert "xylophone" in result.out
-    assert "got a description that does not read" in result.out
-    assert "does not read" in json.loads(run("info", folder, "--json", "-").out)["engines_error"]
-
-
-def test_info_lists_the_model(run):
-    result = run("info")
-    assert result.code == 0
-    assert "xylophone" in result.out
-    assert "core.fp32" in result.out
-    assert json.loads(run("info", "--json", "-").out)["config"]["sample_rate"] == 11025
 
 
 def test_tampered_bundle_is_refused(run, clip, tmp_path):
@@ -267,22 +188,3 @@ def test_tampered_bundle_is_refused(run, clip, tmp_path):
     assert result.code == 2
     assert "SHA-256" in result.err
     assert result.err.count("\n") == 1
-
-
-def test_help_names_every_command(run):
-    result = run("--help")
-    for name in COMMANDS:
-        assert name in result.out
-        assert run(name, "--help").code == 0
-
-
-def test_plugins_find_and_build_say_what_is_missing(run, tmp_path, monkeypatch):
-    monkeypatch.setenv("SGN_RT_CACHE_DIR", str(tmp_path))
-    monkeypatch.setenv("SGN_RT_PLUGIN_LIBRARY", str(tmp_path / "none.so"))
-    found = run("plugins", "find")
-    assert found.code == 2
-    assert "none.so" in found.err
-    built = run("plugins", "build", "--tensorrt-include", tmp_path)
-    assert built.code == 2
-    assert str(tmp_path) in built.err
-    assert not list(tmp_path.rglob("*.so"))

@@ -1,0 +1,28 @@
+"""``sgn-rt info``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from sgn_rt.model.bundle import embedded
+
+
+def test_info_goes_on_beside_an_engine_that_does_not_read(run, tmp_path):
+    folder = Path(shutil.copytree(embedded(), tmp_path / "bundle"))
+    (folder / "engines").mkdir()
+    (folder / "engines" / "foreign.json").write_text("{}")
+    result = run("info", folder)
+    assert result.code == 0
+    assert "xylophone" in result.out
+    assert "got a description that does not read" in result.out
+    assert "does not read" in json.loads(run("info", folder, "--json", "-").out)["engines_error"]
+
+
+def test_info_lists_the_model(run):
+    result = run("info")
+    assert result.code == 0
+    assert "xylophone" in result.out
+    assert "core.fp32" in result.out
+    assert json.loads(run("info", "--json", "-").out)["config"]["sample_rate"] == 11025
