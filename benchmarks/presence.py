@@ -8,7 +8,7 @@ on excerpts of 14 s and of a minute, on the ten minutes, and on an hour.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from scipy.ndimage import maximum_filter1d
 from sgn_rt._types import Float
 from sgn_rt.audio.labelled_music import Piece, load_music
 from sgn_rt.engines.base import Engine
+from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.stages import PRESENCE_THRESHOLD
 from sgn_rt.separator import Separator
 from sgn_rt.streaming.presence import PresenceRule, PresenceTracker
@@ -65,19 +66,16 @@ class Heard:
 
     def part(self, start: int, stop: int) -> Heard:
         """Windows [start, stop)."""
-        return Heard(*(array[start:stop] for array in self._arrays()))
+        windows = slice(start, stop)
+        return Heard(self.presence[windows], self.sounding_s[windows], self.near[windows])
 
     def and_then(self, other: Heard, times: int) -> Heard:
         """What comes of going on with another, some times."""
-        pairs = zip(self._arrays(), other._arrays(), strict=True)
-        return Heard(*(np.concatenate([mine, *[its] * times]) for mine, its in pairs))
-
-    def _arrays(self) -> tuple[Float, Float, NDArray[np.bool_]]:
-        return self.presence, self.sounding_s, self.near
-
-
-Decide = Callable[[Float], NDArray[np.bool_]]
-"""From presences (windows, C) to what is present (C)."""
+        return Heard(
+            np.concatenate([self.presence, *[other.presence] * times]),
+            np.concatenate([self.sounding_s, *[other.sounding_s] * times]),
+            np.concatenate([self.near, *[other.near] * times]),
+        )
 
 
 @dataclass(slots=True)
@@ -180,22 +178,32 @@ def respeeded(stem: Float, factor: float) -> Float:
 def hear(engine: Engine, take: Take) -> Heard:
     """Run the network over a recording, window by window, and note what sounds in each."""
     config, layout = engine.config, WindowLayout.offline(engine.config)
-    mixture = np.sum(list(take.stems.values()), axis=0, dtype=np.float32)
+    mixture: Float = np.add.reduce(list(take.stems.values()))
     sounding = np.zeros((len(config.categories), len(mixture)), np.bool_)
     for name, stem in take.stems.items():
         sounding[config.categories.index(name)] = _sounding(stem, config.sample_rate)
     nothing = np.zeros(0, np.int64)
     presence, seconds, near = [], [], []
-    for index in range(-(-len(mixture) // layout.step)):
-        start, stop = layout.start(index), layout.stop(index)
-        window = np.zeros((1, layout.window), np.float32)
-        part = mixture[max(0, start) : stop]
-        window[0, : len(part)] = part
+    for index, window in laid(config, mixture):
         presence.append(engine.separate(window, nothing).presence[0])
         mine = sounding[:, layout.final(index - 1) : layout.final(index)]
         seconds.append(mine.sum(axis=1) / config.sample_rate)
-        near.append(sounding[:, max(0, start) : stop].any(axis=1))
+        reach = sounding[:, max(0, layout.start(index)) : layout.stop(index)]
+        near.append(reach.any(axis=1))
     return Heard(np.array(presence), np.array(seconds, np.float32), np.array(near))
+
+
+def laid(config: ModelConfig, mixture: Float) -> Iterator[tuple[int, Float]]:
+    """Windows of a mixture [samples] by number, shape = (1, N), as a file is cut into them."""
+    layout = WindowLayout.offline(config)
+    index = 0
+    while layout.final(index - 1) < len(mixture):
+        window = np.zeros((1, layout.window), np.float32)
+        start = layout.start(index)
+        part = mixture[max(0, start) : layout.stop(index)]
+        window[0, max(0, -start) :][: len(part)] = part
+        yield index, window
+        index += 1
 
 
 def _sounding(stem: Float, rate: int) -> NDArray[np.bool_]:

@@ -168,6 +168,12 @@ class RunningLevel:
         )
 
 
+def _powers(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Power along the last axis: the variance, as a constant offset is no sound."""
+    with np.errstate(invalid="ignore"):  # of samples that are not finite; their reader says so
+        return np.asarray(samples.var(axis=-1))
+
+
 class _WindowMeter:
     """Power of every window of a signal that comes in blocks, channel by channel."""
 
@@ -191,8 +197,7 @@ class _WindowMeter:
         whole = samples[:, : count * self._part].reshape(len(samples), count, self._part)
         self._rest = samples[:, count * self._part :].copy()
         done = []
-        # The variance: a constant offset is no sound.
-        for powers in whole.var(axis=2).T:
+        for powers in _powers(whole).T:
             self._parts.append(powers)
             self._pending += 1
             if self._pending == PARTS:
@@ -203,10 +208,11 @@ class _WindowMeter:
     def rest(self) -> NDArray[np.float64]:
         """Power of the last window, which ends with the signal; none if that has been given."""
         if not self._parts and self._rest is not None and self._rest.shape[1]:
-            return np.asarray(self._rest.var(axis=1))
+            return _powers(self._rest)
         return self._window() if self._pending else np.zeros(0)
 
     def _window(self) -> NDArray[np.float64]:
+        # What is not finite sorts last, and goes with the clicks.
         powers = np.sort(np.array(self._parts), axis=0)
         clicks = min(len(powers) - 1, ceil(len(powers) * CLICK_PARTS / PARTS))
         return np.asarray(powers[: len(powers) - clicks].mean(axis=0))
@@ -223,11 +229,11 @@ class _Histogram:
 
     def add(self, powers: NDArray[np.float64]) -> None:
         """Count the windows of one moment, one for each channel; silent ones count nowhere."""
-        sounding = powers[powers >= 10 ** (SILENCE_DBFS / 10)]  # also without what is not finite
-        levels = 10 * np.log10(sounding[np.isfinite(sounding)])
+        sounding = powers[powers >= 10 ** (SILENCE_DBFS / 10)]  # never true of nan
+        levels = 10 * np.log10(sounding)
         places = np.clip((levels - _LOWEST) * _PER_DB, 0, len(self._counts) - 1).astype(np.int64)
         np.add.at(self._counts, places, 1)
-        np.add.at(self._powers, places, sounding[np.isfinite(sounding)])
+        np.add.at(self._powers, places, sounding)
         self.sounding_moments += bool(len(levels))
 
     def level(self) -> LevelMeasure:
