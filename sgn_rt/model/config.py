@@ -36,8 +36,9 @@ def _integer(what: str, value: object, minimum: int = 1) -> None:
 
 def _float(value: object) -> object:
     """JSON's integers as what they are meant to be, where a number is meant."""
-    is_integer = isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if is_integer and abs(value) <= _MAX_SIZE else value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MAX_SIZE:
+        return float(value)
+    return value
 
 
 def _is_range(value: object) -> bool:
@@ -46,6 +47,12 @@ def _is_range(value: object) -> bool:
     low, high = value
     numbers = isinstance(low, float) and isinstance(high, float)
     return numbers and -math.inf < low < high < math.inf  # never with a nan
+
+
+def _are_probabilities(values: object, count: int) -> bool:
+    if not isinstance(values, tuple) or len(values) != count:
+        return False
+    return all(isinstance(value, float) and 0.0 < value < 1.0 for value in values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +88,9 @@ class ModelConfig:
     training_level_dbfs
         Lowest and highest RMS of the windows it learnt from, dB of full scale; None where nobody
         says.
+    presence_thresholds
+        Probability from which a window speaks for a category, one for each in their order, between
+        0 and 1; None for 0.5.
 
     Raises
     ------
@@ -104,6 +114,7 @@ class ModelConfig:
     attention_heads: int
     categories: tuple[str, ...]
     training_level_dbfs: tuple[float, float] | None = None
+    presence_thresholds: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -150,9 +161,13 @@ class ModelConfig:
         _expect("categories", ok, list(names), "one or more non-empty names")
         repeated = sorted({name for name in names if names.count(name) > 1})
         _expect("categories", not repeated, repeated, "every name once")
-        level = self.training_level_dbfs
-        _expect("training_level_dbfs", level is None or _is_range(level), level,
+        trained = self.training_level_dbfs
+        _expect("training_level_dbfs", trained is None or _is_range(trained), trained,
                 "two finite floats, low < high, in dBFS")  # fmt: skip
+        thresholds = self.presence_thresholds
+        ok = thresholds is None or _are_probabilities(thresholds, len(names))
+        _expect("presence_thresholds", ok, thresholds,
+                f"{len(names)} numbers between 0 and 1, one for each category")  # fmt: skip
 
     @property
     def bins(self) -> int:
@@ -196,13 +211,15 @@ class ModelConfig:
         missing, unknown = sorted(needed - given.keys()), sorted(given.keys() - known)
         _expect("configuration keys", not missing, f"none of {missing}", "all of them")
         _expect("configuration keys", not unknown, unknown, f"only {sorted(known)}")
-        for name in ("encoder_channels", "categories", "training_level_dbfs"):
+        numbers = ("training_level_dbfs", "presence_thresholds")
+        for name in ("encoder_channels", "categories", *numbers):
             if name in needed or name in given:
                 _expect(name, isinstance(given[name], list), given[name], "a list")
                 given[name] = tuple(given[name])
         given["log_epsilon"] = _float(given["log_epsilon"])
-        if "training_level_dbfs" in given:
-            given["training_level_dbfs"] = tuple(map(_float, given["training_level_dbfs"]))
+        for name in numbers:
+            if name in given:
+                given[name] = tuple(map(_float, given[name]))
         return cls(**given)
 
     @classmethod

@@ -89,7 +89,8 @@ class PresenceRule:
         config
             The model's configuration.
         thresholds
-            One for all categories, or by name; of those not named, and for None, 0.5.
+            One for all categories, or by name; None, and of those not named: the model's own, or
+            0.5 where it states none.
 
         Raises
         ------
@@ -97,8 +98,9 @@ class PresenceRule:
             For what is no probability, or names no category of the model.
         """
         span_s = WindowLayout.offline(config).step / config.sample_rate
+        own = config.presence_thresholds
         if thresholds is None:
-            return cls(span_s=span_s)
+            return cls(thresholds=own or PRESENCE_THRESHOLD, span_s=span_s)
         if not isinstance(thresholds, Mapping):
             return cls(thresholds=thresholds, span_s=span_s)
         unknown = sorted(set(thresholds) - set(config.categories))
@@ -107,8 +109,9 @@ class PresenceRule:
                 f"thresholds: got {', '.join(map(repr, unknown))}, expected names from "
                 f"{', '.join(config.categories)}. Leave out what the model does not know."
             )
-        each = tuple(thresholds.get(name, PRESENCE_THRESHOLD) for name in config.categories)
-        return cls(thresholds=each, span_s=span_s)
+        default = own or (PRESENCE_THRESHOLD,) * len(config.categories)
+        each = zip(config.categories, default, strict=True)
+        return cls(thresholds=tuple(thresholds.get(*pair) for pair in each), span_s=span_s)
 
     def describe(self) -> str:
         """The rule in two sentences, for a report."""

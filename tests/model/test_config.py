@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -51,12 +52,18 @@ CHANGES = {
     "level huge": ({"training_level_dbfs": [0, 10**400]}, "training_level_dbfs", "finite"),
     "level text": ({"training_level_dbfs": ["-52", "-10"]}, "training_level_dbfs", "finite"),
     "level true": ({"training_level_dbfs": [False, True]}, "training_level_dbfs", "finite"),
+    "threshold alone": ({"presence_thresholds": 0.5}, "presence_thresholds", "a list"),
+    "few thresholds": ({"presence_thresholds": [0.5, 0.5]}, "presence_thresholds", "3 numbers"),
+    "threshold 0": ({"presence_thresholds": [0, 0.5, 0.5]}, "presence_thresholds", "between"),
+    "threshold 1": ({"presence_thresholds": [1, 0.5, 0.5]}, "presence_thresholds", "between"),
+    "threshold nan": ({"presence_thresholds": [math.nan] * 3}, "presence_thresholds", "between"),
+    "threshold text": ({"presence_thresholds": ["a"] * 3}, "presence_thresholds", "between"),
     "format": ({"format": "sgn-checkpoint/2"}, "format", "'sgn-checkpoint/1'"),
     "unknown key": ({"dropout": 0.1}, "['dropout']", "only"),
 }  # fmt: skip
 
 
-OPTIONAL = {"training_level_dbfs"}
+OPTIONAL = {"training_level_dbfs", "presence_thresholds"}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -100,6 +107,14 @@ def test_a_stated_level(small_config):
     again = json.dumps(config.to_dict())
     assert again.endswith('"training_level_dbfs": [-52.0, -10.5]}')
     assert ModelConfig.from_json(again) == config
+
+
+def test_stated_thresholds(small_config):
+    text = json.dumps(small_config().to_dict() | {"presence_thresholds": [0.25, 0.5, 0.75]})
+    config = ModelConfig.from_json(text)
+    assert config.presence_thresholds == (0.25, 0.5, 0.75)
+    assert ModelConfig.from_json(json.dumps(config.to_dict())) == config
+    assert ModelConfig.from_dict(small_config().to_dict()).presence_thresholds is None
 
 
 def test_an_integer_will_do_for_a_number(small_config):

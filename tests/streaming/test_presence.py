@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -166,6 +168,13 @@ def test_thresholds_by_name(config):
     assert rule.thresholds == (0.5, 0.7, 0.5)
     assert PresenceRule.of(config, 0.3).thresholds == 0.3
     assert PresenceRule.of(config).thresholds == 0.5
+
+
+def test_thresholds_of_the_model_and_the_users_before_them(config):
+    own = replace(config, presence_thresholds=(0.3, 0.4, 0.6))
+    assert PresenceRule.of(own).thresholds == (0.3, 0.4, 0.6)
+    assert PresenceRule.of(own, {own.categories[1]: 0.7}).thresholds == (0.3, 0.7, 0.6)
+    assert PresenceRule.of(own, 0.5).thresholds == 0.5
 
 
 def test_threshold_0_takes_everything_and_1_nothing_doubtful():
