@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sgn_rt._types import Float
-from sgn_rt.audio.reader import AudioReader
+from sgn_rt.audio.reader import open_audio
 from sgn_rt.audio.resample import SpanResampler
 from sgn_rt.errors import AudioError
 
@@ -84,7 +84,7 @@ def load_music(folder: str | Path | None, sample_rate: int) -> list[Piece]:
 
 
 def _mono(path: Path, sample_rate: int) -> Float:
-    reader = AudioReader(path)
+    reader = open_audio(path)
     signal = np.concatenate(list(reader.blocks(1 << 20)), axis=1).mean(axis=0, dtype=np.float32)
     resample = SpanResampler(reader.sample_rate, sample_rate)
     length = int(reader.frames * resample.ratio)

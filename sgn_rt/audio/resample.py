@@ -10,6 +10,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from sgn_rt.audio.samples import without_tiny
+
 QUALITY = "HQ"
 CONTEXT = 128
 """Samples, at the lower of both rates, on either side of a span: soxr's HQ filter has decayed below
@@ -76,4 +78,4 @@ class SpanResampler:
         converted = soxr.resample(
             np.ascontiguousarray(source.T), self.source_rate, self.target_rate, quality=QUALITY
         )
-        return np.ascontiguousarray(converted[skip : skip + stop - start].T)
+        return without_tiny(np.array(converted[skip : skip + stop - start].T, order="C"))

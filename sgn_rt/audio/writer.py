@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from sgn_rt._types import Float
-from sgn_rt.audio.reader import reason
+from sgn_rt.audio.source import reason
 from sgn_rt.errors import AudioError
 
 Format = Literal["wav", "flac"]

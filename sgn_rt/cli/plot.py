@@ -11,7 +11,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from sgn_rt._optional import require
-from sgn_rt.audio.reader import AudioReader
+from sgn_rt.audio.reader import open_audio
 from sgn_rt.report import SeparationFiles
 
 COLUMNS = 800
@@ -40,7 +40,7 @@ def power_spectrogram(path: Path, frame: int) -> NDArray[np.float64]:
     ndarray
         shape = (frame // 2 + 1, at most COLUMNS).
     """
-    reader = AudioReader(path)
+    reader = open_audio(path)
     per_column = max(1, -(-reader.frames // (COLUMNS * frame)))
     window = np.hanning(frame)[:, None]
     columns = []

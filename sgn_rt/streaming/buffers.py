@@ -13,43 +13,65 @@ from sgn_rt._types import Float
 class Signal:
     """A growing signal of which only the end is kept, zeros before and after it.
 
+    What is kept lies in one array with room behind it. Adding to the end and giving up the start
+    take time in proportion to what is added, however much is kept: one block of an hour costs no
+    more than many short ones.
+
+    Parameters
+    ----------
+    leading
+        Axes before the samples, e.g. channels.
+    start
+        Position of its first sample.
+
     Attributes
     ----------
     stop
         One past its last sample.
     """
 
-    def __init__(self, *leading: int) -> None:
-        self._blocks: list[Float] = [np.zeros((*leading, 0), np.float32)]
-        self._start = 0
-        self.stop = 0
+    def __init__(self, *leading: int, start: int = 0) -> None:
+        self._room: Float = np.zeros((*leading, 0), np.float32)
+        self._first = 0  # of what is kept, in the room
+        self._start = self.stop = start  # of what is kept, in the signal
 
     def append(self, block: Float) -> None:
-        """Add ``block`` [..., samples]; it must not change afterwards."""
-        self._blocks.append(block)
-        self.stop += block.shape[-1]
+        """Add ``block`` [..., samples]; it is copied."""
+        kept, more = self.stop - self._start, block.shape[-1]
+        if self._first + kept + more > self._room.shape[-1]:
+            self._move(2 * (kept + more) if kept else more)
+        self._room[..., self._first + kept : self._first + kept + more] = block
+        self.stop += more
 
     def span(self, start: int, stop: int) -> Float:
         """Samples [start, stop), a copy; anything outside the signal is zero."""
-        kept = self._joined()
-        out = np.zeros((*kept.shape[:-1], stop - start), np.float32)
+        out = np.zeros((*self._room.shape[:-1], stop - start), np.float32)
         low, high = max(start, 0), min(stop, self.stop)
         if low < high:
             assert low >= self._start, "a span that was already given up"
-            out[..., low - start : high - start] = kept[..., low - self._start : high - self._start]
+            shift = self._first - self._start
+            out[..., low - start : high - start] = self._room[..., low + shift : high + shift]
         return out
 
     def drop_before(self, position: int) -> None:
         """Give up the samples before ``position``."""
         position = min(position, self.stop)
         if position > self._start:
-            self._blocks = [self._joined()[..., position - self._start :].copy()]
+            self._first += position - self._start
             self._start = position
+            kept = self.stop - position
+            if 4 * kept < self._room.shape[-1]:
+                self._move(2 * kept)
 
-    def _joined(self) -> Float:
-        if len(self._blocks) > 1:
-            self._blocks = [np.concatenate(self._blocks, axis=-1)]
-        return self._blocks[0]
+    def _move(self, size: int) -> None:
+        """Put what is kept at the start of a room of ``size`` samples.
+
+        That happens after as many samples were added or given up as are moved, or half of them.
+        """
+        kept = self.stop - self._start
+        room = np.empty((*self._room.shape[:-1], size), np.float32)
+        room[..., :kept] = self._room[..., self._first : self._first + kept]
+        self._room, self._first = room, 0
 
 
 class Queue:

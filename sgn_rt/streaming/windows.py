@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,11 +153,13 @@ def place(
     longest = latency_samples(best, model_rate, rate, context_s)
     if latency_s is None:
         return best, longest
-    if not 0.0 < latency_s < float("inf"):
+    if not isinstance(latency_s, Real) or not 0.0 < latency_s < float("inf"):
         raise ConfigError(
             f"latency: got {latency_s} s, expected a positive number of seconds. "
             "Choose the longest delay that the application bears."
         )
+    if latency_s * rate >= longest:  # before it is rounded: it may be beyond all integers
+        return best, longest
     latency = floor(latency_s * rate + 1e-6)  # n / rate is n samples, whatever its rounding
     look_ahead = floor((Fraction(latency, rate) - 2 * context_s) * model_rate)
     shortest = WindowLayout.within(config, 2 * config.n_fft)
@@ -166,4 +169,4 @@ def place(
             f"latency: got {latency_s:g} s, expected at least {ceil(least / rate * 1e4) / 1e4:g} s "
             f"({least} samples at {rate} Hz). Ask for more latency."
         )
-    return WindowLayout.within(config, look_ahead), min(latency, longest)
+    return WindowLayout.within(config, look_ahead), latency
