@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from sgn_rt.errors import AudioError, ConfigError
 
@@ -28,7 +28,7 @@ def checked_rate(sample_rate: Any) -> int:
         If it is no whole number, or one that no recording has.
     """
     low, high = RATES
-    if not _is_real(sample_rate):
+    if not is_real(sample_rate):
         raise AudioError(
             f"sample rate: got {_told(sample_rate)}, expected a whole number from {low} to {high} "
             "Hz. Give it as an int."
@@ -49,7 +49,7 @@ def checked_channels(channels: Any, most: int = MOST_CHANNELS) -> int:
     AudioError
         If it is no whole number, none, or more than ``most``.
     """
-    if not isinstance(channels, numbers.Integral) or isinstance(channels, bool):
+    if not _is_whole(channels):
         raise AudioError(
             f"channels: got {_told(channels)}, expected a whole number from 1 to {most}. "
             "Give it as an int."
@@ -77,13 +77,12 @@ class Limits:
     channels: int = MOST_CHANNELS
 
     def __post_init__(self) -> None:
-        if self.seconds is not None and not (_is_real(self.seconds) and self.seconds > 0):
+        if self.seconds is not None and not (is_real(self.seconds) and self.seconds > 0):
             raise ConfigError(
                 f"most seconds: got {_told(self.seconds)}, expected a positive number. "
                 "Leave it out for recordings of any length."
             )
-        whole = isinstance(self.channels, numbers.Integral) and not isinstance(self.channels, bool)
-        if not whole or not 1 <= self.channels <= MOST_CHANNELS:
+        if not _is_whole(self.channels) or not 1 <= self.channels <= MOST_CHANNELS:
             raise ConfigError(
                 f"most channels: got {_told(self.channels)}, expected 1 to {MOST_CHANNELS}. "
                 "Leave it out for all that a file can have."
@@ -131,10 +130,20 @@ def frames_per_block(frames: int, channels: int) -> int:
     return max(1, min(frames, BLOCK_BYTES // (4 * channels)))
 
 
-def _is_real(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+def is_real(value: object) -> TypeGuard[float]:
+    """Whether something is a finite real number; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return not isinstance(value, bool) and isinstance(value, numbers.Integral)
 
 
 def _told(value: Any) -> str:
     """A value of any type, short enough for a message."""
-    return f"{value!r:.40}" if _is_real(value) else f"{value!r:.40} ({type(value).__name__})"
+    return f"{value!r:.40}" if is_real(value) else f"{value!r:.40} ({type(value).__name__})"

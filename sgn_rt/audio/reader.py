@@ -52,8 +52,9 @@ def open_audio(
         if any(start[at:].startswith(magic) for at, magic in _MEDIA):
             require("av", extra="media", purpose=source.name)
         raise AudioError(
-            f"{source.name}: got {unsuited}, expected {_EXPECTED}. Convert it to one, or install "
-            f"PyAV, which reads m4a, mp4, webm, wma and more: {pip_command('media')}"
+            f"{source.name}: got a file that libsndfile does not read ({unsuited}), expected "
+            f"{_EXPECTED}. Convert it to one, or install PyAV, which reads m4a, mp4, "
+            f"webm, wma and more: {pip_command('media')}"
         ) from unsuited
     try:
         return MediaReader(source, bounds, salvage=salvage)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +9,13 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from sgn_rt._types import Float
-from sgn_rt.audio.limits import Limits, checked_channels, checked_rate, frames_per_block
+from sgn_rt.audio.limits import (
+    Limits,
+    checked_channels,
+    checked_rate,
+    frames_per_block,
+    is_real,
+)
 from sgn_rt.audio.reader import open_audio
 from sgn_rt.audio.samples import as_samples, sample_array
 from sgn_rt.audio.source import Encoded, is_encoded
@@ -114,6 +118,9 @@ def open_recording(
     return replace(whole, samples=stop - start, start=start, blocks=blocks)
 
 
+_FAR = 2.0**62
+"""Samples; beyond every recording."""
+
 _Read = Callable[[int, int], Iterable[NDArray[Any]]]
 """Blocks of at most so many samples, from a sample on."""
 
@@ -180,12 +187,9 @@ def _span(whole: Recording, start_s: Any, duration_s: Any) -> tuple[int, int]:
 
 
 def _moment(whole: Recording, what: str, seconds: Any) -> int:
-    if (
-        not isinstance(seconds, numbers.Real)
-        or isinstance(seconds, bool)
-        or not math.isfinite(seconds)
-    ):
+    if not is_real(seconds):
         raise AudioError(
             f"{whole.name}: {what}: got {seconds!r:.40}, expected seconds. Give a number."
         )
-    return round(float(seconds) * whole.sample_rate)
+    samples = float(seconds) * whole.sample_rate
+    return round(max(-_FAR, min(samples, _FAR)))

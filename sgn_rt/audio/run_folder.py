@@ -14,8 +14,8 @@ from typing import Any, Self
 from sgn_rt._atomic import sync_folder, write_whole
 from sgn_rt._temporary import remove_leftovers, temporary_folder
 from sgn_rt.audio.file_names import safe_name
-from sgn_rt.audio.source import reason
 from sgn_rt.audio.run_manifest import RUN_MANIFEST, RunManifest, Source, is_plain
+from sgn_rt.audio.source import reason
 from sgn_rt.audio.writer import AudioWriter, writing
 from sgn_rt.errors import AudioError
 

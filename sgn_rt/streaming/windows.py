@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
-from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sgn_rt.audio.limits import is_real
 from sgn_rt.errors import ConfigError
 from sgn_rt.model.config import ModelConfig
 
@@ -153,9 +153,9 @@ def place(
     longest = latency_samples(best, model_rate, rate, context_s)
     if latency_s is None:
         return best, longest
-    if not isinstance(latency_s, Real) or not 0.0 < latency_s < float("inf"):
+    if not is_real(latency_s) or latency_s <= 0.0:
         raise ConfigError(
-            f"latency: got {latency_s} s, expected a positive number of seconds. "
+            f"latency: got {latency_s!r:.40} s, expected a positive number of seconds. "
             "Choose the longest delay that the application bears."
         )
     if latency_s * rate >= longest:  # before it is rounded: it may be beyond all integers

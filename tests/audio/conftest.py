@@ -17,6 +17,7 @@ ENCODED = {
     "webm": ("libopus", {}),
     "vorbis.webm": ("vorbis", {}),
     "mka": ("flac", {}),
+    "mkv": ("flac", {}),
     "wma": ("wmav2", {}),
     "aac": ("aac", {}),
     "ac3": ("ac3", {}),
@@ -63,9 +64,9 @@ def encode(tmp_path, tones) -> Encode:
         sound = tones(channels, samples, rate) if sound is None else sound
         layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
         with av.open(str(path), "w", options=options) as container:
+            stream = container.add_stream(codec, rate=rate, layout=layout)
             if film:
                 _add_pictures(av, container, 3 * samples // rate)
-            stream = container.add_stream(codec, rate=rate, layout=layout)
             stream.bit_rate = 128_000
             if codec == "vorbis":
                 stream.codec_context.options = {"strict": "experimental"}
@@ -86,14 +87,13 @@ def encode(tmp_path, tones) -> Encode:
 
 def _add_pictures(av, container, seconds: int) -> None:
     """A black film that goes on after its sound."""
-    stream = container.add_stream("mpeg4", rate=5)
-    stream.time_base = Fraction(1, 5)
-    stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+    stream = container.add_stream("mjpeg", rate=5)
+    stream.width, stream.height, stream.pix_fmt = 32, 32, "yuvj420p"
     for number in range(5 * seconds):
-        frame = av.VideoFrame(32, 32, "yuv420p")
+        frame = av.VideoFrame(32, 32, "yuvj420p")
         for plane in frame.planes:
             plane.update(bytes(plane.buffer_size))
-        frame.pts, frame.time_base = number, stream.time_base
+        frame.pts, frame.time_base = number, Fraction(1, 5)
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
 

@@ -76,7 +76,7 @@ def test_rates_and_channels_are_the_files_own(encode, channels, rate):
 
 
 def test_of_a_film_the_sound_is_read_though_pictures_go_on(encode, tones, si_sdr):
-    for kind in ("mp4", "mka"):
+    for kind in ("mp4", "mkv"):
         path = encode(kind, film=True)
         assert abs(open_audio(path).frames - 60_000) < 2048
         out = read(path, 4096)[:, :57_000]
@@ -118,7 +118,9 @@ def test_a_truncated_file_is_never_a_shorter_one(encode, cut, fails, kind, share
         read(path, 4096)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in TRUNCATED if kind not in ("m4a", "opus.ogg")])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in TRUNCATED if kind not in ("m4a", "flac.ogg", "opus.ogg")]
+)
 def test_what_is_left_of_it_is_salvaged(encode, cut, kind):
     path = encode(kind)
     whole = read(path, 4096)
@@ -177,5 +179,5 @@ def test_without_pyav_what_needs_none_is_read(encode, without_av):
 def test_without_pyav_what_is_no_audio_is_told_so(tmp_path, without_av, fails):
     (tmp_path / "text.m4a").write_bytes(b"this is no sound at all\n" * 100)
     without_av()
-    with fails(AudioError, "text.m4a: got Format not recognised", "pip install av"):
+    with fails(AudioError, "text.m4a: got a file that libsndfile does not read", 'pip install "av'):
         open_audio(tmp_path / "text.m4a")

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from sgn_rt.errors import ConfigError
 from sgn_rt.streaming.windows import WindowLayout, place
 
 
@@ -47,6 +48,20 @@ def test_more_look_ahead_than_needed_is_the_offline_layout(config):
     assert WindowLayout.within(config, offline.look_ahead) == offline
     assert WindowLayout.within(config, 10**9) == offline
     assert WindowLayout.within(config, offline.look_ahead - 1) != offline
+
+
+@pytest.mark.parametrize("latency_s", [1e308, 1e300, 1e18, 60, np.float32(60)])
+def test_more_latency_than_is_needed_is_that_of_the_offline_layout(config, latency_s):
+    expected = place(config, 44100, Fraction(128, 8000), None)
+    assert place(config, 44100, Fraction(128, 8000), latency_s) == expected
+
+
+@pytest.mark.parametrize(
+    "latency_s", [0, -1.0, float("inf"), float("nan"), 10**400, "0.2", True, 1j, [0.2]]
+)
+def test_what_is_no_latency(config, fails, latency_s):
+    with fails(ConfigError, "latency: got"):
+        place(config, 44100, Fraction(128, 8000), latency_s)
 
 
 @pytest.mark.parametrize("rate", [8000, 44099, 192000])
