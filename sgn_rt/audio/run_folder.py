@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -252,6 +253,28 @@ class RunFolder:
         for path in self._made:
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
+
+
+def add_to_run(folder: Path, name: str, content: bytes) -> Path:
+    """Add a file to what a run wrote, so that the next run replaces it with the rest.
+
+    Raises
+    ------
+    AudioError
+        If it cannot be written, or is there already and no run's.
+    """
+    with writing(folder):
+        try:
+            run = RunManifest.read(folder)
+        except ValueError as error:
+            raise _not_ours(folder, RUN_MANIFEST) from error
+        path = folder / name
+        if run is None or (os.path.lexists(path) and name not in run.files):
+            raise _not_ours(folder, name)
+        files = {**run.files, name: len(content)}
+        write_whole(folder / RUN_MANIFEST, replace(run, files=files).to_bytes())
+        write_whole(path, content)
+    return path
 
 
 _MISSING = object()

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from sgn_rt._optional import require
 from sgn_rt.audio.reader import open_audio
+from sgn_rt.cli.process import printable
 from sgn_rt.report import SeparationFiles
 
-COLUMNS = 800
+COLUMNS: Final = 800
 """Of a spectrogram, however long the recording is: each is the mean power of its time."""
-RANGE_DB = 80.0
-LOWEST_HZ = 50.0
+RANGE_DB: Final = 80.0
+LOWEST_HZ: Final = 50.0
+_FRAME_S: Final = 0.093
+_OVERLAP: Final = 4
+"""Frames are long enough to tell low notes apart, and overlap to show where they begin."""
+_SILENCE: Final = 1e-12
+"""Power that counts as the loudest where nothing is louder."""
+
+_ROW, _BAR, _LEGEND, _MARGINS, _SCALE = 1.5, 0.24, 0.9, 0.9, 6.0
+"""Heights, inches: a spectrogram, a bar of presence, what is around them, the scale at most."""
+
+_WRITTEN, _NOT_WRITTEN, _THRESHOLD = "tab:orange", "lightgrey", "tab:blue"
 
 
 def require_matplotlib() -> None:
@@ -41,18 +54,28 @@ def power_spectrogram(path: Path, frame: int) -> NDArray[np.float64]:
         shape = (frame // 2 + 1, at most COLUMNS).
     """
     reader = open_audio(path)
-    per_column = max(1, -(-reader.frames // (COLUMNS * frame)))
-    window = np.hanning(frame)[:, None]
+    hop = frame // _OVERLAP
+    per_column = max(1, -(-reader.frames // (COLUMNS * hop)))
+    window = np.hanning(frame)
+    before = np.zeros((reader.channels, frame - hop), np.float32)
     columns = []
-    for block in reader.blocks(per_column * frame):
-        padded = np.zeros((len(block), -(-block.shape[1] // frame) * frame), np.float32)
-        padded[:, : block.shape[1]] = block
-        frames = padded.reshape(-1, frame).T * window
-        columns.append(np.mean(np.abs(scipy.fft.rfft(frames, axis=0)) ** 2, axis=1))
+    for block in reader.blocks(per_column * hop):
+        missing = -block.shape[1] % hop
+        joined = np.concatenate((before, np.pad(block, ((0, 0), (0, missing)))), axis=1)
+        frames = sliding_window_view(joined, frame, axis=1)[:, ::hop] * window
+        columns.append(np.mean(np.abs(scipy.fft.rfft(frames)) ** 2, axis=(0, 1)))
+        before = joined[:, joined.shape[1] - (frame - hop) :]
     return np.stack(columns, axis=1)
 
 
-def draw_overview(mixture: Path, files: SeparationFiles, path: Path) -> None:
+def draw_overview(
+    mixture: Path,
+    files: SeparationFiles,
+    *,
+    model: str,
+    highest_hz: float,
+    thresholds: Mapping[str, float],
+) -> Any:
     """Draw the picture.
 
     Parameters
@@ -60,58 +83,125 @@ def draw_overview(mixture: Path, files: SeparationFiles, path: Path) -> None:
     mixture
         The recording.
     files
-        What was made of it.
-    path
-        PNG to write.
+        What was made of it: at least one stem.
+    model
+        Name of the model.
+    highest_hz
+        What the model hears, up to; above, stems are silent, and the picture ends there.
+    thresholds
+        Category -> presence from which it counts as present.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        See `as_png`.
     """
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
-    rows: Mapping[str, Path] = {"mixture": mixture, **files.stems}
-    seconds = files.samples / files.sample_rate
-    top_hz = files.sample_rate / 2
-    figure = Figure(figsize=(12.0, 1.2 + 1.5 * len(rows)), layout="constrained")
+    order = presence_order(files)
+    rows = {"mixture": mixture}
+    rows |= {name: files.stems[name] for name in [*order, *files.stems] if name in files.stems}
+    height = _MARGINS + max(_ROW * len(rows), _BAR * len(order) + _LEGEND)
+    figure = Figure(figsize=(12.0, height), layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(len(rows), 2, width_ratios=(4, 1))
-    # Frames short enough to show a second in some detail, long enough to tell semitones apart.
-    frame = 2 ** max(6, round(np.log2(files.sample_rate * 0.046)))
-    frame = min(frame, max(64, files.samples))
-    powers = {name: power_spectrogram(file, frame) for name, file in rows.items()}
-    loudest = 10.0 * np.log10(powers["mixture"].max() + 1e-20)
-    shared: Any = None
-    for row, (name, power) in enumerate(powers.items()):
-        axes = figure.add_subplot(grid[row, 0], sharex=shared, sharey=shared)
-        shared = shared or axes
-        frequencies = np.linspace(0.0, top_hz, len(power))
-        times = np.linspace(0.0, seconds, power.shape[1] + 1)
-        level = 10.0 * np.log10(power + 1e-20)
-        edges = np.append(frequencies, top_hz + frequencies[1])
+    title = f"{mixture.name}, {_duration(files.samples / files.sample_rate)}, separated by {model}"
+    figure.suptitle(printable(title), x=0.01, ha="left")
+    parts: Any = figure.subfigures(1, 2, width_ratios=(3.6, 1.0))
+    left, right = parts
+    _draw_spectrograms(left, rows, files, highest_hz)
+    bars = _BAR * len(order)
+    grid = right.add_gridspec(2, 1, height_ratios=(bars, max(_LEGEND, height - _MARGINS - bars)))
+    presence, below = right.add_subplot(grid[0]), right.add_subplot(grid[1])
+    _draw_presence(presence, order, files, thresholds)
+    below.axis("off")
+    below.legend(*presence.get_legend_handles_labels(), loc="upper left", frameon=False)
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # names are no formulas, though they may have dollar signs
+    return figure
+
+
+def as_png(figure: Any) -> bytes:
+    """A figure as a PNG file."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=110)
+    return png.getvalue()
+
+
+def presence_order(files: SeparationFiles) -> list[str]:
+    """Categories from the top of the picture down: those with a stem first, most present first."""
+    presence = files.presence
+    return sorted(presence, key=lambda name: (name not in files.stems, -presence[name]))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} min"
+
+
+def _draw_spectrograms(
+    figure: Any, rows: Mapping[str, Path], files: SeparationFiles, highest_hz: float
+) -> None:
+    from matplotlib.ticker import EngFormatter, LogLocator
+
+    rate = files.sample_rate
+    frame = max(64, min(2 ** round(np.log2(rate * _FRAME_S)), files.samples))
+    top_hz = min(highest_hz, rate / 2)
+    bins = 1 + int(np.ceil(top_hz * frame / rate))
+    powers = {name: power_spectrogram(file, frame)[:bins] for name, file in rows.items()}
+    loudest = max(float(powers["mixture"].max()), _SILENCE)
+    every = figure.subplots(len(rows), 1, sharex=True, sharey=True)
+    for axes, (name, power) in zip(every, powers.items(), strict=True):
         image = axes.pcolormesh(
-            times,
-            edges,
-            level,
-            vmin=loudest - RANGE_DB,
-            vmax=loudest,
+            np.linspace(0.0, files.samples / rate, power.shape[1] + 1),
+            (np.arange(len(power) + 1) - 0.5).clip(0) * rate / frame,
+            10.0 * np.log10(np.maximum(power / loudest, 10 ** (-RANGE_DB / 10))),
+            vmin=-RANGE_DB,
+            vmax=0.0,
             cmap="magma",
             rasterized=True,
         )
         axes.set_yscale("log")
         axes.set_ylim(min(LOWEST_HZ, top_hz / 4), top_hz)
-        axes.set_title(name, loc="left", fontsize="medium")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.minorticks_off()
+        axes.set_title(printable(name), loc="left", fontsize="medium")
         axes.set_ylabel("Hz")
-        axes.label_outer()
     axes.set_xlabel("seconds")
-    figure.colorbar(image, ax=figure.axes, location="left", label="dB", aspect=40, pad=0.01)
-    _draw_presence(figure.add_subplot(grid[:, 1]), files)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    shown = every[: max(1, round(_SCALE / _ROW))]  # a scale of the whole height would be a bar
+    figure.colorbar(
+        image,
+        ax=shown,
+        location="left",
+        aspect=30,
+        pad=0.01,
+        label="dB, the mixture's loudest is 0",
+    )
 
 
-def _draw_presence(axes: Any, files: SeparationFiles) -> None:
-    order = sorted(files.presence, key=files.presence.__getitem__)
-    colours = ["tab:orange" if name in files.stems else "lightgrey" for name in order]
-    axes.barh(order, [files.presence[name] for name in order], color=colours)
+def _draw_presence(
+    axes: Any, order: list[str], files: SeparationFiles, thresholds: Mapping[str, float]
+) -> None:
+    places = np.arange(len(order))
+    for written, colour, label in (
+        (True, _WRITTEN, "written"),
+        (False, _NOT_WRITTEN, "not written"),
+    ):
+        shown = [place for place in places if (order[place] in files.stems) == written]
+        if shown:
+            values = [files.presence[order[place]] for place in shown]
+            axes.barh(shown, values, color=colour, label=label)
+    limits = [thresholds[name] for name in order]
+    edges = np.repeat(np.arange(len(order) + 1) - 0.5, 2)[1:-1]
+    axes.plot(np.repeat(limits, 2), edges, "--", color=_THRESHOLD, label="threshold")
+    axes.set_yticks(places, [printable(name) for name in order])
+    axes.set_ylim(len(order) - 0.5, -0.5)
     axes.set_xlim(0.0, 1.0)
     axes.set_title("presence", loc="left", fontsize="medium")
+    axes.set_xticks((0.0, 0.5, 1.0))
     axes.yaxis.tick_right()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import click
 from rich.text import Text
 
+from sgn_rt.audio.run_folder import add_to_run
 from sgn_rt.cli.common import (
     bundle_option,
     categories_option,
@@ -70,7 +71,7 @@ def command(
     """
     _expect_distinct(inputs)
     if plot:
-        from sgn_rt.cli.plot import draw_overview, require_matplotlib
+        from sgn_rt.cli.plot import require_matplotlib
 
         require_matplotlib()
     results: list[dict[str, Any]] = []
@@ -91,8 +92,8 @@ def command(
                         f"{path}: got digital silence, expected sound. "
                         "Name --categories to have silent stems of it."
                     )
-                if plot:
-                    draw_overview(path, files, output / path.stem / "overview.png")
+                if plot and files.stems:
+                    _draw(path, files, separator, threshold)
             except SgnError as error:
                 if len(inputs) == 1:
                     raise
@@ -115,6 +116,20 @@ def _expect_distinct(inputs: Sequence[Path]) -> None:
                 f"inputs: got several called {path.stem!r}, expected distinct names, as stems go "
                 "to a folder of that name. Separate them into different folders."
             )
+
+
+def _draw(path: Path, files: SeparationFiles, separator: Separator, threshold: float) -> None:
+    """Add a picture to the stems; a recording of which there are none gets none."""
+    from sgn_rt.cli.plot import as_png, draw_overview
+
+    figure = draw_overview(
+        path,
+        files,
+        model=separator.bundle.name,
+        highest_hz=separator.config.sample_rate / 2,
+        thresholds=dict.fromkeys(files.presence, threshold),
+    )
+    add_to_run(next(iter(files.stems.values())).parent, "overview.png", as_png(figure))
 
 
 def _show(path: Path, files: SeparationFiles, threshold: float) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sgn_rt.audio.run_folder import RunFolder
+from sgn_rt.audio.run_folder import RunFolder, add_to_run
 from sgn_rt.audio.run_manifest import RUN_MANIFEST
 from sgn_rt.errors import AudioError
 
@@ -180,7 +180,7 @@ def test_a_commit_that_is_killed_is_known_by_the_next_run(out, source, monkeypat
 HOLDS = """
 import sys
 from pathlib import Path
-from sgn_rt.audio.run_folder import RunFolder
+from sgn_rt.audio.run_folder import RunFolder, add_to_run
 with RunFolder.claim(Path(sys.argv[1]), Path(sys.argv[2])) as folder:
     (folder.work / "bell.wav").write_bytes(bytes(1000))
     print("ready", flush=True)
@@ -294,6 +294,19 @@ def test_what_an_earlier_run_no_longer_holds(out, source, change):
             source.write_bytes(b"another sound")
             folder = RunFolder.claim(out, source)
     assert not folder.holds(FACTS)
+
+
+def test_a_picture_that_comes_later_goes_with_the_run(out, source, fails):
+    run(out, source, {"bell.wav": "bell"}, FACTS)
+    for content in (b"picture", b"another"):
+        assert add_to_run(out / "mix", "overview.png", content).read_bytes() == content
+    assert RunFolder.claim(out, source).holds(FACTS)
+    (out / "mix" / "notes.txt").write_text("mine")
+    with fails(AudioError, "got notes.txt, which no run wrote"):
+        add_to_run(out / "mix", "notes.txt", b"")
+    (out / "mix" / "notes.txt").unlink()
+    run(out, source, {"horn.wav": "horn"})
+    assert contents(out / "mix") == {"horn.wav": "horn"}
 
 
 def test_a_recording_that_is_not_there(out, tmp_path, fails):
