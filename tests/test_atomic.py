@@ -68,6 +68,24 @@ def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, write):
     assert calls == ["fsync", "replace", "fsync"]  # the file, its name, the folder
 
 
+KILLED = """
+import os, sys
+from pathlib import Path
+from sgn_rt import _atomic
+os.fsync = lambda handle: os.kill(os.getpid(), 9)
+_atomic.write_whole(Path(sys.argv[1]), b"content")
+"""
+
+
+@writers
+def test_what_a_killed_writer_left_goes_with_the_next_one(tmp_path, tree, write):
+    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "file"], check=False)
+    assert done.returncode == -9
+    assert len(tree(tmp_path)) == 1
+    write(tmp_path / "file", b"content")
+    assert tree(tmp_path) == ["file"]
+
+
 def test_a_link_is_replaced_or_followed_as_the_writer_says(tmp_path):
     (tmp_path / "target").write_text("old")
     for name in ("a", "b"):

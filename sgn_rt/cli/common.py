@@ -19,6 +19,7 @@ from rich.table import Table
 
 from sgn_rt._atomic import is_written_in_place, write_named
 from sgn_rt.cli.process import printable
+from sgn_rt.cli.verbosity import is_quiet
 from sgn_rt.errors import AudioError, CategoryError, ConfigError, SgnError
 
 engine_option = click.option(
@@ -119,7 +120,11 @@ def console(*, err: bool = False) -> Console:
     """A console that never wraps into a file or pipe."""
     stream = sys.stderr if err else sys.stdout
     return _Console(
-        stderr=err, width=None if stream.isatty() else 160, highlight=False, markup=False
+        stderr=err,
+        width=None if stream.isatty() else 160,
+        highlight=False,
+        markup=False,
+        quiet=is_quiet(),
     )
 
 
@@ -155,11 +160,11 @@ def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
     )
     task = shown.add_task(printable(title), total=1.0)
     began = time.monotonic()
-    started = False
+    started, wanted = False, sys.stderr.isatty() and not is_quiet()
 
     def tell(done: float) -> None:
         nonlocal started
-        if not started and sys.stderr.isatty() and time.monotonic() - began > 1.0:
+        if not started and wanted and time.monotonic() - began > 1.0:
             shown.start()
             started = True
         shown.update(task, completed=done)
@@ -179,7 +184,7 @@ def expect_file(path: Path) -> None:
     AudioError
         If it cannot.
     """
-    with _writing(path):
+    with writing_file(path):
         if path.is_dir():
             raise OSError("a folder")
         if path.exists() and not os.access(path, os.W_OK):
@@ -208,7 +213,7 @@ def write_text(path: Path, text: str) -> None:
     if str(path) == "-":
         click.echo(text, nl=False)
         return
-    with _writing(path):
+    with writing_file(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_named(path, text.encode(errors="backslashreplace"))
 
@@ -221,7 +226,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing_file(path: Path) -> Iterator[None]:
+    """Make errors of the system an AudioError that says what they kept from."""
     try:
         yield
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import click
 from rich.text import Text
 
-from sgn_rt.audio.run_folder import add_to_run
+from sgn_rt._atomic import write_whole
 from sgn_rt.cli.common import (
     bundle_option,
     categories_option,
@@ -129,7 +129,7 @@ def _draw(path: Path, files: SeparationFiles, separator: Separator, threshold: f
         highest_hz=separator.config.sample_rate / 2,
         thresholds=dict.fromkeys(files.presence, threshold),
     )
-    add_to_run(next(iter(files.stems.values())).parent, "overview.png", as_png(figure))
+    write_whole(next(iter(files.stems.values())).parent / "overview.png", as_png(figure))
 
 
 def _show(path: Path, files: SeparationFiles, threshold: float) -> None:

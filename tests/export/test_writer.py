@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -263,3 +264,22 @@ def test_a_bundle_without_graphs_is_not_what_was_meant(small_checkpoint, tmp_pat
     with pytest.raises(ConfigError, match=re.escape(words)):
         export_bundle(small_checkpoint, tmp_path / "bundle", **choice)
     assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from sgn_rt.export.writer import _work_beside
+with _work_beside(Path(sys.argv[1])) as work:
+    (work / "core.fp32.onnx").write_bytes(bytes(1000))
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_export_left_goes_with_the_next_one(tmp_path, tree):
+    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "bundle"], check=False)
+    assert done.returncode == -9
+    assert any(name.endswith("core.fp32.onnx") for name in tree(tmp_path))
+    with writer._work_beside(tmp_path / "bundle"):
+        assert not any(name.endswith("core.fp32.onnx") for name in tree(tmp_path))
+    assert tree(tmp_path) == []
