@@ -13,7 +13,7 @@ import soundfile
 import sgn_rt
 from sgn_rt.audio.labelled_music import load_music, shipped_music
 from sgn_rt.engines.factory import open_engine
-from sgn_rt.errors import EngineError
+from sgn_rt.errors import EngineError, UnavailableError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind, Precision
 from sgn_rt.model.transform import Transform
@@ -143,7 +143,7 @@ def test_a_provider_that_is_not_there_is_never_the_cpu(engine, provider, fails):
 
     if provider in onnxruntime.get_available_providers():
         pytest.skip(f"this onnxruntime has {provider}")
-    with fails(EngineError, "provider: got only", f"expected {provider}", "onnxruntime-gpu>="):
+    with fails(UnavailableError, "provider: got only", f"expected {provider}", "onnxruntime-gpu>="):
         open_engine(engine, Bundle.open())
 
 

@@ -33,9 +33,10 @@ class TorchEngine(MaskEngine):
                 f"torch: got a bundle without {BUNDLE_CHECKPOINT}, expected one with it. "
                 "Export the bundle again, or choose another engine."
             )
-        from sgn_rt.reference import load
+        from sgn_rt.reference import load_content
 
-        model: Any = load(bundle.root / BUNDLE_CHECKPOINT)
+        content = bundle.read(BUNDLE_CHECKPOINT)
+        model: Any = load_content(content, bundle.root / BUNDLE_CHECKPOINT)
         self._model = model.to(memory_format=self._torch.channels_last)
         self.detail = f"PyTorch reference, float32 on the CPU, torch {self._torch.__version__}"
 

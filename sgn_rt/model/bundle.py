@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sgn_rt.errors import BundleError, CheckpointError, ConfigError
 from sgn_rt.model.config import ModelConfig, config_of_checkpoint
+from sgn_rt.model.contained import open_contained
 from sgn_rt.model.contract import (
     BUNDLE_CHECKPOINT,
     BUNDLE_MANIFEST,
@@ -22,7 +24,8 @@ from sgn_rt.model.contract import (
     Precision,
 )
 from sgn_rt.model.probe import Probe
-from sgn_rt.model.safetensors_file import read_header
+from sgn_rt.model.safetensors_file import header_of
+from sgn_rt.model.stages import checked_parity
 
 _MANIFEST_LIMIT = 16 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -71,8 +74,16 @@ class Artifact:
 def _expect(where: Path, what: str, ok: bool, got: object, expected: str) -> None:
     if not ok:
         raise BundleError(
-            f"{where}: {what}: got {got!r}, expected {expected}. Export the bundle again."
+            f"{where}: {what}: got {got!r:.200}, expected {expected}. Export the bundle again."
         )
+
+
+def _text(where: Path, manifest: Mapping[str, Any], key: str, default: str) -> str:
+    """A text that people are shown: nothing in it commands their terminal."""
+    value = manifest.get(key, default)
+    shown = isinstance(value, str) and value.isprintable()
+    _expect(where, key, shown or value is default, value, "a text of printable characters")
+    return str(value)
 
 
 def _file_record(where: Path, path: object, entry: object) -> FileRecord:
@@ -86,7 +97,9 @@ def _file_record(where: Path, path: object, entry: object) -> FileRecord:
     sha256, size = entry.get("sha256"), entry.get("bytes")
     ok = isinstance(sha256, str) and _SHA256.fullmatch(sha256) is not None
     _expect(where, f"{path}: sha256", ok, sha256, "64 lower-case hexadecimal digits")
-    _expect(where, f"{path}: bytes", type(size) is int and size >= 0, size, "a size in bytes")
+    _expect(
+        where, f"{path}: bytes", type(size) is int and 0 <= size < 1 << 63, size, "a size in bytes"
+    )
     return FileRecord(path=path, sha256=str(sha256), size=int(str(size)))
 
 
@@ -103,9 +116,9 @@ def _artifact(where: Path, entry: object, files: Mapping[str, FileRecord]) -> Ar
             precision=Precision(entry["precision"]),
             opset=int(entry["opset"]),
             external=tuple(entry["external"]),
-            parity=dict(entry["parity"]),
+            parity=checked_parity(entry["parity"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BundleError(
             f"{where}: artifact {path}: got an entry that does not parse ({error!r}), expected "
             "kind, precision, opset, external and parity. Export the bundle again."
@@ -113,6 +126,8 @@ def _artifact(where: Path, entry: object, files: Mapping[str, FileRecord]) -> Ar
     for name in artifact.external:
         known = isinstance(name, str) and name in files
         _expect(where, f"{path}: external", known, name, "one of the files listed")
+    names = list(artifact.external)
+    _expect(where, f"{path}: external", len(set(names)) == len(names), names, "each file once")
     return artifact
 
 
@@ -148,9 +163,9 @@ class Bundle:
         for key, kind in (("files", dict), ("artifacts", list), ("config", dict)):
             value = manifest.get(key)
             _expect(root, key, isinstance(value, kind), type(value).__name__, kind.__name__)
-        self.name = str(manifest.get("name", root.name))
-        self.licence = str(manifest.get("licence", "unspecified"))
-        self.generator = str(manifest.get("generator", "unknown"))
+        self.name = _text(root, manifest, "name", root.name)
+        self.licence = _text(root, manifest, "licence", "unspecified")
+        self.generator = _text(root, manifest, "generator", "unknown")
         try:
             self.config = ModelConfig.from_dict(manifest["config"])
         except ConfigError as error:
@@ -181,7 +196,7 @@ class Bundle:
         root = Path(folder) if folder is not None else embedded()
         path = root / BUNDLE_MANIFEST
         try:
-            with path.open("rb") as file:
+            with open_contained(root, BUNDLE_MANIFEST) as file:
                 text = file.read(_MANIFEST_LIMIT)
         except OSError as error:
             raise BundleError(
@@ -199,7 +214,9 @@ class Bundle:
         bundle = cls(root, manifest)
         for name in bundle.files:
             with bundle._open(name) as file:
-                bundle._check(name, hashlib.file_digest(file, "sha256").hexdigest())
+                # file_digest wants a file that is raw or buffered, as typeshed does not know.
+                digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+            bundle._check(name, digest.hexdigest())
         if bundle.has_checkpoint:
             bundle._check_config()
         return bundle
@@ -208,7 +225,8 @@ class Bundle:
         """The configuration is that of the weights: another would run, and give noise."""
         path = self.root / BUNDLE_CHECKPOINT
         try:
-            config = config_of_checkpoint(path, read_header(path))
+            with self._open(BUNDLE_CHECKPOINT) as file:
+                config = config_of_checkpoint(path, header_of(file, path))
         except CheckpointError as error:
             raise BundleError(f"{self.root}: {error}") from error
         if config == self.config:
@@ -224,24 +242,17 @@ class Bundle:
             f"{BUNDLE_CHECKPOINT}. The manifest was changed: copy or export the bundle again."
         )
 
-    def _open(self, name: str) -> Any:
+    def _open(self, name: str) -> BinaryIO:
         record = self.files[name]
         path = self.root / name
         try:
-            target = path.resolve()
-            size = path.stat().st_size
-            file = path.open("rb")
-        except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, Python 3.12
+            file = open_contained(self.root, name)
+        except OSError as error:
             raise BundleError(
-                f"{path}: got no readable file ({getattr(error, 'strerror', error)}), expected one "
-                f"of {record.size} bytes. Copy or export the bundle again."
+                f"{path}: got no readable file ({error.strerror}), expected one of {record.size} "
+                "bytes. Copy or export the bundle again."
             ) from error
-        if not target.is_relative_to(self.root.resolve()):
-            file.close()
-            raise BundleError(
-                f"{self.root}: {name}: got a link to {target}, expected a file inside the "
-                "bundle. Copy the file into the bundle."
-            )
+        size = os.fstat(file.fileno()).st_size
         if size != record.size:
             file.close()
             raise BundleError(
@@ -272,7 +283,7 @@ class Bundle:
                 f"{', '.join(sorted(self.files))}. Export the bundle again."
             )
         with self._open(name) as file:
-            content: bytes = file.read()
+            content = file.read(self.files[name].size + 1)  # it may still be growing
         self._check(name, hashlib.sha256(content).hexdigest())
         return content
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,6 +19,7 @@ from sgn_rt.model.contract import (
 )
 from sgn_rt.model.safetensors_file import Header
 
+_MAX_CATEGORIES = 4096
 _MAX_SIZE = 1 << 24
 """No size of a real model comes near; keeps arithmetic on hostile configs bounded."""
 
@@ -25,7 +27,7 @@ _MAX_SIZE = 1 << 24
 def _expect(what: str, ok: bool, got: object, expected: str) -> None:
     if not ok:
         raise ConfigError(
-            f"{what}: got {got!r}, expected {expected}. Correct the model's configuration."
+            f"{what}: got {got!r:.200}, expected {expected}. Correct the model's configuration."
         )
 
 
@@ -157,9 +159,17 @@ class ModelConfig:
             f"a multiple of attention_heads = {self.attention_heads}",
         )  # fmt: skip
         names = self.categories
-        ok = len(names) > 0 and all(isinstance(name, str) and name for name in names)
-        _expect("categories", ok, list(names), "one or more non-empty names")
-        repeated = sorted({name for name in names if names.count(name) > 1})
+        count = len(names)
+        _expect(
+            "categories",
+            0 < count <= _MAX_CATEGORIES,
+            count,
+            f"one or more names, up to {_MAX_CATEGORIES}",
+        )
+        # Names become files' names and lines on terminals.
+        wrong = [n for n in names if not (isinstance(n, str) and n and n.isprintable())]
+        _expect("categories", not wrong, wrong, "non-empty names of printable characters")
+        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
         _expect("categories", not repeated, repeated, "every name once")
         trained = self.training_level_dbfs
         _expect("training_level_dbfs", trained is None or _is_range(trained), trained,
@@ -227,7 +237,7 @@ class ModelConfig:
         """As `from_dict`, from JSON text."""
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(
                 f"model configuration: got text that is not JSON ({error}), expected an object. "
                 "Write the checkpoint again with a JSON sgn_config."

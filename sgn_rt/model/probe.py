@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
-import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import IO, Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,13 @@ from numpy.typing import NDArray
 from sgn_rt._types import Float
 from sgn_rt.errors import BundleError
 from sgn_rt.model.config import ModelConfig
+
+_MOST_NUMBERS: Final = 1 << 26
+"""Of all arrays together: 256 MB. Probes of the published model are 1.3 million."""
+
+
+_Form: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
+"""Shape and type of an array."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,38 +64,15 @@ class Probe:
         return len(self.mixture)
 
     def check(self, config: ModelConfig, where: Path) -> None:
-        """Compare every array's shape with the model's.
+        """Compare every array's shape and type with the model's, and the categories' range.
 
         Raises
         ------
         BundleError
             If one does not fit.
         """
-        if self.categories.ndim != 2:
-            raise BundleError(
-                f"{where}: categories: got shape {self.categories.shape}, expected two axes, "
-                "windows and categories. Export the bundle again."
-            )
-        w, s = self.categories.shape
-        n, plane = config.window_samples, (config.frequency_bins, config.frames)
-        shapes: dict[str, tuple[int, ...]] = {
-            "mixture": (w, n),
-            "categories": (w, s),
-            "log_magnitude": (w, *plane),
-            "masks": (w, s, *plane),
-            "sources": (w, s, n),
-            "presence": (w, len(config.categories)),
-            "stems": (w, s, n),
-            "stem_known": (w, s),
-        }
-        types = {"categories": np.int64, "stem_known": np.bool_}
-        for name, shape in shapes.items():
-            array, dtype = getattr(self, name), np.dtype(types.get(name, np.float32))
-            if array.shape != shape or array.dtype != dtype or 0 in shape:
-                raise BundleError(
-                    f"{where}: {name}: got {array.dtype} of shape {array.shape}, expected {dtype} "
-                    f"of shape {shape}, none of it 0. Export the bundle again."
-                )
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        _expect_fit({name: (a.shape, a.dtype) for name, a in arrays.items()}, config, where)
         if self.categories.min() < 0 or self.categories.max() >= len(config.categories):
             raise BundleError(
                 f"{where}: categories: got {self.categories.tolist()}, expected positions below "
@@ -103,24 +89,87 @@ class Probe:
 
     @classmethod
     def from_bytes(cls, content: bytes, config: ModelConfig, where: Path) -> Probe:
-        """From an .npz file; nothing in it is unpickled.
+        """From an .npz file; nothing in it is unpickled, nor unpacked before its size is known.
 
         Raises
         ------
         BundleError
             If it is not the file `to_bytes` writes, or does not fit the model.
         """
+        names = [field.name for field in fields(cls)]
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                probe = cls(**{field.name: arrays[field.name] for field in fields(cls)})
-        except (
-            # What NumPy, zipfile and zlib raise for what is no .npz, not one, or half of one.
-            *(KeyError, ValueError, OSError, EOFError, TypeError, AttributeError, RuntimeError),
-            *(zipfile.BadZipFile, zlib.error),
-        ) as error:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                _expect_fit({name: _header(archive, name) for name in names}, config, where)
+                probe = cls(**{name: _read(archive, name) for name in names})
+        except BundleError:
+            raise
+        except Exception as error:  # NumPy, zipfile, zlib, tokenize: each has its own
             raise BundleError(
-                f"{where}: got a file that does not read as probes ({error}), expected the arrays "
-                f"{', '.join(field.name for field in fields(cls))}. Export the bundle again."
+                f"{where}: got a file that does not read as probes ({error!s:.200}), expected the "
+                f"arrays {', '.join(names)}. Export the bundle again."
             ) from error
         probe.check(config, where)
         return probe
+
+
+def _expect_fit(found: Mapping[str, _Form], config: ModelConfig, where: Path) -> None:
+    """Shapes and types are the model's, and no more memory than probes take."""
+    form, _ = found["categories"]
+    if len(form) != 2:
+        raise BundleError(
+            f"{where}: categories: got shape {form}, expected two axes, windows and categories. "
+            "Export the bundle again."
+        )
+    w, s = form
+    n, plane = config.window_samples, (config.frequency_bins, config.frames)
+    shapes: dict[str, tuple[int, ...]] = {
+        "mixture": (w, n),
+        "categories": (w, s),
+        "log_magnitude": (w, *plane),
+        "masks": (w, s, *plane),
+        "sources": (w, s, n),
+        "presence": (w, len(config.categories)),
+        "stems": (w, s, n),
+        "stem_known": (w, s),
+    }
+    types = {"categories": np.int64, "stem_known": np.bool_}
+    for name, shape in shapes.items():
+        (got, got_type), dtype = found[name], np.dtype(types.get(name, np.float32))
+        if got != shape or got_type != dtype or 0 in shape:
+            raise BundleError(
+                f"{where}: {name}: got {got_type} of shape {got}, expected {dtype} of shape "
+                f"{shape}, none of it 0. Export the bundle again."
+            )
+    numbers = sum(map(math.prod, shapes.values()))
+    if numbers > _MOST_NUMBERS:
+        raise BundleError(
+            f"{where}: got {w} windows of {s} categories, {numbers} numbers, expected at most "
+            f"{_MOST_NUMBERS}. Export the bundle again, with fewer."
+        )
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> _Form:
+    """What an array says of itself; of its content nothing is unpacked."""
+    with _member(archive, name) as file:
+        version = np.lib.format.read_magic(file)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, _, dtype = read(file)
+        if dtype.hasobject:
+            raise ValueError(f"{name} holds pickles")
+        return shape, dtype
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    with _member(archive, name) as file:
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        return array
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    info = archive.getinfo(f"{name}.npy")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} compressed by method {info.compress_type}")
+    return archive.open(info)

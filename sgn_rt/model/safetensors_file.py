@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ from sgn_rt.errors import CheckpointError
 _LENGTH_BYTES: Final = 8
 _MAX_HEADER_BYTES: Final = 100_000_000
 """The safetensors package refuses longer headers, too."""
+
+_MAX_AXES: Final = 64
+_MAX_NUMBER: Final = 1 << 63
+"""Sizes are 64-bit numbers elsewhere; a longer one is slow to multiply, and to print."""
 
 ITEM_BYTES: Final = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1,
@@ -69,15 +74,19 @@ def _entry(path: Path, name: str, raw: Any, data_start: int) -> TensorEntry:
     except (TypeError, KeyError, ValueError) as error:
         raise _refuse(path, f"a header entry {name!r} without dtype, shape and data_offsets",
                       "all three") from error  # fmt: skip
-    numbers = [*shape, begin, end] if isinstance(shape, list) else [None]
-    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
-        raise _refuse(path, f"shape {shape!r} and offsets {begin!r}, {end!r} of tensor {name!r}",
-                      "whole numbers from 0 up")  # fmt: skip
-    if dtype not in ITEM_BYTES:
-        raise _refuse(path, f"type {dtype!r} of tensor {name!r}", f"one of {sorted(ITEM_BYTES)}")
+    flat = isinstance(shape, list) and len(shape) <= _MAX_AXES
+    numbers = [*shape, begin, end] if flat else [None]
+    if not all(type(n) is int and 0 <= n < _MAX_NUMBER for n in numbers):
+        raise _refuse(path, f"shape {shape!r:.100} and offsets of tensor {name!r:.100}",
+                      f"whole numbers from 0 up, below 2^63, at most {_MAX_AXES}")  # fmt: skip
+    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+        raise _refuse(
+            path, f"type {dtype!r:.100} of tensor {name!r}", f"one of {sorted(ITEM_BYTES)}"
+        )
     nbytes = math.prod(shape) * ITEM_BYTES[dtype]
     if end - begin != nbytes:
-        raise _refuse(path, f"{end - begin} bytes for tensor {name!r}", f"{nbytes} by its shape")
+        expected = str(nbytes) if nbytes < _MAX_NUMBER else "far more"
+        raise _refuse(path, f"{end - begin} bytes for tensor {name!r}", f"{expected} by its shape")
     return TensorEntry(dtype=dtype, shape=tuple(shape), offset=data_start + begin, nbytes=nbytes)
 
 
@@ -92,15 +101,19 @@ def read_header(path: Path) -> Header:
     """
     try:
         with path.open("rb") as file:
-            prefix = file.read(_LENGTH_BYTES)
-            length = int.from_bytes(prefix, "little")
-            limit = min(length, _MAX_HEADER_BYTES)
-            text = file.read(limit)
-            size = path.stat().st_size
+            return header_of(file, path)
     except OSError as error:
         raise CheckpointError(
             f"{path}: got {error.strerror}, expected a readable safetensors file. Check the path."
         ) from error
+
+
+def header_of(file: BinaryIO, path: Path) -> Header:
+    """As `read_header`, of an open file; ``path`` is its name for messages."""
+    prefix = file.read(_LENGTH_BYTES)
+    length = int.from_bytes(prefix, "little")
+    text = file.read(min(length, _MAX_HEADER_BYTES))
+    size = file.seek(0, os.SEEK_END)
     if len(prefix) < _LENGTH_BYTES or length > _MAX_HEADER_BYTES or len(text) < length:
         raise _refuse(path, f"{size} bytes that announce a header of {length}", "the whole header")
     try:

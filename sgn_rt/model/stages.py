@@ -88,6 +88,26 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
 DECISION_MARGIN = {Precision.FP32: 1e-4, Precision.FP16: 1e-2}
 
 
+def checked_parity(values: object) -> dict[str, dict[str, Any]]:
+    """Stage -> what `StageResult.to_dict` has written of it, as read from a file.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else; what later versions may add is left alone.
+    """
+    if not isinstance(values, dict):
+        raise TypeError(f"parity {values!r:.100}")
+    for stage, entry in values.items():
+        if not (isinstance(entry, dict) and stage.isprintable()):
+            raise TypeError(f"parity of {stage!r:.100}: {entry!r:.100}")
+        figure, unit = entry.get("figure"), entry.get("unit")
+        number = figure is None or (isinstance(figure, int | float) and abs(figure) < math.inf)
+        if not (number and isinstance(unit, str) and unit.isprintable()):
+            raise ValueError(f"parity of {stage!r:.100}: {figure!r:.100} {unit!r:.100}")
+    return values
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
     """A measured figure and its limit."""

@@ -4,7 +4,7 @@ from sgn_rt._optional import require
 
 require("torch", extra="export", purpose="The PyTorch reference")
 
-from sgn_rt.reference.checkpoint import load, read_checkpoint, save_checkpoint  # noqa: E402
+from sgn_rt.reference.checkpoint import load, load_content, read_checkpoint, save_checkpoint  # noqa: E402
 from sgn_rt.reference.model import Separation, Sgn  # noqa: E402
 from sgn_rt.reference.presets import PAPER, random_model  # noqa: E402
 
@@ -13,6 +13,7 @@ __all__ = [
     "Separation",
     "Sgn",
     "load",
+    "load_content",
     "random_model",
     "read_checkpoint",
     "save_checkpoint",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,14 @@ from torch import Tensor
 from sgn_rt.errors import CheckpointError
 from sgn_rt.model.config import ModelConfig, config_of_checkpoint
 from sgn_rt.model.contract import CHECKPOINT_CONFIG_KEY
-from sgn_rt.model.safetensors_file import read_bytes, read_header, write
+from sgn_rt.model.safetensors_file import (
+    Header,
+    TensorEntry,
+    header_of,
+    read_bytes,
+    read_header,
+    write,
+)
 from sgn_rt.reference.key_map import KeyMap, read_key_map
 from sgn_rt.reference.model import Sgn
 
@@ -56,6 +64,23 @@ def load(path: str | Path, key_map: str | Path | None = None) -> Sgn:
     return model_from_tensors(config, tensors)
 
 
+def load_content(content: bytes, path: Path) -> Sgn:
+    """As `load`, of the content of a ``.safetensors`` file: what was verified is what is loaded.
+
+    Parameters
+    ----------
+    content
+        All of the file.
+    path
+        Its name for messages.
+    """
+    header = header_of(io.BytesIO(content), path)
+    config = _expect_config(config_of_checkpoint(path, header), path)
+    view = memoryview(content)
+    tensors = _tensors(path, header, lambda e: view[e.offset : e.offset + e.nbytes], foreign=False)
+    return model_from_tensors(config, tensors)
+
+
 def read_checkpoint(
     path: str | Path, key_map: str | Path | None = None
 ) -> tuple[ModelConfig, dict[str, Tensor]]:
@@ -83,17 +108,28 @@ def read_checkpoint(
                 "one. Remove [config] from the key map, or correct it."
             )
         config = config or mapping.config
+    config = _expect_config(config, path)
+    return config, {name: t for name, t in tensors.items() if not name.endswith(_COUNTER)}
+
+
+def _expect_config(config: ModelConfig | None, path: Path) -> ModelConfig:
     if config is None:
         raise CheckpointError(
             f"{path}: got no metadata {CHECKPOINT_CONFIG_KEY!r}, expected the model's "
             "configuration there. Save the checkpoint with it, or give a key map with [config]."
         )
-    return config, {name: t for name, t in tensors.items() if not name.endswith(_COUNTER)}
+    return config
 
 
 def _read_safetensors(path: Path, *, foreign: bool) -> tuple[ModelConfig | None, dict[str, Tensor]]:
     header = read_header(path)
     config = config_of_checkpoint(path, header)
+    return config, _tensors(path, header, lambda entry: read_bytes(path, entry), foreign=foreign)
+
+
+def _tensors(
+    path: Path, header: Header, read: Callable[[TensorEntry], bytes | memoryview], *, foreign: bool
+) -> dict[str, Tensor]:
     allowed = {
         name: dtype for name, dtype in _TORCH_TYPES.items() if foreign or dtype in _OWN_TYPES
     }
@@ -106,10 +142,10 @@ def _read_safetensors(path: Path, *, foreign: bool) -> tuple[ModelConfig | None,
         )
     tensors = {}
     for name, entry in entries.items():
-        raw = bytearray(read_bytes(path, entry))  # writable, as torch.frombuffer wants it
+        raw = bytearray(read(entry))  # writable, as torch.frombuffer wants it
         flat = torch.frombuffer(raw, dtype=allowed[entry.dtype]) if raw else torch.empty(0)
         tensors[name] = flat.reshape(entry.shape)
-    return config, tensors
+    return tensors
 
 
 def _read_pickle(path: Path, mapping: KeyMap) -> dict[str, Tensor]:
