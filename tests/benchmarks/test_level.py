@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sgn_rt.audio.labelled_music import Piece
+from sgn_rt.audio.labelled_music import Piece, load_music
+from sgn_rt.audio.level import gain_db, measure_level
 from sgn_rt.benchmarks.level import count, mixtures, presences
+from sgn_rt.benchmarks.presence import tracked
+from sgn_rt.separator import Separator
+from sgn_rt.streaming.presence import PresenceRule
 
 
 @pytest.fixture
@@ -42,3 +46,25 @@ def test_the_gain_reaches_the_network(fake_engine, config):
 def test_right_false_missed(pieces):
     found = np.array([True, True, False])
     assert count(found, ("a", "b", "c"), pieces[1]).tolist() == [1, 1, 1]
+
+
+def test_the_music_that_ships_is_found_at_any_level():
+    with Separator.open(parity="off") as separator:
+        config, rule = separator.config, PresenceRule.of(separator.config)
+
+        def found(presence):
+            present = tracked(rule, separator.categories, presence).present
+            return {separator.categories[i] for i in np.flatnonzero(present)}
+
+        for piece in load_music(None, config.sample_rate):
+            as_it_is = set()
+            for change in (-55, -40, 0, 25):
+                mixture = piece.mixture * np.float32(10 ** (change / 20))
+                gain = gain_db(
+                    measure_level([mixture[None]], config.window_samples),
+                    config.training_level_dbfs,
+                )
+                assert (gain == 0.0) == (change == 0)
+                assert found(presences(separator.engine, mixture, gain)) == set(piece.stems)
+                as_it_is.add(frozenset(found(presences(separator.engine, mixture, 0.0))))
+            assert len(as_it_is) > 1  # it would depend on the level without the gain
