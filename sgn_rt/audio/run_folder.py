@@ -6,7 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from sgn_rt._atomic import sync_folder, write_whole
 from sgn_rt._temporary import remove_leftovers, temporary_folder
+from sgn_rt.audio.exchange import exchange
 from sgn_rt.audio.file_names import safe_name
 from sgn_rt.audio.run_manifest import RUN_MANIFEST, RunManifest, Source, is_plain
 from sgn_rt.audio.source import reason
@@ -44,6 +45,7 @@ class RunFolder:
     def __init__(self, path: Path, source: Path, earlier: RunManifest | None) -> None:
         self.path, self.source, self.earlier = path, source, earlier
         try:
+            self._source_stat = source.stat()
             self._made_of = Source.of(source, path)
         except OSError as error:
             raise AudioError(
@@ -83,11 +85,7 @@ class RunFolder:
     @classmethod
     def _found(cls, path: Path, source: Path) -> RunFolder:
         _expect_writable(path)
-        try:
-            earlier = RunManifest.read(path)
-        except (OSError, ValueError) as error:
-            raise _not_ours(path, RUN_MANIFEST) from error
-        return cls(path, source, earlier)
+        return cls(path, source, _read(path))
 
     @property
     def work(self) -> Path:
@@ -123,6 +121,8 @@ class RunFolder:
                 self.path.mkdir(parents=True, exist_ok=True)
                 self._work = self._stack.enter_context(temporary_folder(self.path))
                 self._expect_alone()
+                self.earlier = _read(self.path)  # another run may have come and gone since
+                self._expect_own()
             except BaseException:
                 self._stack.close()
                 raise
@@ -171,49 +171,20 @@ class RunFolder:
                 assert is_plain(name), name
                 sizes[name] = _synced(file)
             before = {} if self.earlier is None else dict(self.earlier.files)
-            begun = RunManifest(
-                source=self._made_of, files=before | sizes, complete=False, facts={}
-            )
-            done = RunManifest(source=self._made_of, files=sizes, complete=True, facts=facts)
-            self._exchange(files, list(before), begun.to_bytes(), done.to_bytes())
+            made_of = self._made_of
+            begun = RunManifest(source=made_of, files=before | sizes, complete=False, facts={})
+            done = RunManifest(source=made_of, files=sizes, complete=True, facts=facts)
+            aside = self.work / ".replaced"
+            aside.mkdir()
+            exchange(
+                self.path, list(before), files, aside=aside, note=self.path / RUN_MANIFEST,
+                begun=begun.to_bytes(), done=done.to_bytes() if files else None,
+            )  # fmt: skip
             sync_folder(self.path)
         if not files and self.earlier is not None:
             self._made = [self.path]
         self.earlier = done if files else None
         return {name: self.path / name for name in files}
-
-    def _exchange(
-        self, files: Mapping[str, Path], before: list[str], begun: bytes, done: bytes
-    ) -> None:
-        manifest = self.path / RUN_MANIFEST
-        aside = self.work / ".replaced"
-        aside.mkdir()
-        moves = [(self.path / name, aside / name) for name in before]
-        moves += [(file, self.path / name) for name, file in files.items()]
-        undo: list[tuple[Path, Path]] = []
-        old = manifest.read_bytes() if manifest.exists() else None
-        try:
-            write_whole(manifest, begun)
-            for start, end in moves:
-                if start.parent == self.path and not os.path.lexists(start):
-                    continue  # someone removed what an earlier run wrote
-                if os.path.lexists(end):
-                    raise FileExistsError(f"something at {end} that no run wrote")
-                undo.append((start, end))
-                os.rename(start, end)
-            if files:
-                write_whole(manifest, done)
-            else:
-                manifest.unlink()
-        except BaseException:
-            for start, end in reversed(undo):
-                if os.path.lexists(end):
-                    os.rename(end, start)
-            if old is None:
-                manifest.unlink(missing_ok=True)
-            else:
-                write_whole(manifest, old)
-            raise
 
     def _is_anothers(self) -> bool:
         """Whether the folder holds the stems of a recording that is called otherwise."""
@@ -227,7 +198,7 @@ class RunFolder:
         for entry in sorted(self.path.iterdir() if self.path.exists() else ()):
             if entry.name.startswith(".") or entry.name in _NOBODYS:
                 continue
-            if entry.exists() and entry.samefile(self.source):
+            if entry.exists() and os.path.samestat(entry.stat(), self._source_stat):
                 raise AudioError(
                     f"{self.path}: got a folder in which {entry} is the input itself, expected "
                     "another. Name another output folder."
@@ -251,7 +222,7 @@ class RunFolder:
 
     def _remove_made(self) -> None:
         for path in self._made:
-            if path.is_dir() and not any(path.iterdir()):
+            with suppress(OSError):  # it is not empty, or gone
                 path.rmdir()
 
 
@@ -264,10 +235,7 @@ def add_to_run(folder: Path, name: str, content: bytes) -> Path:
         If it cannot be written, or is there already and no run's.
     """
     with writing(folder):
-        try:
-            run = RunManifest.read(folder)
-        except ValueError as error:
-            raise _not_ours(folder, RUN_MANIFEST) from error
+        run = _read(folder)
         path = folder / name
         if run is None or (os.path.lexists(path) and name not in run.files):
             raise _not_ours(folder, name)
@@ -285,6 +253,13 @@ def _not_ours(folder: Path, name: str) -> AudioError:
         f"{folder}: got {name}, which no run wrote there, expected nothing but an earlier run's "
         "stems. Move it elsewhere, or name another output folder."
     )
+
+
+def _read(folder: Path) -> RunManifest | None:
+    try:
+        return RunManifest.read(folder)
+    except (OSError, ValueError) as error:
+        raise _not_ours(folder, RUN_MANIFEST) from error
 
 
 def _size(path: Path) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sgn_rt.audio import run_folder
 from sgn_rt.audio.run_folder import RunFolder, add_to_run
 from sgn_rt.audio.run_manifest import RUN_MANIFEST
 from sgn_rt.errors import AudioError
@@ -161,25 +162,41 @@ def test_a_commit_that_breaks_off_is_undone(out, source, tree, monkeypatch, call
 def test_a_commit_that_is_killed_is_known_by_the_next_run(out, source, monkeypatch):
     """As SIGKILL leaves it: nothing is undone, the manifest tells which files are ours."""
     run(out, source, {"bell.wav": "old", "drum.wav": "old"})
-    begun = {}
 
-    def killed(folder, files, before, start, done):
-        begun.update(manifest=start)
+    def killed(folder, before, files, *, begun, note, **more):
+        note.write_bytes(begun)
         for name, file in list(files.items())[:1]:
-            os.replace(file, folder.path / name)
+            os.replace(file, folder / name)
+        raise SystemExit
 
-    monkeypatch.setattr(RunFolder, "_exchange", killed)
-    run(out, source, {"horn.wav": "new", "bell.wav": "new"})
+    monkeypatch.setattr(run_folder, "exchange", killed)
+    with pytest.raises(SystemExit):
+        run(out, source, {"horn.wav": "new", "bell.wav": "new"})
     monkeypatch.undo()
-    (out / "mix" / RUN_MANIFEST).write_bytes(begun["manifest"])
     assert not RunFolder.claim(out, source).holds({})
     run(out, source, {"gong.wav": "newer"})
     assert contents(out / "mix") == {"gong.wav": "newer"}
 
 
+def test_a_run_that_came_and_went_since_the_claim_is_replaced_too(out, source):
+    claimed = RunFolder.claim(out, source)
+    run(out, source, {"horn.wav": "in between"})
+    with claimed as folder:
+        folder.commit(make(folder, {"bell.wav": "last"}), {})
+    assert contents(out / "mix") == {"bell.wav": "last"}
+
+
+def test_a_recording_that_goes_meanwhile_keeps_its_stems(out, source):
+    with RunFolder.claim(out, source) as folder:
+        source.unlink()
+        folder.commit(make(folder, {"bell.wav": "bell"}), {})
+    assert contents(out / "mix") == {"bell.wav": "bell"}
+
+
 HOLDS = """
 import sys
 from pathlib import Path
+from sgn_rt.audio import run_folder
 from sgn_rt.audio.run_folder import RunFolder, add_to_run
 with RunFolder.claim(Path(sys.argv[1]), Path(sys.argv[2])) as folder:
     (folder.work / "bell.wav").write_bytes(bytes(1000))
