@@ -36,9 +36,6 @@ _ERRORS = (soundfile.LibsndfileError, OSError, RuntimeError)
 _SALVAGED = 1024
 """Frames read at once of a damaged file: what a failing read has decoded is lost."""
 
-_OPUS_PACKET = 5760
-"""Frames of the longest packet. libsndfile 1.2 decodes the last one wrongly in several reads."""
-
 
 class SndfileReader(AudioReader):
     """A recording that libsndfile reads."""
@@ -52,7 +49,6 @@ class SndfileReader(AudioReader):
             self._format, subtype = str(file.format), str(file.subtype)
             log = str(file.extra_info)
         # Decoders of the others need what lies before.
-        self._opus = subtype == "OPUS"
         self._seeks = self._format == "FLAC" or subtype.startswith(("PCM_", "FLOAT", "DOUBLE"))
         self._check(0)
         if self._format == "MP3":
@@ -64,8 +60,9 @@ class SndfileReader(AudioReader):
 
     def _settle(self, log: str) -> None:
         """Find out whether the file holds what its header says."""
-        if self.frames >= _UNTOLD_FRAMES:
-            raise UnsuitedError("a FLAC that does not tell its length, as one written to a pipe")
+        if self.frames >= _UNTOLD_FRAMES:  # as a FLAC that was written to a pipe
+            self.frames = self._count()
+            return
         for match in (match for pattern in _SHORTENED for match in pattern.finditer(log)):
             declared, actual = int(match["declared"]), int(match["actual"])
             if declared not in _UNTOLD_SIZES and declared > actual:
@@ -114,21 +111,14 @@ class SndfileReader(AudioReader):
     def _decode(self, frames: int, start: int) -> Iterator[Float]:
         step = min(frames, _SALVAGED) if self._salvage else frames
         skip = 0 if self._seeks else start
-        done = start - skip
         with self._opened() as file:
             try:
                 if self._seeks and start:
                     file.seek(start)
-                while True:
-                    left = self.frames - done
-                    size = left if self._opus and step < left < step + _OPUS_PACKET else step
-                    block = file.read(size, dtype="float32", always_2d=True)
-                    done += len(block)
+                while len(block := file.read(step, dtype="float32", always_2d=True)):
                     if skip < len(block):
                         yield block[skip:].T
                     skip = max(0, skip - len(block))
-                    if not len(block):
-                        return
             except _ERRORS as error:
                 raise DamageError(reason(error)) from error
 
@@ -147,8 +137,19 @@ class SndfileReader(AudioReader):
                     ) from content.error
 
 
+class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is read on and on.
+
+    soundfile seeks after every read, to where it is, and decoders begin anew there: an MP3 came out
+    otherwise by a rounding, the end of an Opus wholly otherwise, for other sizes of blocks.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 def _sound_file(content: Any) -> Any:
     try:
-        return soundfile.SoundFile(content)
+        return _Sequential(content)
     except _ERRORS as error:
         raise UnsuitedError(reason(error)) from error
