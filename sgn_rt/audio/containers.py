@@ -47,12 +47,14 @@ def _boxes(content: Content, size: int) -> int:
     """Where the last of an MP4's boxes ends; a file may close with bytes that are none."""
     position = 0
     for _ in range(_MOST_BOXES):
+        if position >= size:
+            break
         content.seek(position)
         head = content.read(16)
         length = int.from_bytes(head[:4], "big")
         if length == 1 and len(head) == 16:
             length = int.from_bytes(head[8:], "big")
-        if position >= size or length < 8 or not head[4:8].isalnum():
+        if length < 8 or not head[4:8].isalnum():
             break  # 0 is for a box that goes to the file's end
         position += length
     return position

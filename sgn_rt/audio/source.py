@@ -109,7 +109,7 @@ class Content:
         except OSError as error:
             self.error = error
             return -1
-        except ValueError:  # a place before the start, which damaged files ask for
+        except (ValueError, OverflowError):  # places that no file has; damaged ones ask for them
             return -1
 
     def tell(self) -> int:

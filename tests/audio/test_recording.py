@@ -84,7 +84,7 @@ def test_an_excerpt_may_go_to_the_very_end(given):
 @pytest.mark.parametrize(
     ("start_s", "duration_s", "part"),
     [(-0.1, None, "start: got -0.1 s"), (3.0, None, "start: got 3 s"), (1e308, None, "start: got"),
-     (0, 0, "duration: got 0 s"), (0, -1, "duration: got -1 s"), (1, 2.1, "duration: got 2.1 s from"),
+     (0, 0, "duration: got 0 s"), (0, -1, "duration: got -1 s"), (1, 2.1, "duration: got 2.1 s"),
      (0, 1e308, "duration: got"), (0, 1e-9, "duration: got"), ("1", None, "start: got '1'"),
      (float("nan"), None, "start: got nan"), (0, float("inf"), "duration: got inf"),
      (None, None, "start: got None"), (0, True, "duration: got True"), (10**400, None, "start")],
