@@ -52,6 +52,9 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 @click.option("--rebuild", is_flag=True,
               help="Build again, as they were, the engines in the bundle that do not fit this "
                    "machine; other options are not looked at.")  # fmt: skip
+@click.option("--trust", is_flag=True,
+              help="Build nothing: let the engines that are in the bundle run here, if you trust "
+                   "where they come from. An engine is a program.")  # fmt: skip
 @json_option
 def command(
     bundle: Path,
@@ -66,6 +69,7 @@ def command(
     version_compatible: bool,
     workspace: str | None,
     rebuild: bool,
+    trust: bool,
     json_path: Path | None,
 ) -> None:
     """Build TensorRT engines of a bundle's graphs, into the bundle.
@@ -79,6 +83,7 @@ def command(
     from sgn_rt.tensorrt.build.builder import BuildOptions
     from sgn_rt.tensorrt.build.rebuild import rebuild_requests
     from sgn_rt.tensorrt.device.factory import find_device
+    from sgn_rt.tensorrt.trust import trust_all
 
     request = BuildRequest(
         kind=None if kind is None else Kind(kind),
@@ -95,6 +100,10 @@ def command(
         ),
     )
     opened = Bundle.open(bundle)
+    if trust:
+        for each in trust_all(opened):
+            click.echo(f"{each.name}: runs here from now on")
+        return
     trt = load(installed_flavor() if flavor is None else Flavor(flavor))
     device = find_device()
     requests = rebuild_requests(opened, trt, device) if rebuild else [request]

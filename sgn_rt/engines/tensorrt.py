@@ -26,6 +26,7 @@ from sgn_rt.tensorrt.run.pool import LanePool
 from sgn_rt.tensorrt.run.runtime import LoadedEngine
 from sgn_rt.tensorrt.run.session import Session
 from sgn_rt.tensorrt.sidecar import Machine, Sidecar, read_engine, read_sidecars
+from sgn_rt.tensorrt.trust import expect_trusted, is_trusted
 
 LANES: Final = 2
 """Execution contexts at most: one copies while the other computes; each costs activation memory."""
@@ -160,21 +161,29 @@ def open_tensorrt(
     UnavailableError
         If the bundle has no engine of this flavour, or there is no GPU.
     EngineError
-        If it has engines, and none is for this machine, or the one that is does not load.
+        If it has engines, and none is for this machine, or the one that is was built elsewhere
+        (`sgn_rt.tensorrt.trust`) or does not load.
     """
     # First what costs nothing: without an engine file nothing is imported.
+    unreadable = None
+    try:
+        sidecars = read_sidecars(bundle)
+    except EngineError as error:
+        sidecars, unreadable = [], error
     candidates = [
         sidecar
-        for sidecar in read_sidecars(bundle)
+        for sidecar in sidecars
         if sidecar.flavor == flavor and artifact in (None, sidecar.artifact)
     ]
-    if not candidates:
+    if not candidates and unreadable is None:
         raise UnavailableError(
             f"{name}: got a bundle without an engine of {flavor}"
             f"{'' if artifact is None else f' for {artifact}'}, expected one. "
             f"Run {_build_steps(bundle, flavor)}"
         )
     trt, device = load(flavor), open_device()
+    if unreadable is not None:  # a matter of machines that could run it
+        raise unreadable
     machine = Machine(
         flavor=flavor, version=trt.version, gpu=device.capability, gpu_name=device.name
     )
@@ -184,7 +193,8 @@ def open_tensorrt(
             reasons = "; ".join(str(sidecar.mismatch(machine)) for sidecar in candidates)
             raise EngineError(f"{reasons.replace('BUNDLE', str(bundle.root))}")
         fitting = [_rebuilt(bundle, min(candidates, key=_rank), trt, device)]
-    sidecar = min(fitting, key=_rank)
+    sidecar = min(fitting, key=lambda each: (not is_trusted(each), _rank(each)))
+    expect_trusted(sidecar)
     return engine_of(bundle, name, sidecar, read_engine(bundle, sidecar), trt, device)
 
 

@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sgn_rt._atomic import write_whole
 from sgn_rt.errors import BundleError, EngineError
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.model.contained import open_contained
+from sgn_rt.model.contract import AXES, GRAPH_INPUTS, Kind, Precision
+from sgn_rt.model.stages import checked_parity
 from sgn_rt.tensorrt.bindings import Flavor, version_numbers, version_text
 from sgn_rt.tensorrt.build.engine_summary import Figure
 
 SIDECAR_SCHEMA: Final = 1
 ENGINES_FOLDER: Final = "engines"
 _LIMIT: Final = 1 << 20
+_LARGEST: Final = (1 << 31) - 1
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,11 @@ class Profile:
     smallest: tuple[int, ...]
     best: tuple[int, ...]
     largest: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        sizes = list(zip(self.smallest, self.best, self.largest, strict=True))
+        if not all(1 <= low <= best <= high <= _LARGEST for low, best, high in sizes):
+            raise ValueError(f"a profile of {sizes!r:.100}, not 1 <= smallest <= best <= largest")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,29 +182,62 @@ class Sidecar:
         plugin = values["plugin"]
         workspace = values["workspace_bytes"]
         built_on = values["gpu_name"]
+        kind = Kind(values["kind"])
         return cls(
             name=name,
             flavor=Flavor(values["flavor"]),
             version=version_numbers(str(values["version"])),
             gpus=tuple(map(str, values["gpus"])),
             gpu_name=None if built_on is None else str(built_on),
-            kind=Kind(values["kind"]),
+            kind=kind,
             precision=Precision(values["precision"]),
-            graph_sha256=str(values["graph_sha256"]),
-            profiles={
-                str(key): Profile(**{k: tuple(map(int, v)) for k, v in profile.items()})
-                for key, profile in values["profiles"].items()
-            },
-            hardware_compatible=bool(values["hardware_compatible"]),
-            version_compatible=bool(values["version_compatible"]),
-            workspace_bytes=None if workspace is None else int(workspace),
+            graph_sha256=_sha256(values["graph_sha256"]),
+            profiles=_profiles(kind, values["profiles"]),
+            hardware_compatible=_of(bool, values["hardware_compatible"]),
+            version_compatible=_of(bool, values["version_compatible"]),
+            workspace_bytes=None if workspace is None else _of(int, workspace),
             figure=Figure.from_dict(values["figure"]),
             plugin=None if plugin is None else PluginLibrary(**plugin),
-            sha256=str(values["sha256"]),
-            size=int(values["size"]),
+            sha256=_sha256(values["sha256"]),
+            size=_of(int, values["size"]),
             generator=str(values["generator"]),
-            proof=None if values["proof"] is None else dict(values["proof"]),
+            proof=None if values["proof"] is None else _proof(values["proof"]),
         )
+
+
+T = TypeVar("T")
+
+
+def _of(kind: type[T], value: object) -> T:
+    if type(value) is not kind:
+        raise TypeError(f"{value!r:.100} instead of {kind.__name__}")
+    return value
+
+
+def _sha256(value: object) -> str:
+    if not isinstance(value, str) or _SHA256.fullmatch(value) is None:
+        raise ValueError(f"{value!r:.100} instead of a SHA-256")
+    return value
+
+
+def _profiles(kind: Kind, values: Mapping[str, Any]) -> dict[str, Profile]:
+    """Of the inputs that engines of this kind have, each of its number of axes."""
+    profiles = {
+        str(name): Profile(**{k: tuple(_of(int, n) for n in v) for k, v in profile.items()})
+        for name, profile in values.items()
+    }
+    axes = {str(name): len(AXES[name]) for name in GRAPH_INPUTS[kind]}
+    found = {name: len(profile.largest) for name, profile in profiles.items()}
+    if kind == Kind.CORE or found != axes:
+        raise ValueError(f"profiles of {found!r:.100} for a graph of kind {kind}")
+    return profiles
+
+
+def _proof(values: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(values) | {
+        "gpu": _of(str, values["gpu"]),
+        "stages": checked_parity(values["stages"]),
+    }
 
 
 def engine_name(artifact: str, flavor: Flavor, gpus: tuple[str, ...]) -> str:
@@ -221,18 +264,20 @@ def read_sidecars(bundle: Bundle) -> list[Sidecar]:
     EngineError
         For a sidecar that does not read.
     """
-    return [_read(path) for path in sorted(folder_of(bundle).glob("*.json"))]
+    return [_read(bundle, path) for path in sorted(folder_of(bundle).glob("*.json"))]
 
 
-def _read(path: Path) -> Sidecar:
+def _read(bundle: Bundle, path: Path) -> Sidecar:
     try:
-        with path.open("rb") as file:
+        with open_contained(bundle.root, f"{ENGINES_FOLDER}/{path.name}") as file:
             return Sidecar.from_dict(path.stem, json.loads(file.read(_LIMIT)))
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (
+        *(BundleError, OSError, KeyError, TypeError, ValueError, AttributeError),
+        *(OverflowError, RecursionError),
+    ) as error:
         raise EngineError(
-            f"{path}: got a description that does not read ({error!r}), expected one that `sgn-rt "
-            "build` wrote. "
-            "Build the engine again, or delete the file."
+            f"{path}: got a description that does not read ({error!r:.300}), expected one that "
+            "`sgn-rt build` wrote. Build the engine again, or delete the file."
         ) from error
 
 
@@ -254,12 +299,12 @@ def read_engine(bundle: Bundle, sidecar: Sidecar) -> bytes:
             f"bundle was exported again. Run `{sidecar.build_command}`"
         )
     try:
-        content = path.read_bytes()
-    except OSError as error:
+        with open_contained(bundle.root, f"{ENGINES_FOLDER}/{path.name}") as file:
+            content = file.read(sidecar.size + 1)  # a larger one is another
+    except (BundleError, OSError) as error:
         raise EngineError(
-            f"{path}: got no readable file ({error.strerror}), expected an engine of "
-            f"{sidecar.size} bytes. "
-            f"Run `{sidecar.build_command}`"
+            f"{path}: got no readable file ({getattr(error, 'strerror', error)}), expected an "
+            f"engine of {sidecar.size} bytes. Run `{sidecar.build_command}`"
         ) from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != sidecar.sha256:
@@ -283,6 +328,10 @@ def write_engine(bundle: Bundle, sidecar: Sidecar, content: bytes) -> Path:
     """
     folder = folder_of(bundle)
     path = folder / f"{sidecar.name}.engine"
+    if folder.is_symlink():
+        raise BundleError(
+            f"{folder}: got a link, expected a folder in the bundle. Put a folder there."
+        )
     try:
         folder.mkdir(exist_ok=True)
         path.with_name(f"{sidecar.name}.json").unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from sgn_rt._atomic import CACHE_VARIABLE
 from sgn_rt.model.bundle import FileRecord
 from sgn_rt.model.contract import Kind, Precision
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
@@ -28,6 +29,12 @@ def _only_new_objects():
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def _cache_of_its_own(monkeypatch, tmp_path_factory):
+    """What tests build and trust is written down in no user's cache."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture

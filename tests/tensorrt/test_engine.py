@@ -17,6 +17,7 @@ from sgn_rt.engines.tensorrt import TensorRTEngine, open_tensorrt
 from sgn_rt.errors import EngineError, ParityWarning
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
 from sgn_rt.tensorrt.sidecar import read_sidecars, write_engine
+from sgn_rt.tensorrt.trust import TRUST_VARIABLE
 
 from .conftest import CONTENT
 from .fakes import PRESENCE, SHARES
@@ -39,6 +40,8 @@ def machine(monkeypatch, module, device):
         )
 
     become()
+    # What `write_engine` alone has written no build has recorded.
+    monkeypatch.setenv(TRUST_VARIABLE, "1")
     return become
 
 

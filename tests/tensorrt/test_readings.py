@@ -96,5 +96,5 @@ def test_an_old_version_is_refused(unloaded, monkeypatch):
 
 def test_nothing_installed_names_both_commands(monkeypatch):
     monkeypatch.setattr(flavors, "is_installed", lambda flavor: False)
-    with pytest.raises(DependencyError, match=r"sgn-rt\[tensorrt\].*sgn-rt\[tensorrt-rtx\]"):
+    with pytest.raises(DependencyError, match=r"tensorrt>=10.*for RTX.*tensorrt-rtx-cu13"):
         flavors.installed_flavor()

@@ -26,6 +26,7 @@ from sgn_rt.tensorrt.build.callbacks import Progress, ignore
 from sgn_rt.tensorrt.device.protocol import Device
 from sgn_rt.tensorrt.plugins.library import has_plugins, plugin_library
 from sgn_rt.tensorrt.sidecar import Sidecar, engine_name, graph_digest, write_engine, write_sidecar
+from sgn_rt.tensorrt.trust import trust
 
 KINDS: tuple[Kind, ...] = tuple(k for k in reversed(Kind) if k != Kind.CORE)
 """Graphs that engines are made of, the best first: what goes in and comes out is sound."""
@@ -179,6 +180,7 @@ def build_into(
             )
             if sidecar.gpu_name is not None and prover is not None:
                 sidecar = proved(sidecar, prover(sidecar, content), sidecar.gpu_name)
+            trust(sidecar)
             write_engine(bundle, sidecar, content)
             written.append(sidecar)
     return written

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sgn_rt._atomic import CACHE_VARIABLE, cache_root
+from sgn_rt._atomic import CACHE_VARIABLE
+from sgn_rt._private import expect_private, open_lock, private_folder, private_root
 from sgn_rt.errors import PluginError
 from sgn_rt.tensorrt.plugins.headers import cufft_folder, tensorrt_include_dir
 
@@ -54,12 +55,33 @@ def cached_library() -> Path:
         If there is no folder for it.
     """
     try:
-        root = cache_root()
+        return private_root().joinpath(*_cached())
     except OSError as error:
-        raise PluginError(
-            f"plugin cache: got {error}, expected a folder. Set {CACHE_VARIABLE} to one."
-        ) from error
-    return root / "plugins" / f"{package_version()}-{sources_digest()}" / LIBRARY_NAME
+        raise _unusable(error) from error
+
+
+def expect_cached_library() -> Path:
+    """The cached library, before it is loaded: nobody else has written it, nor could have.
+
+    Raises
+    ------
+    PluginError
+        If somebody may have.
+    """
+    try:
+        return expect_private(*_cached())
+    except OSError as error:
+        raise _unusable(error) from error
+
+
+def _cached() -> tuple[str, str, str]:
+    return "plugins", f"{package_version()}-{sources_digest()}", LIBRARY_NAME
+
+
+def _unusable(error: OSError) -> PluginError:
+    return PluginError(
+        f"plugin cache: got {error}, expected a folder of your own. Set {CACHE_VARIABLE} to one."
+    )
 
 
 def build_library(
@@ -97,18 +119,21 @@ def build_library(
         output.
     """
     library = cached_library()
-    with _locked(library.parent.parent / f"{library.parent.name}.lock"):
+    _, version, _ = _cached()
+    with _locked(f"{version}.lock"):
         if library.is_file() and not force:
-            return library
+            return expect_cached_library()
         headers = tensorrt_include_dir(tensorrt_include)
         for tool in ("cmake", "nvcc"):
             _require_tool(tool)
         # Beside its destination, so that the rename at the end is atomic.
         with tempfile.TemporaryDirectory(prefix=".build-", dir=library.parent.parent) as folder:
             built = _compile(Path(folder), headers, architectures, jobs)
-            library.parent.mkdir(exist_ok=True)
-            os.replace(built, library)
-    return library
+            try:
+                os.replace(built, private_folder("plugins", version) / LIBRARY_NAME)
+            except OSError as error:
+                raise _unusable(error) from error
+    return expect_cached_library()
 
 
 def _compile(folder: Path, headers: Path, architectures: str | None, jobs: int | None) -> Path:
@@ -154,16 +179,15 @@ def _require_tool(tool: str) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(name: str) -> Iterator[None]:
     import fcntl  # absent on Windows, where this module must still be importable
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
+        handle = open_lock(private_folder("plugins") / name)
     except OSError as error:
-        raise PluginError(
-            f"plugin cache: got {error}, expected a writable folder. Set {CACHE_VARIABLE} to one."
-        ) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        raise _unusable(error) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(handle)

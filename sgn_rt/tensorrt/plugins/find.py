@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from sgn_rt.errors import PluginError
-from sgn_rt.tensorrt.plugins.build import LIBRARY_NAME, SOURCE_DIR, cached_library, package_version
+from sgn_rt.tensorrt.plugins.build import (
+    LIBRARY_NAME,
+    SOURCE_DIR,
+    cached_library,
+    expect_cached_library,
+    package_version,
+)
 from sgn_rt.tensorrt.plugins.headers import cufft_folder
 
 LIBRARY_VARIABLE: Final = "SGN_RT_PLUGIN_LIBRARY"
@@ -55,6 +61,8 @@ def find_library() -> Path:
             f"plugin library: got no file {places}, expected one. "
             f"Run `sgn-rt plugins build`, or set {LIBRARY_VARIABLE} to it."
         )
+    if not named and path == candidates[0]:
+        expect_cached_library()  # one that is named is its user's word, the tree's as good as code
     version, expected = library_version(path), package_version()
     if version != expected:
         raise PluginError(

@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sgn_rt._atomic import cache_root, write_whole
+from sgn_rt._atomic import write_whole
+from sgn_rt._private import expect_private, private_folder, private_root
 from sgn_rt.tensorrt.bindings import TensorRT
 from sgn_rt.tensorrt.sidecar import Sidecar
 
@@ -56,7 +57,7 @@ class KernelCache:
     @property
     def path(self) -> Path:
         """The file; OSError where the user has no cache."""
-        return cache_root() / "kernels" / self._name
+        return private_root() / "kernels" / self._name
 
     def attach(self, config: Any) -> None:
         """Have contexts of this configuration use it; the device has to be current.
@@ -74,7 +75,7 @@ class KernelCache:
 
     def _read(self, cache: Any) -> Any:
         with suppress(OSError):
-            content = self.path.read_bytes()
+            content = expect_private("kernels", self._name).read_bytes()
             if cache is not None and cache.deserialize(content):
                 self._kept = hashlib.sha256(content).hexdigest()
         return cache
@@ -89,7 +90,5 @@ class KernelCache:
             if digest == self._kept:
                 return
             with suppress(OSError):
-                path = self.path
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(path, content)
+                write_whole(private_folder("kernels") / self._name, content)
                 self._kept = digest
