@@ -40,6 +40,10 @@ constant, a pure tone) is all but silent at most frequencies, where the logarith
 it: then two right engines may differ by as much as the witness does from itself."""
 MARGIN_DB: Final = 15.0
 """What an engine may differ beyond that; a constant shows 8 dB in float16."""
+FULL_SCALE: Final = 1.0
+"""Beyond it two right engines may differ by more than any limit: half precision ends somewhere, and
+nothing was trained there. An engine that differs on such a window is asked for it at full scale,
+and blamed for that alone: else whoever sends one loud file has replaced it for everybody."""
 SILENCE: Final = 1e-12
 """Mean square of a difference that is nobody's concern, 120 dB below full scale."""
 
@@ -168,6 +172,14 @@ def _compare(
     least, most = min(least, own_ratio - MARGIN_DB), max(most, 2.0 * own_presence)
     if ratio >= least and presence <= most:
         return None
+    peak = float(np.abs(mixture).max())
+    if peak > FULL_SCALE:
+        quieter = mixture / np.float32(peak)
+        try:
+            got = _answer(engine, quieter, categories)
+        except EngineError as error:  # not the witness's
+            return str(error)
+        return _compare(engine, witness, quieter, categories, got)
     return (
         f"{engine.name}: spot check: got a window {ratio:.1f} dB from what {witness.name} makes of "
         f"it, presence {presence:.3g} off, expected at least {least:.3g} dB and at most "

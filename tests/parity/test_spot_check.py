@@ -174,6 +174,53 @@ def test_right_engines_are_not_blamed_for_windows_that_no_two_agree_on(sound):
         check(engine, mixture, everything, wrong)
 
 
+def loud(fake_engine, config, name, wrong_beyond, error=0.01):
+    """An engine that is right up to some magnitude."""
+
+    class Loud(fake_engine):
+        def _separate(self, mixture, categories):
+            answer = super()._separate(mixture, categories)
+            if np.abs(mixture).max() > wrong_beyond:
+                answer = answer._replace(sources=answer.sources * np.float32(1 - error))
+            return answer
+
+    return Loud(config, name)
+
+
+@pytest.mark.parametrize("level", [1e5, 100.0, 5.0])
+def test_no_loud_file_has_a_right_engine_replaced(checker, fake_engine, config, windows, level):
+    engine, check = loud(fake_engine, config, "first", 1.0), checker(1)
+    check.ready(engine)
+    for _ in range(3):
+        look(check, engine, windows(1, level))
+    assert check.checked == 3
+    look(check, engine, windows(1))
+
+
+@pytest.mark.parametrize("level", [1e5, 1.0])
+def test_an_engine_that_is_wrong_at_full_scale_is_found_at_any_level(
+    checker, fake_engine, config, windows, level
+):
+    engine, check = loud(fake_engine, config, "first", 0.1), checker(1)
+    check.ready(engine)
+    with pytest.raises(EngineError, match="first: spot check: got a window"):
+        look(check, engine, windows(1, level))
+
+
+def test_an_engine_that_fails_when_it_is_asked_again_is_the_one_that_failed(
+    checker, fake_engine, config, windows
+):
+    def explode(answer):
+        raise RuntimeError("device lost")
+
+    engine = loud(fake_engine, config, "first", 1.0)
+    engine._fault = wrong_from(1, explode)
+    check = checker(1)
+    check.ready(engine)
+    with pytest.raises(EngineError, match="first: got RuntimeError: device lost"):
+        look(check, engine, windows(1, 100.0))
+
+
 def test_the_model_that_ships_against_the_reference(noise):
     pytest.importorskip("torch")
     pytest.importorskip("onnxruntime")
