@@ -9,7 +9,7 @@ from typing import Any
 
 from sgn_rt import __version__
 from sgn_rt._optional import installed_version
-from sgn_rt.engines.base import available_cpus
+from sgn_rt._processors import available_cpus
 
 PACKAGES = ("numpy", "scipy", "soxr", "soundfile", "onnxruntime", "openvino", "torch")
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sgn_rt._processors import available_cpus
 from sgn_rt.benchmarks import plain, scenarios
 from sgn_rt.benchmarks.harness import Outcome, Tell, ratios, summarize
 from sgn_rt.benchmarks.machine import describe
 from sgn_rt.benchmarks.material import SAMPLE_RATE, write_recording
 from sgn_rt.benchmarks.scenarios import ALL, PRESENT, TWO, Setting, key
 from sgn_rt.benchmarks.subjects import MEMORY_FORMATS, Subject, gather
-from sgn_rt.engines.base import available_cpus
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
 

@@ -14,9 +14,9 @@ import numpy as np
 from rich.text import Text
 
 from sgn_rt import __version__
+from sgn_rt._processors import available_cpus
 from sgn_rt.cli.common import console, json_option, output_option, table, write_json, write_text
 from sgn_rt.cli.versions import versions
-from sgn_rt.engines.base import available_cpus
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.errors import SgnError
 from sgn_rt.model.bundle import Bundle

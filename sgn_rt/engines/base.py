@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import numpy as np
 
 from sgn_rt._process import OneProcess
+from sgn_rt._processors import available_cpus as available_cpus
 from sgn_rt._types import Analysis, Float, Masked, Positions, Separated
 from sgn_rt.errors import EngineError
 from sgn_rt.model.config import ModelConfig
@@ -19,11 +19,6 @@ from sgn_rt.model.transform import Transform
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def available_cpus() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def first_line(error: BaseException) -> str:

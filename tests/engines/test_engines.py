@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sgn_rt.engines.base import available_cpus
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.errors import BundleError, CheckpointError, EngineError, UnavailableError
 from sgn_rt.model.bundle import Bundle
@@ -125,7 +124,3 @@ def test_a_checkpoint_that_is_none(bundle_folder, edit_manifest, fails):
     )
     with fails(UnavailableError, "a bundle without checkpoint.safetensors"):
         open_engine("torch", Bundle.open(bundle_folder))
-
-
-def test_processors():
-    assert 1 <= available_cpus() <= 4096
