@@ -64,13 +64,13 @@ def write_named(path: Path, content: bytes) -> None:
 
 def is_written_in_place(path: Path) -> bool:
     """Whether a name stands for a device, a pipe or what is open already, not for a file."""
-    if str(path.absolute()).startswith(_WRITTEN_IN_PLACE):
-        return True
     try:
         mode = path.stat().st_mode
     except OSError:
         return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    if stat.S_ISDIR(mode):
+        return False
+    return not stat.S_ISREG(mode) or str(path.absolute()).startswith(_WRITTEN_IN_PLACE)
 
 
 def sync_folder(folder: Path) -> None:

@@ -23,6 +23,7 @@ from sgn_rt.cli.common import (
     threads_option,
     write_json,
 )
+from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.model.bundle import Bundle
 
 MB = 1e6
@@ -44,6 +45,7 @@ Result = Mapping[str, Any]
     "--quick", is_flag=True, help="Only show that everything runs: seconds of sound, once."
 )
 @threads_option
+@verbosity_options
 def command(
     bundle: Path | None,
     json_path: Path | None,

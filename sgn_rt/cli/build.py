@@ -18,6 +18,7 @@ from sgn_rt.cli.common import (
     table,
     write_json,
 )
+from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.errors import ConfigError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Kind, Precision
@@ -56,6 +57,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
               help="Build nothing: let the engines that are in the bundle run here, if you trust "
                    "where they come from. An engine is a program.")  # fmt: skip
 @json_option
+@verbosity_options
 def command(
     bundle: Path,
     flavor: str | None,

@@ -16,6 +16,7 @@ from rich.text import Text
 from sgn_rt import __version__
 from sgn_rt._processors import available_cpus
 from sgn_rt.cli.common import console, json_option, output_option, table, write_json, write_text
+from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.cli.versions import versions
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.errors import SgnError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @json_option
 @output_option("--gpu-report",
                help="Instead, run all checks that need a GPU; a report to send back.")  # fmt: skip
+@verbosity_options
 def command(bundle: Path | None, json_path: Path | None, gpu_report: Path | None) -> int:
     """Show what this machine can run: every engine is opened, proved and timed on a real window.
 

@@ -9,6 +9,7 @@ import click
 from sgn_rt._optional import require
 from sgn_rt.cli.common import console, names_option
 from sgn_rt.cli.parity import show_stages
+from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.model.contract import Kind, Precision
 
 
@@ -33,6 +34,7 @@ from sgn_rt.model.contract import Kind, Precision
 @click.option("--shared-weights", is_flag=True,
               help="float32 graphs refer to the checkpoint in the bundle.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
+@verbosity_options
 def command(
     checkpoint: Path,
     output: Path,

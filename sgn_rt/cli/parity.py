@@ -15,6 +15,7 @@ from rich.text import Text
 
 from sgn_rt.cli.common import console, json_option, output_option, table
 from sgn_rt.cli.parity_report import Comparison, ParityReport, told
+from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import BundleError
 from sgn_rt.model.bundle import Artifact, Bundle
@@ -58,6 +59,7 @@ def show_stages(measured: Mapping[str, Sequence[StageResult] | str]) -> None:
                    "tensorrt-rtx. Needs the extra export.")  # fmt: skip
 @json_option
 @output_option("--junit", help="Also write the result as JUnit XML.")  # fmt: skip
+@verbosity_options
 def command(
     bundle: Path | None,
     engines: Sequence[str],

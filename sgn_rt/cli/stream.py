@@ -18,6 +18,7 @@ from sgn_rt.cli.common import (
     parity_option,
     threads_option,
 )
+from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.errors import AudioError
 from sgn_rt.separator import Separator
 from sgn_rt.streaming.stream import Stream
@@ -43,6 +44,7 @@ _INT16_SCALE = 32768.0
 @parity_option
 @check_option
 @threads_option
+@verbosity_options
 def command(
     rate: int,
     channels: int,
