@@ -42,16 +42,20 @@ _MODULES: Final[dict[Kind, type[Network]]] = {
 }
 
 
+def float_module(model: Sgn, kind: Kind, precision: Precision) -> Network:
+    """As `export_module`, in float32 in every precision, weights not rounded."""
+    is_for_cpu = (kind, precision) == (Kind.CORE, Precision.FP32)
+    return (CpuNetwork if is_for_cpu else _MODULES[kind])(GraphWeights(model)).eval()
+
+
 def export_module(model: Sgn, kind: Kind, precision: Precision) -> Network:
     """The PyTorch module that a graph is made from; it computes the same, rounding included.
 
     Running it in ``FP16`` on the CPU rounds after every operator, as the graph's types say. ONNX
     Runtime does not: it computes float16 operators that it lacks in float32.
     """
-    weights = GraphWeights(model)
-    if precision == Precision.FP32:
-        return (CpuNetwork if kind == Kind.CORE else _MODULES[kind])(weights).eval()
-    return _MODULES[kind](weights).half_body().eval()
+    module = float_module(model, kind, precision)
+    return module if precision == Precision.FP32 else module.half_body()
 
 
 def build_graph(model: Sgn, kind: Kind, precision: Precision) -> onnx.ModelProto:

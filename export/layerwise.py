@@ -1,8 +1,11 @@
-"""Where inside of a graph an error begins: every layer against the same graph in float32.
+"""Where inside of a graph an error begins: every weight and every layer against the checkpoint.
 
-A parity stage says that sources or masks are off; this says which layer departs first. Polygraphy
-runs both and compares. The graph in float32 is the one that is looked at, value for value, its
-weights not rounded; so whatever a layer differs by is its own number format, kernels and inputs.
+A parity stage says that sources or masks are off; this says which layer departs first. The truth of
+a weight, and of an operator that takes one, is PyTorch's (`sgn_rt.export.checkpoint_values`). That
+of the operators between them is the graph's own in float32, with the checkpoint's weights in the
+place of its own; an error of theirs shows at the next operator with a weight, too. Polygraphy runs
+both sides and compares. So whatever a layer differs by is its weights, number format, kernels and
+inputs.
 """
 
 from __future__ import annotations
@@ -19,20 +22,26 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from polygraphy.backend.base import BaseRunner
 from polygraphy.backend.onnx import modify_outputs
 from polygraphy.backend.onnx.util import get_input_metadata
-from polygraphy.backend.onnxrt import OnnxrtRunner
 from polygraphy.comparator import Comparator, SnrCompareFunc
 from polygraphy.exception import PolygraphyException
 from polygraphy.logger import G_LOGGER
 
 from sgn_rt.errors import EngineError
+from sgn_rt.export.checkpoint_values import CheckpointValues, Values
 from sgn_rt.export.standard import standard_copy
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import GRAPH_INPUTS, Kind, Precision, Tensor
 from sgn_rt.model.probe import Probe
 
-Values = dict[str, np.ndarray]
-"""Inputs, or outputs, by name."""
 Run = Callable[[Values], Values]
+
+WEIGHT = "Weight"
+"""In the place of an operator."""
+
+WEIGHT_LIMITS: Final = {Precision.FP32: 120.0, Precision.FP16: 70.0}
+"""Least SNR of a weight, dB, against the checkpoint's rounded to its type. They are the same bits
+where they were computed on the same machine; one in a thousand rounded the other way is 150 and 90,
+one percent on all of them is 40."""
 
 LIMITS: Final = {Precision.FP32: 70.0, Precision.FP16: 40.0}
 """Least SNR of a layer, dB, with all that the layers before it did. The published graphs show 50 to
@@ -58,12 +67,12 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerResult:
-    """How far a layer is from float32.
+    """How far a layer is from the checkpoint.
 
     Attributes
     ----------
     layer, operator
-        Name of the value in the graph, and what computes it.
+        Name of the value in the graph, and what computes it; `WEIGHT` for one that nothing does.
     shape
         Of the value, for one window.
     snr
@@ -138,7 +147,7 @@ def with_outputs(graph: ModelProto, layers: list[Layer]) -> bytes:
 
 
 def compare_layers(bundle: Bundle, artifact: Artifact, run: Run | None = None) -> list[LayerResult]:
-    """Compare every layer of a graph with the same graph in float32, on the bundle's probes.
+    """Compare every weight and layer of a graph with the checkpoint, on the bundle's probes.
 
     Parameters
     ----------
@@ -152,28 +161,26 @@ def compare_layers(bundle: Bundle, artifact: Artifact, run: Run | None = None) -
     Returns
     -------
     list
-        One for each layer, in the graph's order.
+        One for each layer, in the graph's order, and for each weight, before its first use.
 
     Raises
     ------
     EngineError
-        If one of the two does not run, or lacks a layer.
+        If one of the two does not run or lacks a layer, or if there is no checkpoint.
     """
     graph = load_graph(bundle, artifact)
-    layers = layers_of(graph)
+    truth = CheckpointValues(bundle, artifact, graph)
+    layers = [layer for layer in layers_of(graph) if layer.name not in truth.weights]
     standard = standard_copy(graph, bundle.config) if artifact.kind == Kind.PLUGIN else graph
-    reference = widened(standard, full_weights(bundle, graph))
-    runners = [
-        OnnxrtRunner(lambda: _session(with_outputs(reference, layers)), name="float32"),
-        _Runner(graph, run or OperatorByOperator(standard, layers)),
-    ]
+    sides = (_right(standard, layers, truth), run or OperatorByOperator(standard, layers))
+    runners = [_Runner(graph, side, layers) for side in sides]
     compare = SnrCompareFunc()
     shapes: dict[str, tuple[int, ...]] = {}
     ratios: list[Mapping[str, Any]] = []
+    feeds = _feeds(artifact, bundle.probe)
     try:
         with G_LOGGER.verbosity(G_LOGGER.CRITICAL), np.errstate(all="ignore"):
             # All windows at once would hold every layer of each.
-            feeds = _feeds(artifact, bundle.probe)
             for (_, (theirs,)), (_, (ours,)) in Comparator.run(runners, feeds, streaming=True):
                 ratios.append(compare(theirs, ours))
                 shapes = {name: tuple(value.shape) for name, value in theirs.items()}
@@ -181,7 +188,60 @@ def compare_layers(bundle: Bundle, artifact: Artifact, run: Run | None = None) -
         raise EngineError(
             f"{artifact.name}: got {error}, expected its layers. Please report this."
         ) from error
-    return [_result(layer, shapes[layer.name], ratios, artifact) for layer in layers]
+    found = {layer.name: _result(layer, shapes[layer.name], ratios, artifact) for layer in layers}
+    found |= _weight_results(standard, truth.weights, artifact.precision, feeds[0])
+    return _in_order(graph, found)
+
+
+def _right(graph: ModelProto, layers: list[Layer], truth: CheckpointValues) -> Run:
+    """What the checkpoint has for the layers of a graph."""
+    session = _session(with_outputs(widened(graph, truth.weights), layers))
+    names = [output.name for output in session.get_outputs()]
+
+    def run(feed: Values) -> Values:
+        return dict(zip(names, session.run(names, feed), strict=True)) | truth.layers(feed)
+
+    return run
+
+
+def _weight_results(
+    graph: ModelProto, weights: Mapping[str, np.ndarray], precision: Precision, feed: Values
+) -> dict[str, LayerResult]:
+    """Every weight of a graph against the checkpoint's, rounded to its type in the graph."""
+    held = {t.name: numpy_helper.to_array(t) for t in graph.graph.initializer}
+    made = [Layer(name, WEIGHT) for name in weights if name not in held]  # of shared weights
+    if made:
+        session = _session(with_outputs(graph, made))
+        names = [output.name for output in session.get_outputs()]
+        held |= zip(names, session.run(names, feed), strict=True)
+    return {
+        name: LayerResult(
+            layer=name,
+            operator=WEIGHT,
+            shape=right.shape,
+            snr=_snr(right, held[name]),
+            limit=WEIGHT_LIMITS[precision],
+        )
+        for name, right in weights.items()
+    }
+
+
+def _snr(right: np.ndarray, given: np.ndarray) -> float:
+    """Of a weight that is ``right`` but for rounding to its type; nan where not finite, dB."""
+    if right.shape != given.shape:
+        return -np.inf
+    with np.errstate(all="ignore"):
+        signal = right.astype(given.dtype).astype(np.float64)
+        noise = float(np.sum(np.square(signal - given)))
+        return float(10.0 * np.log10(np.sum(np.square(signal)) / noise)) if noise else np.inf
+
+
+def _in_order(graph: ModelProto, found: dict[str, LayerResult]) -> list[LayerResult]:
+    """Layers as they are computed, each weight before its first use."""
+    order = dict.fromkeys(
+        name for node in graph.graph.node for name in (*node.input, *node.output) if name in found
+    )
+    return [found[name] for name in order]
 
 
 def _result(
@@ -212,33 +272,19 @@ def _feeds(artifact: Artifact, probe: Probe) -> list[Values]:
     ]
 
 
-def full_weights(bundle: Bundle, graph: ModelProto) -> Mapping[str, TensorProto]:
-    """A graph's weights in float32, from a float32 graph of the bundle that has all of them.
-
-    None where no graph has: `core` in float32 is laid out for the CPU.
-    """
-    halves = {
-        tensor.name: tuple(tensor.dims)
-        for tensor in graph.graph.initializer
-        if tensor.data_type == TensorProto.FLOAT16
-    }
-    for artifact in bundle.artifacts:
-        if not halves or artifact.precision != Precision.FP32:
-            continue
-        full = {t.name: t for t in load_graph(bundle, artifact).graph.initializer}
-        if all(name in full and tuple(full[name].dims) == dims for name, dims in halves.items()):
-            return {name: full[name] for name in halves}
-    return {}
-
-
-def widened(graph: ModelProto, weights: Mapping[str, TensorProto]) -> ModelProto:
-    """The same graph with float32 for every float16; ``weights`` in the place of those rounded."""
+def widened(graph: ModelProto, weights: Mapping[str, np.ndarray]) -> ModelProto:
+    """The same graph with float32 for every float16, and ``weights`` in the place of its own."""
     result = ModelProto()
     result.CopyFrom(graph)
     body = result.graph
     del body.value_info[:]
-    for tensor in body.initializer:
-        tensor.CopyFrom(weights.get(tensor.name, _wide(tensor)))
+    kept = [node for node in body.node if not set(node.output) & weights.keys()]
+    del body.node[:]
+    body.node.extend(kept)
+    own = [_wide(tensor) for tensor in body.initializer if tensor.name not in weights]
+    del body.initializer[:]
+    body.initializer.extend(own)
+    body.initializer.extend(numpy_helper.from_array(v, name) for name, v in weights.items())
     for value in (*body.input, *body.output):
         if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
             value.type.tensor_type.elem_type = TensorProto.FLOAT
@@ -266,13 +312,17 @@ class OperatorByOperator:
         self._types = _types(graph)
         self._graph, self._layers = graph, {layer.name for layer in layers}
         self._weights = {t.name: numpy_helper.to_array(t) for t in graph.graph.initializer}
+        self._sessions: dict[bytes, onnxruntime.InferenceSession] = {}
 
     def __call__(self, feed: Values) -> Values:
         """Values of the layers for the graph's inputs."""
         values, found = self._weights | feed, {}
         for node in self._graph.graph.node:
             inputs = {name: values[name] for name in node.input if name}
-            outputs = _session(self._alone(node, inputs)).run(list(node.output), inputs)
+            alone = self._alone(node, inputs)
+            if alone not in self._sessions:
+                self._sessions[alone] = _session(alone)
+            outputs = self._sessions[alone].run(list(node.output), inputs)
             for name, value in zip(node.output, outputs, strict=True):
                 values[name] = value
                 if name in self._layers:
@@ -301,19 +351,22 @@ class OperatorByOperator:
 class _Runner(BaseRunner):  # type: ignore[misc]
     """A function as Polygraphy wants it."""
 
-    def __init__(self, graph: ModelProto, run: Run) -> None:
-        super().__init__(name="layers")
+    def __init__(self, graph: ModelProto, run: Run, layers: list[Layer]) -> None:
+        super().__init__()
         self._inputs, self._run = get_input_metadata(graph.graph), run
+        self._wanted = {layer.name for layer in layers}
 
     def get_input_metadata_impl(self) -> Any:
         return self._inputs
 
     def infer_impl(self, feed_dict: Mapping[str, Any]) -> OrderedDict[str, np.ndarray]:
         self.inference_time = 0.0  # nobody asks
-        return OrderedDict(self._run(dict(feed_dict)))
+        values = self._run(dict(feed_dict)).items()
+        return OrderedDict((name, value) for name, value in values if name in self._wanted)
 
 
 def _session(content: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = 1  # of hundreds of sessions, each with its own
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -13,21 +12,23 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from sgn_rt.errors import EngineError
+from sgn_rt.export.checkpoint_values import CheckpointValues
 from sgn_rt.export.layerwise import (
     LIMITS,
+    WEIGHT,
+    WEIGHT_LIMITS,
     LayerResult,
     OperatorByOperator,
     compare_layers,
     first_departure,
-    full_weights,
     layers_of,
     load_graph,
     widened,
     with_outputs,
 )
 from sgn_rt.export.standard import standard_copy
-from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import BUNDLE_MANIFEST, Kind, Precision
+from sgn_rt.model.bundle import Bundle, embedded
+from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind, Precision
 
 
 @pytest.fixture
@@ -36,20 +37,18 @@ def bundle(small_bundle) -> Bundle:
 
 
 @pytest.fixture
-def changed(small_bundle, tmp_path):
-    """The bundle with one of its graphs changed by a function."""
+def changed(small_bundle, tmp_path, edit_manifest):
+    """A bundle with one of its graphs changed by a function."""
 
-    def make(name: str, change) -> Bundle:
-        folder = Path(shutil.copytree(small_bundle, tmp_path / "bundle"))
-        graph = onnx.load(folder / f"{name}.onnx")
+    def make(name: str, change, source: Path = small_bundle) -> Bundle:
+        folder = tmp_path / f"bundle{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(source, folder)
+        graph = onnx.load(folder / f"{name}.onnx", load_external_data=False)
         change(graph.graph)
         content = graph.SerializeToString()
         (folder / f"{name}.onnx").write_bytes(content)
-        manifest = json.loads((folder / BUNDLE_MANIFEST).read_text())
-        manifest["files"][f"{name}.onnx"] = {
-            "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content),
-        }  # fmt: skip
-        (folder / BUNDLE_MANIFEST).write_text(json.dumps(manifest))
+        record = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        edit_manifest(folder, lambda m: m["files"].update({f"{name}.onnx": record}))
         return Bundle.open(folder)
 
     return make
@@ -95,36 +94,116 @@ def test_a_weight_that_is_wrong_is_found_where_it_is(changed, kind, weight):
     first = first_departure(compare_layers(bundle, artifact_of(bundle, kind)))
     assert first is not None
     assert first.layer.startswith(weight.removesuffix(".weight"))
-    assert 15.0 < first.snr < LIMITS[Precision.FP16]
+    assert first.layer == weight
+    assert first.snr == pytest.approx(20.0, abs=0.1)
+
+
+def scale_all(factor: float):
+    """Change every weight of a graph by a factor."""
+
+    def change(graph: onnx.GraphProto) -> None:
+        for tensor in graph.initializer:
+            if tensor.data_type in (TensorProto.FLOAT, TensorProto.FLOAT16):
+                values = numpy_helper.to_array(tensor)
+                scaled = (values.astype(np.float32) * factor).astype(values.dtype)
+                tensor.CopyFrom(numpy_helper.from_array(scaled, tensor.name))
+
+    return change
+
+
+# The network's first weight, and those of a waveform's STFT before it.
+FIRST = {Kind.CORE: "input_scale", Kind.WAVEFORM: "stft.matrix", Kind.PLUGIN: "input_scale"}
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+@pytest.mark.parametrize("kind", list(FIRST))
+def test_every_graph_is_compared_with_the_checkpoint(changed, kind, precision):
+    """One percent, in one layer and in all of them; against itself a graph would be right."""
+    weight = "transformer.0.mlp.up.weight"
+    bundle = changed(f"{kind}.{precision}", scale(weight, 1.01))
+    departed = [
+        r for r in compare_layers(bundle, artifact_of(bundle, kind, precision)) if not r.passed
+    ]
+    assert departed[0].layer == weight
+    assert departed[0].snr == pytest.approx(40.0, abs=0.1)
+    assert not any(r.layer.startswith(("encoder", "stft")) for r in departed)
+    bundle = changed(f"{kind}.{precision}", scale_all(1.01))
+    first = first_departure(compare_layers(bundle, artifact_of(bundle, kind, precision)))
+    assert first is not None
+    assert first.layer == FIRST[kind]
+
+
+@pytest.mark.parametrize("kind", list(FIRST))
+def test_a_graph_of_other_operations_departs_where_they_are(changed, kind):
+    """Its weights are the checkpoint's: what departs is the operator, against PyTorch's."""
+
+    def change(graph: onnx.GraphProto) -> None:
+        (node,) = [n for n in graph.node if n.name == "transformer.0.mlp_norm/LayerNormalization"]
+        for attribute in node.attribute:
+            if attribute.name == "epsilon":
+                attribute.f = 1.0
+
+    bundle = changed(f"{kind}.fp32", change)
+    results = compare_layers(bundle, artifact_of(bundle, kind, Precision.FP32))
+    first = first_departure(results)
+    assert first is not None
+    assert first.layer == "transformer.0.mlp_norm/LayerNormalization"
+    assert all(result.passed for result in results if result.operator == WEIGHT)
+
+
+def test_weights_made_of_the_checkpoint_are_compared_as_they_come_out(changed):
+    """A graph that points at the right tensors, and makes something else of one."""
+    change = scale("transformer.1.attention.qkv.weight/1.input1", 1.01)
+    bundle = changed("core.fp32", change, embedded())
+    results = compare_layers(bundle, artifact_of(bundle, Kind.CORE, Precision.FP32))
+    first = first_departure(results)
+    assert first is not None
+    assert (first.layer, first.operator) == ("transformer.1.attention.qkv.weight", WEIGHT)
+    assert first.snr == pytest.approx(40.0, abs=0.1)
+
+
+def test_a_graph_without_the_checkpoints_weights_is_not_compared(changed):
+    def rename(graph: onnx.GraphProto) -> None:
+        for values in (graph.initializer, graph.node):
+            for each in values:
+                if isinstance(each, onnx.NodeProto):
+                    each.input[:] = ["w" if n == "mask_guide.up.weight" else n for n in each.input]
+                elif each.name == "mask_guide.up.weight":
+                    each.name = "w"
+
+    bundle = changed("waveform.fp16", rename)
+    with pytest.raises(EngineError, match=r"got a graph without mask_guide\.up\.weight, expected"):
+        compare_layers(bundle, artifact_of(bundle, Kind.WAVEFORM))
 
 
 def test_numbers_that_overflow_are_found_where_they_do(changed):
     bundle = changed("plugin.fp16", scale("encoder.2.conv.weight", 1e9))
     results = compare_layers(bundle, artifact_of(bundle, Kind.PLUGIN))
-    first = first_departure(results)
-    assert first is not None
+    weight, first = [result for result in results if not result.passed][:2]
+    assert weight.layer == "encoder.2.conv.weight"
     assert first.layer.startswith("encoder.2.conv/")
     assert not np.isfinite(first.snr)
     assert first.to_dict()["snr_db"] is None
     assert not first.to_dict()["passed"]
 
 
-def test_a_float32_graph_is_its_own_reference(bundle):
-    results = compare_layers(bundle, artifact_of(bundle, Kind.WAVEFORM, Precision.FP32))
+@pytest.mark.parametrize("kind", list(Kind))
+def test_every_layer_of_a_right_float32_graph_holds(bundle, kind):
+    results = compare_layers(bundle, artifact_of(bundle, kind, Precision.FP32))
     assert first_departure(results) is None
-    assert results[0].limit == LIMITS[Precision.FP32]
+    limits = {result.operator == WEIGHT: result.limit for result in results}
+    assert limits == {False: LIMITS[Precision.FP32], True: WEIGHT_LIMITS[Precision.FP32]}
 
 
 @pytest.mark.parametrize("kind", [Kind.WAVEFORM, Kind.PLUGIN])
-def test_the_reference_is_the_float32_graph(bundle, kind):
-    """Widened, and with the weights before rounding, a float16 graph computes as the other does."""
+def test_between_weights_the_reference_is_the_float32_graph(bundle, kind):
+    """Widened, and with the checkpoint's weights, a float16 graph computes as the other does."""
     import onnxruntime
 
     half, full = (load_graph(bundle, artifact_of(bundle, kind, p)) for p in reversed(Precision))
     layers = [layer for layer in layers_of(half) if layer.operator != "Cast"]
     assert layers == layers_of(full)
-    weights = full_weights(bundle, half)
-    assert all(tensor.data_type == TensorProto.FLOAT for tensor in weights.values())
+    weights = CheckpointValues(bundle, artifact_of(bundle, kind), half).weights
     graphs = [half, full]
     if kind == Kind.PLUGIN:
         graphs = [standard_copy(graph, bundle.config) for graph in graphs]
@@ -141,15 +220,33 @@ def test_the_reference_is_the_float32_graph(bundle, kind):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4, err_msg=layer.name)
 
 
-def test_without_a_float32_graph_rounded_weights_do(small_bundle, tmp_path):
+@pytest.mark.parametrize("precision", list(Precision))
+@pytest.mark.parametrize("kind", list(FIRST))
+def test_pytorch_says_what_every_operator_with_weights_gives(bundle, kind, precision):
+    artifact = artifact_of(bundle, kind, precision)
+    graph = load_graph(bundle, artifact)
+    truth = CheckpointValues(bundle, artifact, graph)
+    probe = bundle.probe
+    signal = probe.log_magnitude[:1, None] if kind == Kind.CORE else probe.mixture[:1]
+    told = truth.layers({"signal": signal, "categories": probe.categories[0]})
+    with_weights = {
+        node.output[0] for node in graph.graph.node if set(node.input) & truth.weights.keys()
+    }
+    assert with_weights <= told.keys()
+    assert len(with_weights) > 40
+    assert all(value.dtype == np.float32 for value in told.values())
+    if kind == Kind.PLUGIN:
+        assert {"stft/Stft:0", "stft/Stft:1", "sources"} <= told.keys()
+
+
+def test_a_bundle_without_its_checkpoint_has_nothing_to_compare_with(
+    small_bundle, tmp_path, edit_manifest
+):
     folder = Path(shutil.copytree(small_bundle, tmp_path / "bundle"))
-    manifest = json.loads((folder / BUNDLE_MANIFEST).read_text())
-    manifest["artifacts"] = [a for a in manifest["artifacts"] if a["path"] == "core.fp16.onnx"]
-    (folder / BUNDLE_MANIFEST).write_text(json.dumps(manifest))
+    edit_manifest(folder, lambda manifest: manifest["files"].pop(BUNDLE_CHECKPOINT))
     bundle = Bundle.open(folder)
-    artifact = artifact_of(bundle, Kind.CORE)
-    assert full_weights(bundle, load_graph(bundle, artifact)) == {}
-    assert first_departure(compare_layers(bundle, artifact)) is None
+    with pytest.raises(EngineError, match=f"without {BUNDLE_CHECKPOINT}, expected one with it"):
+        compare_layers(bundle, artifact_of(bundle, Kind.CORE))
 
 
 def test_an_engine_is_compared_by_what_it_gives(bundle):
