@@ -79,8 +79,8 @@ def check_layers(bundle: Bundle, trt: TensorRT, device: Device) -> Mapping[str, 
         departed = first_departure(results)
         if departed is not None:
             raise ParityError(
-                f"{artifact.name}: got {departed} as the first layer to depart from float32, "
-                "expected every layer to hold. Please report this."
+                f"{artifact.name}: got {departed} as the first layer to depart from the "
+                "checkpoint, expected every layer to hold. Please report this."
             )
         figures[artifact.name] = f"{len(results)} layers, {min(results, key=lambda r: r.snr)}"
     return figures

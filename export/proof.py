@@ -81,7 +81,7 @@ def _first_departure(bundle: Bundle, artifact: Artifact) -> str:
         first = first_departure(compare_layers(bundle, artifact))
     except Exception:  # whatever a graph that is wrong does to what looks at it
         return ""
-    return "" if first is None else f" The first layer to depart from float32: {first}."
+    return "" if first is None else f" The first layer to depart from the checkpoint: {first}."
 
 
 def _engine(bundle: Bundle, artifact: Artifact) -> Engine:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sgn_rt._types import Float
 
@@ -26,8 +28,12 @@ class Timings:
     warm_up: float
     separate: float
 
+    def to_dict(self) -> dict[str, float]:
+        """As JSON types."""
+        return {"load": self.load, "warm_up": self.warm_up, "separate": self.separate}
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Report:
     """What was found in a recording, and how.
 
@@ -62,10 +68,44 @@ class Report:
     @property
     def real_time_factor(self) -> float:
         """Seconds of work per second of sound; below 1 is faster than real time."""
-        return self.timings.separate / (self.samples / self.sample_rate)
+        return self.timings.separate / self.duration_s
+
+    @property
+    def duration_s(self) -> float:
+        """Of the recording, seconds."""
+        return self.samples / self.sample_rate
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types; samples stay out."""
+        return {
+            "engine": {
+                "name": self.engine,
+                "windows": dict(self.windows),
+                "replacements": list(self.replacements),
+            },
+            "sample_rate": self.sample_rate,
+            "channels": self.channels,
+            "samples": self.samples,
+            "duration_s": self.duration_s,
+            "peak": float(self.peak),
+            "presence": {name: float(presence) for name, presence in self.presence.items()},
+            "timings_s": self.timings.to_dict(),
+            "real_time_factor": self.real_time_factor,
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__}: {', '.join(self._sources()) or 'no source'} of "
+            f"{self.duration_s:.2f} s, {self.sample_rate} Hz, {self.channels} ch, "
+            f"by {self.engine} in {self.timings.separate:.2f} s>"
+        )
+
+    def _sources(self) -> Iterable[str]:
+        """Names of what was separated."""
+        return ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Separation(Report):
     """A separated recording in memory.
 
@@ -77,8 +117,11 @@ class Separation(Report):
 
     sources: dict[str, Float]
 
+    def _sources(self) -> Iterable[str]:
+        return self.sources
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SeparationFiles(Report):
     """A separated recording on disk.
 
@@ -92,3 +135,11 @@ class SeparationFiles(Report):
 
     stems: dict[str, Path]
     clipped: tuple[str, ...] = field(default=())
+
+    def _sources(self) -> Iterable[str]:
+        return self.stems
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types, with the files."""
+        stems = {name: str(path) for name, path in self.stems.items()}
+        return {**Report.to_dict(self), "stems": stems, "clipped": list(self.clipped)}

@@ -55,6 +55,9 @@ class Engine(OneProcess, ABC):
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lstrip('_')} {self.name}: {self.detail}>"
+
     def analyze(self, mixture: Float, wanted: Positions | None = None) -> list[Analysis]:
         """The network, once for each window: what is there, and what sources are made of.
 

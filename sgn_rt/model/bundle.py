@@ -287,6 +287,10 @@ class Bundle:
         self._check(name, hashlib.sha256(content).hexdigest())
         return content
 
+    def __repr__(self) -> str:
+        graphs = ", ".join(artifact.name for artifact in self.artifacts) or "no graph"
+        return f"<Bundle {self.name!r}: {graphs} in {str(self.root)!r}>"
+
     def find(self, kind: Kind, precision: Precision) -> Artifact | None:
         """The graph of that kind and precision, if the bundle has one."""
         for artifact in self.artifacts:

@@ -124,3 +124,7 @@ def test_a_checkpoint_that_is_none(bundle_folder, edit_manifest, fails):
     )
     with fails(UnavailableError, "a bundle without checkpoint.safetensors"):
         open_engine("torch", Bundle.open(bundle_folder))
+
+
+def test_an_engine_is_a_line(fake_engine, config):
+    assert repr(fake_engine(config, "first")) == "<FakeEngine first: for tests>"

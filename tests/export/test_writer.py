@@ -141,7 +141,7 @@ def test_what_overflows_stops_the_export_with_its_layer(
         return graph
 
     monkeypatch.setattr(writer, "build_graph", spoiled)
-    expected = r"non-finite.*first layer to depart from float32: encoder\.1\.conv/Conv \(Conv\)"
+    expected = r"non-finite.*to depart from the checkpoint: encoder\.1\.conv\.bias \(Weight\)"
     with pytest.raises(ParityError, match=expected):
         export_bundle(
             small_checkpoint, tmp_path / "out",

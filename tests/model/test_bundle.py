@@ -222,3 +222,10 @@ def test_nothing_is_parsed_before_its_sum_is_checked(bundle_folder, fails):
     (bundle_folder / "p.npy").rename(bundle_folder / BUNDLE_PROBE)
     with fails(BundleError, BUNDLE_PROBE, "bytes"):
         Bundle.open(bundle_folder)
+
+
+def test_a_bundle_is_a_line(bundle_folder):
+    opened = Bundle.open(bundle_folder)
+    assert repr(opened).startswith(f"<Bundle {opened.name!r}: ")
+    assert repr(str(opened.root)) in repr(opened)
+    assert all(artifact.name in repr(opened) for artifact in opened.artifacts)
