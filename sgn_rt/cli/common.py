@@ -45,12 +45,18 @@ threads_option = click.option(
 )
 
 
-def output_option(*declarations: str, **settings: Any) -> Callable[[Any], Any]:
-    """An option that names a file to write; one that cannot be is refused before any work."""
+def output_option(
+    *declarations: str, checked: bool = True, **settings: Any
+) -> Callable[[Any], Any]:
+    """An option that names a file to write; one that cannot be is refused before any work.
+
+    Not ``checked`` is for a command that writes several, so that one of them cannot keep it from
+    the others: it is to refuse.
+    """
 
     def parse(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
         del context, parameter
-        if path is not None and str(path) != "-":
+        if checked and path is not None and str(path) != "-":
             expect_file(path)
         return path
 

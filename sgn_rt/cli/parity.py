@@ -13,7 +13,7 @@ from typing import cast
 import click
 from rich.text import Text
 
-from sgn_rt.cli.common import console, json_option, output_option, table
+from sgn_rt.cli.common import console, output_option, table
 from sgn_rt.cli.parity_report import Comparison, ParityReport, told
 from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.engines.factory import open_engine
@@ -57,8 +57,9 @@ def show_stages(measured: Mapping[str, Sequence[StageResult] | str]) -> None:
               help="Compare layer by layer with the checkpoint, and name the first that departs: "
                    "every graph, or --engine onnxruntime:KIND.PRECISION, tensorrt or "
                    "tensorrt-rtx. Needs the extra export.")  # fmt: skip
-@json_option
-@output_option("--junit", help="Also write the result as JUnit XML.")  # fmt: skip
+@output_option("--json", "json_path", checked=False,
+               help="Also write the result as JSON; - for stdout.")  # fmt: skip
+@output_option("--junit", checked=False, help="Also write the result as JUnit XML.")
 @verbosity_options
 def command(
     bundle: Path | None,
