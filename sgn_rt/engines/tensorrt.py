@@ -14,7 +14,7 @@ from sgn_rt._types import Float, Positions, Separated
 from sgn_rt.engines.base import WholeEngine
 from sgn_rt.errors import EngineError, PluginError, UnavailableError
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.model.contract import GRAPH_INPUTS, Kind, Precision, Tensor
 from sgn_rt.model.export_command import export_command
 from sgn_rt.model.stages import StageResult
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT, load, version_text
@@ -132,7 +132,7 @@ def _parts(
 
 def graphs_to_build(bundle: Bundle) -> list[Artifact]:
     """A bundle's graphs that engines are made of, the best first."""
-    graphs = [artifact for artifact in bundle.artifacts if artifact.kind != Kind.CORE]
+    graphs = [a for a in bundle.artifacts if Tensor.MIXTURE in GRAPH_INPUTS[a.kind]]
     return sorted(graphs, key=lambda a: (a.kind != Kind.PLUGIN, a.precision != Precision.FP16))
 
 

@@ -19,7 +19,7 @@ from sgn_rt._atomic import write_whole
 from sgn_rt.errors import BundleError, EngineError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contained import open_contained
-from sgn_rt.model.contract import AXES, GRAPH_INPUTS, Kind, Precision
+from sgn_rt.model.contract import AXES, GRAPH_INPUTS, Kind, Precision, Tensor
 from sgn_rt.model.stages import checked_parity
 from sgn_rt.tensorrt.bindings import Flavor, version_numbers, version_text
 from sgn_rt.tensorrt.build.engine_summary import Figure
@@ -228,7 +228,7 @@ def _profiles(kind: Kind, values: Mapping[str, Any]) -> dict[str, Profile]:
     }
     axes = {str(name): len(AXES[name]) for name in GRAPH_INPUTS[kind]}
     found = {name: len(profile.largest) for name, profile in profiles.items()}
-    if kind == Kind.CORE or found != axes:
+    if Tensor.MIXTURE not in GRAPH_INPUTS[kind] or found != axes:
         raise ValueError(f"profiles of {found!r:.100} for a graph of kind {kind}")
     return profiles
 
