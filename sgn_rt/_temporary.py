@@ -34,7 +34,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     OSError
         If it cannot be made.
     """
-    lock, handle = _claimed(parent, _OWNER)
+    lock, handle = _claimed(parent, _OWNER, 0o600)
     folder = lock.with_suffix("")
     try:
         folder.mkdir(mode=0o700)
@@ -56,7 +56,7 @@ def temporary_file(parent: Path) -> Iterator[tuple[Path, int]]:
     OSError
         If it cannot be made.
     """
-    path, handle = _claimed(parent, _FILE)
+    path, handle = _claimed(parent, _FILE, 0o666)
     try:
         yield path, handle
     finally:
@@ -96,11 +96,11 @@ def remove_leftovers(parent: Path) -> list[Path]:
     return living
 
 
-def _claimed(parent: Path, ending: str) -> tuple[Path, int]:
+def _claimed(parent: Path, ending: str, mode: int) -> tuple[Path, int]:
     """A new file, locked by this process."""
     while True:
         path = parent / f"{PREFIX}{secrets.token_hex(6)}{ending}"
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with suppress(OSError):  # a file system without locks, or it is being removed
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if _is_there(path, handle):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -412,3 +413,18 @@ def pool():
 def tree() -> Callable[[Path], list[str]]:
     """Everything under a folder, hidden files included."""
     return lambda folder: sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run ``sgn-rt`` in this process: exit code, stdout, stderr."""
+    from sgn_rt.cli import main
+
+    def call(*arguments: object):
+        monkeypatch.setattr(sys, "argv", ["sgn-rt", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        captured = capsys.readouterr()
+        return SimpleNamespace(code=exit_.value.code, out=captured.out, err=captured.err)
+
+    return call

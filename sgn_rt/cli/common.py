@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -179,7 +179,8 @@ def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
         yield tell
     finally:
         if started:
-            shown.stop()
+            with suppress(OSError):  # a terminal that was hung up, perhaps the reason to stop
+                shown.stop()
 
 
 def expect_file(path: Path) -> None:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -98,8 +98,9 @@ def printable(text: str) -> str:
 
 
 def say(kind: str, message: str) -> None:
-    """Tell of something on stderr, in one line."""
-    click.echo(f"sgn-rt: {kind}: {printable(' '.join(message.split()))}", err=True)
+    """Tell of something on stderr, in one line; where that is gone, nobody is told."""
+    with suppress(OSError):  # a terminal that was hung up
+        click.echo(f"sgn-rt: {kind}: {printable(' '.join(message.split()))}", err=True)
 
 
 def forget_stdout() -> None:

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import soundfile
 
 from sgn_rt.audio.labelled_music import shipped_music
-from sgn_rt.cli import main
 
 MIX = shipped_music() / "003.mix.flac"
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run ``sgn-rt`` in this process: exit code, stdout, stderr."""
-
-    def call(*arguments: object):
-        monkeypatch.setattr(sys, "argv", ["sgn-rt", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        captured = capsys.readouterr()
-        return SimpleNamespace(code=exit_.value.code, out=captured.out, err=captured.err)
-
-    return call
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def signalled(name, clip, out, **options):
     command = ["separate", clip, "-o", out, "--categories", "tuba,piano"]
     return subprocess.run(
         [sys.executable, "-c", AT_THE_FIRST_BLOCK, name, *command],
-        capture_output=True, text=True, check=False, **options,
+        text=True, check=False, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
     )  # fmt: skip
 
 
@@ -47,6 +47,16 @@ def test_a_signal_leaves_nothing_behind(clip, tmp_path, tree, name, code):
         done.stderr.lstrip()
         == f"sgn-rt: error: {'interrupted' if code == 130 else f'ended by {name}'}\n"
     )
+    assert tree(tmp_path) == ["clip.wav"]
+
+
+def test_a_terminal_that_is_hung_up_changes_nothing_in_how_it_ends(clip, tmp_path, tree):
+    """Its other end is closed: whatever is told on stderr is an error of the system."""
+    ours, theirs = os.openpty()
+    os.close(ours)
+    done = signalled("SIGHUP", clip, tmp_path / "out", stderr=theirs)
+    os.close(theirs)
+    assert (done.returncode, done.stdout) == (129, "")
     assert tree(tmp_path) == ["clip.wav"]
 
 
