@@ -46,6 +46,10 @@ class PluginError(SgnError, RuntimeError):
     """A plugin library that cannot be built, found or used."""
 
 
+class CancelledError(SgnError, RuntimeError):
+    """The caller ended the work; nothing of it was kept."""
+
+
 class ParityError(SgnError, RuntimeError):
     """A stage of parity beyond its limit."""
 

@@ -41,6 +41,10 @@ class Report:
     ----------
     presence
         Category -> highest probability in any window, 0 to 1; of all categories, wanted or not.
+    present
+        Categories that count as present over time, wanted or not, in the model's order.
+    presence_rule
+        What that means, in words (`sgn_rt.streaming.presence.PresenceRule`).
     sample_rate, channels, samples
         Of the recording, and of every source.
     engine
@@ -53,9 +57,18 @@ class Report:
         Largest magnitude in the recording; 0 for digital silence.
     timings
         Seconds.
+    level_dbfs
+        RMS of what sounds in the recording, dBFS, where the model says for which levels it was
+        trained; None else, and for silence.
+    gain_db
+        By which the network heard it louder; the sources are at the recording's own level.
+    salvaged
+        What is missing of a damaged file that was read as far as it goes; None of a whole one.
     """
 
     presence: dict[str, float]
+    present: tuple[str, ...]
+    presence_rule: str
     sample_rate: int
     channels: int
     samples: int
@@ -64,6 +77,9 @@ class Report:
     replacements: tuple[str, ...]
     peak: float
     timings: Timings
+    level_dbfs: float | None = None
+    gain_db: float = 0.0
+    salvaged: str | None = None
 
     @property
     def real_time_factor(self) -> float:
@@ -89,6 +105,11 @@ class Report:
             "duration_s": self.duration_s,
             "peak": float(self.peak),
             "presence": {name: float(presence) for name, presence in self.presence.items()},
+            "present": list(self.present),
+            "presence_rule": self.presence_rule,
+            "level_dbfs": self.level_dbfs,
+            "gain_db": self.gain_db,
+            "salvaged": self.salvaged,
             "timings_s": self.timings.to_dict(),
             "real_time_factor": self.real_time_factor,
         }

@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-import numpy as np
-from numpy.typing import ArrayLike
-
-from sgn_rt._types import Float
+from sgn_rt._process import OneProcess, Workers, closed
 from sgn_rt.audio.recording import Recording, open_recording
-from sgn_rt.audio.stems import Format, expect_folder, stem_files, stem_paths
+from sgn_rt.audio.run_folder import RunFolder
+from sgn_rt.audio.stem_store import StemStore
+from sgn_rt.audio.writer import Format
 from sgn_rt.engines.base import Engine, available_cpus
-from sgn_rt.engines.factory import ENGINES, candidates, open_engine
-from sgn_rt.engines.guarded import GuardedEngine, ParityMode, Rejection
-from sgn_rt.errors import AudioError, ConfigError, SgnError
+from sgn_rt.engines.guarded import ParityMode, Rejection
+from sgn_rt.errors import AudioError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.model.stages import PRESENCE_THRESHOLD, StageResult
-from sgn_rt.parity.measure import require
-from sgn_rt.parity.spot_check import SpotCheck
+from sgn_rt.model.stages import StageResult
+from sgn_rt.parity.service import Service
 from sgn_rt.report import Separation, SeparationFiles, Timings
-from sgn_rt.streaming.choices import checked_categories, checked_channels, checked_rate
-from sgn_rt.streaming.stream import RESIDUAL, Stream
+from sgn_rt.streaming.choices import (
+    checked_categories,
+    checked_channels,
+    checked_gain,
+    checked_rate,
+)
+from sgn_rt.streaming.output import RESIDUAL
+from sgn_rt.streaming.presence import PresenceRule
+from sgn_rt.streaming.recording_run import Choices, MemoryStore, Progress, Run, Watch
+from sgn_rt.streaming.stream import Stream
 
-Progress = Callable[[float], None]
-"""Called now and then with the part that is done, 0 to 1."""
-
-_FINDING = 0.4
-"""Of the whole work, about what finding the categories takes; for the progress shown."""
+S = TypeVar("S", bound=Stream)
 
 
-class Separator:
+class Separator(OneProcess):
     """Separates recordings with one model on one engine. Safe to share between threads.
 
     Use `open`.
@@ -48,21 +49,11 @@ class Separator:
     """
 
     def __init__(
-        self,
-        bundle: Bundle,
-        engine: GuardedEngine,
-        *,
-        threads: int,
-        load_s: float,
-        warm_up_s: float,
-        proved: Mapping[str, list[StageResult]],
-        spot_check: SpotCheck | None = None,
+        self, bundle: Bundle, service: Service, *, threads: int | None, load_s: float = 0.0
     ) -> None:
         self.bundle = bundle
-        self._engine = engine
-        self._proved, self._spot_check = proved, spot_check
-        self._load_s, self._warm_up_s = load_s, warm_up_s
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sgn-rt")
+        self._service, self._load_s = service, load_s + service.load_s
+        self._pool = Workers(threads or available_cpus(), "separator")
         self._closed = False
 
     @classmethod
@@ -100,57 +91,20 @@ class Separator:
         DependencyError, EngineError, ParityError
             If the engine, or with ``auto`` every engine, cannot serve.
         """
-        if parity not in ("fallback", "raise", "off"):
-            raise ConfigError(
-                f"parity: got {parity!r}, expected fallback, raise or off. Choose one of them."
-            )
-        if threads is not None and threads < 1:
-            raise ConfigError(f"threads: got {threads}, expected at least 1. Leave it out for all.")
-        if check_every is not None and check_every < 1:
-            raise ConfigError(
-                f"check every: got {check_every}, expected at least 1. Leave it out for no checks."
-            )
         start = time.perf_counter()
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        proving = 0.0
-        proved: dict[str, list[StageResult]] = {}
-
-        def prove(candidate: Engine) -> None:
-            nonlocal proving
-            began = time.perf_counter()
-            try:
-                proved[candidate.name] = require(candidate, opened.probe)
-                candidate.proved(proved[candidate.name])
-            finally:
-                proving += time.perf_counter() - began
-
-        asked_for = None if engine == "auto" else engine
-        opener = partial(open_engine, bundle=opened, threads=threads)
-        spot_check = None if check_every is None else SpotCheck(check_every, opener, prove)
-        guarded = GuardedEngine(
-            list(candidates(ENGINES, opened, asked_for)),
-            opener,
-            prove,
-            parity,
-            asked_for,
-            spot_check,
-        )
-        if spot_check is not None:
-            spot_check.ready(guarded.active)
-        return cls(
-            opened,
-            guarded,
-            threads=threads or available_cpus(),
-            load_s=time.perf_counter() - start - proving,
-            warm_up_s=proving,
-            proved=proved,
-            spot_check=spot_check,
-        )
+        load_s = time.perf_counter() - start
+        service = Service(opened, engine, parity, threads, check_every)
+        return cls(opened, service, threads=threads, load_s=load_s)
 
     def close(self) -> None:
-        """Let go of threads; also done by leaving a ``with`` block."""
+        """Let go of threads and of the engine; also done by leaving a ``with`` block.
+
+        Work that goes on in another thread meanwhile ends with an SgnError.
+        """
         self._closed = True
         self._pool.shutdown()
+        self._service.engine.close()
 
     def __enter__(self) -> Self:
         return self
@@ -162,6 +116,9 @@ class Separator:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"Separator({self.bundle.name!r}, engine={self.engine.name!r})"
 
     @property
     def config(self) -> ModelConfig:
@@ -176,22 +133,22 @@ class Separator:
     @property
     def engine(self) -> Engine:
         """The engine in service."""
-        return self._engine.active
+        return self._service.engine.active
 
     @property
     def parity(self) -> list[StageResult]:
         """What the start-up probe measured of the engine in service; empty without a probe."""
-        return self._proved.get(self.engine.name, [])
+        return self._service.proved
 
     @property
     def checked_windows(self) -> int:
         """Windows that were computed once more and compared, see ``check_every``."""
-        return 0 if self._spot_check is None else self._spot_check.checked
+        return self._service.checked_windows
 
     @property
     def rejected(self) -> tuple[Rejection, ...]:
         """Engines that are not in service, and why."""
-        return tuple(self._engine.rejected)
+        return tuple(self._service.engine.rejected)
 
     def stream(
         self,
@@ -201,6 +158,8 @@ class Separator:
         categories: Sequence[str] | None = None,
         latency_s: float | None = None,
         residual: bool = False,
+        gain_db: float = 0.0,
+        threshold: float | Mapping[str, float] | None = None,
     ) -> Stream:
         """Begin to separate a live signal.
 
@@ -217,36 +176,53 @@ class Separator:
             None for least work, as offline.
         residual
             Also give what is left of the mixture without the categories.
+        gain_db
+            What the network hears is louder by so much, and the sources come back at the input's
+            own level: for signals outside of the levels that the model has learnt.
+        threshold
+            Presence from which a window speaks for a category, as for `separate`.
 
         Raises
         ------
         CategoryError
             For a category that the model does not know, or one named twice.
         AudioError, ConfigError
-            For a rate, number of channels or latency that cannot be had.
+            For a rate, number of channels, latency, gain or threshold that cannot be had.
         """
+        named = checked_categories(self.config, categories)
+        return self._stream(
+            Stream,
+            sample_rate=sample_rate,
+            channels=channels,
+            categories=named,
+            latency_s=latency_s,
+            residual=residual,
+            gain_db=checked_gain(gain_db),
+            rule=PresenceRule.of(self.config, threshold),
+        )
+
+    def _stream(self, kind: type[S], *, sample_rate: int, channels: int, **options: Any) -> S:
         if self._closed:
-            raise SgnError("separator: got a call after close(), expected none. Open another one.")
-        return Stream(
-            self._engine,
+            raise closed("separator")
+        return kind(
+            self._service.engine,
             self.config,
             self._pool,
             sample_rate=checked_rate(sample_rate),
             channels=checked_channels(channels),
-            categories=checked_categories(self.config, categories),
-            latency_s=latency_s,
-            residual=residual,
+            **options,
         )
 
     def separate(
         self,
-        mixture: str | Path | ArrayLike,
+        mixture: Any,
         categories: Sequence[str] | None = None,
         *,
         sample_rate: int | None = None,
-        threshold: float = PRESENCE_THRESHOLD,
+        threshold: float | Mapping[str, float] | None = None,
         residual: bool = False,
         progress: Progress | None = None,
+        cancel: threading.Event | None = None,
     ) -> Separation:
         """Separate a recording in memory.
 
@@ -260,11 +236,14 @@ class Separator:
         sample_rate
             Hz, of samples; a file knows its own.
         threshold
-            Presence from which a category counts as present, 0 to 1.
+            Presence from which a window speaks for a category, 0 to 1, for all or by name; None for
+            0.5. What counts as present over time: `sgn_rt.streaming.presence.PresenceRule`.
         residual
             Also give what is left of the mixture without the categories: all of them add up to it.
         progress
-            Told how much is done.
+            Told how much is done, 0 to 1; what it raises ends the work.
+        cancel
+            Set it, from another thread, to end the work.
 
         Returns
         -------
@@ -273,26 +252,20 @@ class Separator:
 
         Raises
         ------
-        AudioError, CategoryError, EngineError
-            For what cannot be read, is not known, or fails.
+        AudioError, CategoryError, ConfigError, EngineError
+            For what cannot be read, is not known, cannot be had, or fails.
+        CancelledError
+            If ``cancel`` was set.
         """
         start = time.perf_counter()
         recording = open_recording(mixture, sample_rate)
-        stream, names, rest = self._prepare(recording, categories, threshold, residual, progress)
-        shape = (recording.channels, recording.samples)
-        sources = {name: np.empty(shape, np.float32) for name in names}
-        done = 0
-
-        def keep(blocks: dict[str, Float]) -> None:
-            nonlocal done
-            ready = 0
-            for name, block in blocks.items():
-                ready = block.shape[1]
-                sources[name][:, done : done + ready] = block
-            done += ready
-
-        peak = self._run(recording, stream, keep, rest)
-        return Separation(sources=sources, **self._report(recording, stream, peak, start))
+        store = MemoryStore(recording.channels, recording.samples)
+        run = self._begin(recording, categories, threshold, residual, Watch(progress, cancel))
+        names = run.into(store)
+        return Separation(
+            sources={name: store.sources[name] for name in names},
+            **self._report(run, recording, start),
+        )
 
     def separate_to(
         self,
@@ -300,15 +273,17 @@ class Separator:
         folder: str | Path,
         categories: Sequence[str] | None = None,
         *,
-        threshold: float = PRESENCE_THRESHOLD,
+        threshold: float | Mapping[str, float] | None = None,
         residual: bool = False,
         format: Format = "wav",  # noqa: A002 - the option's name
         progress: Progress | None = None,
+        cancel: threading.Event | None = None,
     ) -> SeparationFiles:
         """Separate a file to ``folder/<file's name>/<category>.<format>``.
 
-        Memory is constant in its length. Stems appear whole, all at the end, or not at all; where
-        no category is present, there are none, and no folder.
+        Memory is constant in its length. Stems appear whole, all at the end, or not at all, in a
+        folder that belongs to the run: what an earlier run wrote there is replaced. Where no
+        category is present, there are none, and no folder.
 
         Parameters
         ----------
@@ -316,134 +291,82 @@ class Separator:
             The file.
         folder
             Made if missing.
-        categories, threshold, residual, progress
+        categories, threshold, residual, progress, cancel
             As for `separate`.
         format
             ``wav`` (float32) or ``flac`` (24 bit).
 
         Raises
         ------
-        AudioError, CategoryError, EngineError
-            For what cannot be read, written, is not known, or fails.
+        AudioError, CategoryError, ConfigError, EngineError, CancelledError
+            As `separate`, and for what cannot be written.
         """
         if format not in ("wav", "flac"):
             raise AudioError(f"format: got {format!r}, expected wav or flac. Choose one of them.")
         start = time.perf_counter()
         recording = open_recording(Path(path), None)
-        target = Path(folder) / Path(path).stem
-        expect_folder(target)
-        stream, names, rest = self._prepare(recording, categories, threshold, residual, progress)
-        for stem in stem_paths(target, names, format).values():
-            if stem.exists() and stem.samefile(path):
-                raise AudioError(
-                    f"{folder}: got a folder in which {stem} is the input itself, expected "
-                    "another. Name another folder."
+        owned = RunFolder.claim(Path(folder), Path(path))
+        run = self._begin(recording, categories, threshold, residual, Watch(progress, cancel))
+        with (
+            owned,
+            closing(
+                StemStore(
+                    owned,
+                    (*self.categories, RESIDUAL),
+                    format=format,
+                    sample_rate=recording.sample_rate,
+                    channels=recording.channels,
+                    frames=recording.samples,
+                    named=run.named,
                 )
-        with stem_files(
-            target,
-            names,
-            format=format,
-            sample_rate=recording.sample_rate,
-            channels=recording.channels,
-            frames=recording.samples,
-        ) as files:
-            peak = self._run(recording, stream, files.write, rest)
-        return SeparationFiles(
-            stems=files.paths,
-            clipped=tuple(files.clipped()),
-            **self._report(recording, stream, peak, start),
-        )
+            ) as store,
+        ):
+            names = run.into(store)
+            made = store.finish()
+            files = {name: made[name] for name in names}
+            places = owned.commit(
+                {file.name: file for file in files.values()}, self._facts(run.choices, format)
+            )
+            return SeparationFiles(
+                stems={name: places[file.name] for name, file in files.items()},
+                clipped=store.clipped(),
+                **self._report(run, recording, start),
+            )
 
-    def _prepare(
+    def _facts(self, choices: Choices, format: Format) -> dict[str, Any]:  # noqa: A002
+        """What a run's files depend on, beside the recording."""
+        return {"model": self.bundle.identity, "format": format, **choices.to_dict()}
+
+    def _begin(
         self,
         recording: Recording,
         categories: Sequence[str] | None,
-        threshold: float,
+        threshold: float | Mapping[str, float] | None,
         residual: bool,
-        progress: Progress | None,
-    ) -> tuple[Stream, tuple[str, ...], Progress | None]:
-        """The stream that will separate a recording, names of what it gives, and progress left.
-
-        Where no categories are named, those present are found first: that takes the network once
-        more, but nothing of what is not there is synthesised, converted, written and dropped.
-        """
-        if not 0.0 <= threshold <= 1.0:
-            raise ConfigError(
-                f"threshold: got {threshold}, expected 0 to 1. Take {PRESENCE_THRESHOLD}."
-            )
-        chosen: Sequence[str]
-        if categories is None:
-            finder = self.stream(
-                sample_rate=recording.sample_rate, channels=recording.channels, categories=()
-            )
-            finding = None if progress is None else _part(progress, 0.0, _FINDING)
-            self._run(recording, finder, lambda _: None, finding)
-            if progress is not None:
-                progress = _part(progress, _FINDING, 1.0 - _FINDING)
-            found = finder.presence
-            chosen = [name for name in self.categories if found[name] >= threshold]
-        else:
-            chosen = checked_categories(self.config, categories)
-        stream = self.stream(
-            sample_rate=recording.sample_rate,
-            channels=recording.channels,
-            categories=chosen,
+        watch: Watch,
+    ) -> Run:
+        choices = Choices(
+            categories=None if categories is None else checked_categories(self.config, categories),
+            rule=PresenceRule.of(self.config, threshold),
             residual=residual,
         )
-        return stream, (*chosen, RESIDUAL) if residual else tuple(chosen), progress
+        return Run(recording, choices, self._stream, watch)
 
-    def _run(
-        self,
-        recording: Recording,
-        stream: Stream,
-        sink: Callable[[dict[str, Float]], None],
-        progress: Progress | None,
-    ) -> float:
-        """Put a whole recording through a stream; its peak magnitude."""
-        done, peak = 0, 0.0
-        # What is ready is written while the next windows are computed.
-        with ThreadPoolExecutor(1, thread_name_prefix="sgn-rt-sink") as writer:
-            written = writer.submit(_each, sink, [])
-            for block in recording.blocks(stream.round_samples):
-                try:
-                    ready = stream.feed_ahead(block)
-                except AudioError as error:  # of the samples: say whose they are
-                    raise AudioError(f"{recording.name}: {error}") from error
-                written.result()
-                written = writer.submit(_each, sink, ready)
-                done += block.shape[1]
-                peak = max(peak, float(np.abs(block).max(initial=0.0)))
-                if progress is not None:
-                    progress(done / recording.samples)
-            rest = stream.flush_ahead()
-            written.result()
-            _each(sink, rest)
-        return peak
-
-    def _report(
-        self, recording: Recording, stream: Stream, peak: float, start: float
-    ) -> dict[str, Any]:
+    def _report(self, run: Run, recording: Recording, start: float) -> dict[str, Any]:
         return {
-            "presence": stream.presence,
+            "presence": run.stream.presence,
+            "present": run.stream.present,
+            "presence_rule": run.choices.rule.describe(),
             "sample_rate": recording.sample_rate,
             "channels": recording.channels,
             "samples": recording.samples,
             "engine": self.engine.name,
-            "windows": dict(stream.engines),
-            "replacements": tuple(self._engine.replacements),
-            "peak": peak,
+            "windows": dict(run.stream.engines),
+            "replacements": tuple(self._service.engine.replacements),
+            "peak": run.peak,
             "timings": Timings(
                 load=self._load_s,
-                warm_up=self._warm_up_s,
+                warm_up=self._service.warm_up_s,
                 separate=time.perf_counter() - start,
             ),
         }
-
-
-def _each(sink: Callable[[dict[str, Float]], None], pieces: list[dict[str, Float]]) -> None:
-    while pieces:  # so that a piece is let go of when it is done with
-        sink(pieces.pop(0))
-
-
-def _part(progress: Progress, start: float, share: float) -> Progress:
-    return lambda done: progress(start + share * done)

@@ -373,8 +373,8 @@ def open_fakes(monkeypatch, bundle_folder) -> Callable[..., Separator]:
                 raise found
             return found
 
-        monkeypatch.setattr("sgn_rt.separator.ENGINES", tuple(engines))
-        monkeypatch.setattr("sgn_rt.separator.open_engine", opener)
+        monkeypatch.setattr("sgn_rt.parity.service.ENGINES", tuple(engines))
+        monkeypatch.setattr("sgn_rt.parity.service.open_engine", opener)
         return Separator.open(bundle_folder, engine, parity, threads=2, **options)
 
     return open_with
@@ -394,8 +394,11 @@ def fake_separator(config):
     def make(**options) -> Opened:
         engine = FakeEngine(options.pop("config", config), **options)
         guarded = GuardedEngine([engine.name], lambda name: engine, lambda engine: None, "off")
-        bundle = SimpleNamespace(config=engine.config, name="fake")
-        opened.append(Separator(bundle, guarded, threads=2, load_s=0.0, warm_up_s=0.0, proved={}))
+        bundle = SimpleNamespace(config=engine.config, name="fake", identity="fake")
+        service = SimpleNamespace(
+            engine=guarded, load_s=0.0, warm_up_s=0.0, proved=[], checked_windows=0
+        )
+        opened.append(Separator(bundle, service, threads=2))
         return Opened(opened[-1], engine)
 
     yield make

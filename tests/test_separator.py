@@ -85,17 +85,19 @@ def test_categories_that_are_present(fake_separator, noise, threshold, found):
     assert result.presence == pytest.approx({"bell": 0.9, "drum": 0.5, "horn": 0.1})
 
 
-def test_a_category_present_in_one_window_is_present(fake_separator, noise):
+def test_a_category_clearly_present_in_one_window_is_present(fake_separator, noise):
     def once(call, answer):
         presence = np.zeros_like(answer.presence)
-        presence[:, 2] = 0.8 if call == 3 else 0.0
+        presence[:, 2] = 0.99 if call == 3 else 0.0
+        presence[:, 1] = 0.7 if call == 3 else 0.0
         return answer._replace(presence=presence)
 
     result = fake_separator(fault=once).separator.separate(noise(1, 9000), sample_rate=8000)
     assert list(result.sources) == ["horn"]
 
 
-def test_looking_for_categories_asks_the_engine_for_no_source(fake_separator, noise):
+def test_looking_for_categories_asks_the_engine_once(fake_separator, noise):
+    """One that cannot stop between its steps, for all that there are; and never again."""
     asked = []
 
     def listen(call, answer):
@@ -103,8 +105,7 @@ def test_looking_for_categories_asks_the_engine_for_no_source(fake_separator, no
         return answer
 
     fake_separator(fault=listen).separator.separate(noise(1, 4000), sample_rate=8000)
-    half = len(asked) // 2
-    assert asked == [0] * half + [2] * half
+    assert asked == [3] * len(asked)
 
 
 def test_nothing_present_leaves_no_folder(fake_separator, wav, tmp_path, tree):
@@ -287,7 +288,7 @@ def test_the_report(fake_separator, noise):
     opened = fake_separator()
     result = opened.separator.separate(signal, sample_rate=8000)
     assert result.engine == "fake"
-    assert 2 * result.windows["fake"] == opened.engine.calls, "once to find, once to separate"
+    assert result.windows["fake"] == opened.engine.calls, "the network once for each window"
     assert result.replacements == ()
     assert result.peak == float(np.abs(signal).max())
     assert result.timings.separate > 0
@@ -306,8 +307,11 @@ def peak_memory(work) -> int:
 
 
 @pytest.mark.parametrize("rate", [8000, 44099])
-def test_memory_does_not_grow_with_length(fake_separator, wav, tmp_path, rate):
+def test_memory_does_not_grow_with_length(fake_separator, wav, tmp_path, rate, monkeypatch):
     """Disk to disk, all stems: four times the recording takes the same memory."""
+    # Windows of a small model: thousands of them would be held.
+    monkeypatch.setattr("sgn_rt.streaming.finder.HOLD_BYTES", 1)
+    monkeypatch.setattr("sgn_rt.audio.stem_store.BLOCK", 4096)
     separator = fake_separator().separator
     signal = np.tile(np.sin(np.arange(rate, dtype=np.float32)), (1, 16))
 
@@ -354,4 +358,4 @@ def test_a_category_whose_name_is_no_file_name(fake_separator, small_config, wav
     result = separator.separate_to(path, tmp_path / "out", names)
     assert list(result.stems) == list(names)
     assert all(stem.parent == tmp_path / "out" / "mix" for stem in result.stems.values())
-    assert len(tree(tmp_path / "out" / "mix")) == 3
+    assert len(tree(tmp_path / "out" / "mix")) == 3 + 1  # the manifest

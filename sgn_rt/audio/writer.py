@@ -106,6 +106,11 @@ class AudioWriter:
         """Whether the sound went beyond full scale in a format that clips there."""
         return self.peak > 1.0 and SUBTYPES[self._kind] != "FLOAT"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been neither closed nor abandoned."""
+        return not self._file.closed
+
     def close(self) -> None:
         """Finish the file, and make sure that all of it has arrived."""
         with writing(self._place):

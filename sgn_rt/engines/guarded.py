@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from sgn_rt._optional import pip_command
 from sgn_rt._process import OneProcess, closed
 from sgn_rt._types import Float, Positions, Separated
@@ -22,6 +24,7 @@ from sgn_rt.errors import (
     SgnError,
     UnavailableError,
 )
+from sgn_rt.streaming.answers import Answer
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +99,17 @@ class GuardedEngine(OneProcess):
             self._closed = True
         self._active.close()
 
-    def separate(self, mixture: Float, categories: Positions) -> tuple[Separated, Engine]:
-        """As `Engine.separate`, with the engine that did it.
+    def answer(self, mixture: Float, wanted: Positions | None, chosen: Positions) -> list[Answer]:
+        """The network and some sources for a batch of windows, by whichever engine can.
+
+        Parameters
+        ----------
+        mixture
+            shape = (B, N), float32.
+        wanted
+            Categories that `more` may be asked for; None for any.
+        chosen
+            Categories to make sources of now, shape = (S,), int64.
 
         Raises
         ------
@@ -112,19 +124,50 @@ class GuardedEngine(OneProcess):
                 raise closed("separator")
             engine = self._active
             try:
-                answer = engine.separate(mixture, categories)
-                if self._checker is not None:
-                    self._checker(engine, mixture, categories, answer)
-                return answer, engine
+                answers = [
+                    Answer(window, analysis, engine.synthesize(analysis, chosen), engine)
+                    for window, analysis in zip(
+                        mixture, engine.analyze(mixture, wanted), strict=True
+                    )
+                ]
+                if self._checker is not None and answers:
+                    sources = np.stack([answer.sources for answer in answers])
+                    presence = np.stack([answer.analysis.presence for answer in answers])
+                    self._checker(engine, mixture, chosen, Separated(sources, presence))
+                return answers
             except EngineError as error:
-                if self._closed:
-                    raise closed("separator") from error
-                if self._parity != "fallback":
-                    raise
-                log.warning(
-                    "engine %s failed, its window is computed again: %s", engine.name, error
-                )
-                self._replace(engine, error)
+                self._failed(engine, error)
+
+    def more(self, answer: Answer, categories: Positions) -> Float:
+        """Further sources of a window, shape = (S, N), without the network.
+
+        By the engine that answered, as long as it is in service; else by another, from the window
+        on.
+
+        Raises
+        ------
+        EngineError
+            As `answer`.
+        """
+        self._expect_own_process()
+        engine = self._active
+        if answer.engine is engine and not self._closed:
+            try:
+                return engine.synthesize(answer.analysis, categories)
+            except EngineError as error:
+                self._failed(engine, error)
+        (again,) = self.answer(answer.mixture[None], None, categories)
+        answer.analysis, answer.engine = again.analysis, again.engine
+        return again.sources
+
+    def _failed(self, engine: Engine, error: EngineError) -> None:
+        """Replace an engine that failed on a window, or raise what it raised."""
+        if self._closed:
+            raise closed("separator") from error
+        if self._parity != "fallback":
+            raise error
+        log.warning("engine %s failed, its window is computed again: %s", engine.name, error)
+        self._replace(engine, error)
 
     def _replace(self, failed: Engine, error: EngineError) -> None:
         said = None

@@ -299,6 +299,13 @@ class Bundle:
         return None
 
     @property
+    def identity(self) -> str:
+        """SHA-256 of what the model is: its configuration and every file, wherever it lies."""
+        files = {name: record.sha256 for name, record in self.files.items()}
+        text = json.dumps([self.config.to_dict(), files], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
     def has_checkpoint(self) -> bool:
         """Whether the bundle carries the weights that the PyTorch reference runs on."""
         return BUNDLE_CHECKPOINT in self.files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -75,40 +75,37 @@ class Signal:
 
 
 class Queue:
-    """Blocks of samples that are ready, taken out in other blocks.
+    """Blocks of samples that are ready, by name, taken out in other blocks.
 
-    Rows stay arrays of their own: as one, a round of them is so large that the C library returns
+    Sources stay arrays of their own: as one, a round of them is so large that the C library returns
     its memory to the system every time, and faulting it in again costs more than the copy.
-
-    Parameters
-    ----------
-    rows, channels
-        Every block has so many rows, each of shape = (channels, samples).
     """
 
-    def __init__(self, rows: int, channels: int) -> None:
-        self._blocks: deque[list[Float]] = deque()
-        self._empty: Float = np.zeros((channels, 0), np.float32)
-        self._rows = rows
+    def __init__(self) -> None:
+        self._blocks: deque[dict[str, Float]] = deque()
 
-    def put(self, block: Iterable[Float]) -> None:
-        """Add the next samples, [channels, samples] of each row."""
-        self._blocks.append(list(block))
+    def put(self, block: dict[str, Float]) -> None:
+        """Add the next samples of each name, shape = (channels, samples)."""
+        if block:
+            self._blocks.append(block)
 
-    def take(self, samples: int) -> list[Float]:
-        """The oldest ``samples`` of each row, new arrays."""
-        taken: list[list[Float]] = [[self._empty] for _ in range(self._rows)]
-        while samples > 0:
+    def take(self, names: Sequence[str], channels: int, samples: int) -> dict[str, Float]:
+        """The oldest ``samples`` of each name, new arrays; every block has to hold all names."""
+        empty: Float = np.zeros((channels, 0), np.float32)
+        taken = {name: [empty] for name in names}
+        while samples > 0 and names:
             block = self._blocks.popleft()
-            here = min(samples, block[0].shape[-1])
-            for parts, row in zip(taken, block, strict=True):
-                parts.append(row[:, :here])
-            if here < block[0].shape[-1]:
-                self._blocks.appendleft([row[:, here:] for row in block])
+            length = block[names[0]].shape[1]
+            here = min(samples, length)
+            for name, parts in taken.items():
+                parts.append(block[name][:, :here])
+            if here < length:
+                rest = {name: samples[:, here:] for name, samples in block.items()}
+                self._blocks.appendleft(rest)
             samples -= here
-        return [np.concatenate(parts, axis=-1) for parts in taken]
+        return {name: np.concatenate(parts, axis=-1) for name, parts in taken.items()}
 
-    def drain(self) -> list[list[Float]]:
+    def drain(self) -> list[dict[str, Float]]:
         """All there is, in the blocks in which it came."""
         blocks = list(self._blocks)
         self._blocks.clear()

@@ -1,95 +1,49 @@
 """Streaming separation: the one algorithm, of which separating a file is the special case.
 
-Windows of the network are laid on the signal (`layout`), computed side by side, cross-faded, and
-brought to the caller's rate. Which windows there are, what each sees, and which spans are converted
-depends on the position in the signal alone, never on the blocks in which it comes.
+Windows of the network are laid on the signal (`windows`), computed side by side (`rounds`),
+cross-faded (`track`), and brought to the caller's rate (`output`). Which windows there are, what
+each sees, and which spans are converted depends on the position in the signal alone, never on the
+blocks in which it comes.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from fractions import Fraction
-from itertools import chain
 from math import ceil, floor
-from typing import NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from sgn_rt._types import Float, Positions, Separated
+from sgn_rt._process import OneProcess
+from sgn_rt._types import Float
 from sgn_rt.audio.resample import SpanResampler
-from sgn_rt.errors import AudioError, CategoryError, SgnError
+from sgn_rt.audio.samples import as_samples
+from sgn_rt.errors import CategoryError, SgnError
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.streaming.buffers import Queue, Signal
+from sgn_rt.streaming.answers import Separates
+from sgn_rt.streaming.intake import Intake
+from sgn_rt.streaming.output import RESIDUAL, Output
+from sgn_rt.streaming.presence import PresenceRule, PresenceTracker
+from sgn_rt.streaming.rounds import Heard, Job, Rounds
+from sgn_rt.streaming.track import Track
 from sgn_rt.streaming.windows import place
 
-RESIDUAL = "residual"
-"""Key of what is left of the mixture when the separated sources are taken away."""
-
-LOUDEST = 1e9
-"""Magnitude up to which a power spectrum fits float32; no sound is a billion times full scale."""
-
-
-ROUND_BYTES = 128 << 20
-"""Of the answers of a round of windows, where an engine would like large batches."""
-
-
-class InService(Protocol):
-    """What a stream wants to know of the engine that takes the next window."""
-
-    name: str
-    concurrency: int
-    batch: int
-
-
-class Separates(Protocol):
-    """What a stream needs of an engine: answers, and which engine gave each."""
-
-    @property
-    def active(self) -> InService:
-        """The engine that takes the next window."""
-        ...
-
-    def separate(self, mixture: Float, categories: Positions) -> tuple[Separated, InService]:
-        """Separate windows [B, N]."""
-        ...
-
-
-class _Job(NamedTuple):
-    """A window of one channel [N], and the part [start, stop) of the answer that is heard."""
-
-    mixture: Float
-    start: int
-    stop: int
-
-
-class _Heard(NamedTuple):
-    """The answer: sources [S, stop - start], presence [C], name of the engine."""
-
-    sources: Float
-    presence: Float
-    engine: str
+ROUND_BYTES: Final = 128 << 20
+"""Of what a round of windows holds on its way, where an engine would like many at a time."""
 
 
 class _Round(NamedTuple):
-    """Windows [first, last) in work; their answers, channel by channel, as they come."""
+    """Windows [first, last) in work; what is heard of them, channel by channel, as it comes."""
 
     first: int
     last: int
-    answers: Iterable[_Heard]
+    heard: Iterable[Heard]
 
 
-class _Conversion(NamedTuple):
-    """Spans of the output in work: the mixture of each, for the residual, and rows as they come."""
-
-    spans: list[tuple[int, int]]
-    mixtures: list[Float]
-    rows: Iterator[Float]
-
-
-class Stream:
+class Stream(OneProcess):
     """Separates a live signal: `feed` blocks of any size, then `flush`.
 
     After n samples in, exactly ``max(0, n - latency_samples)`` are out; `flush` brings the rest.
@@ -106,7 +60,11 @@ class Stream:
         Names of the sources that come out, in order.
     latency_samples
         Declared and exact latency, at ``sample_rate``.
+    gain_db
+        On what the network sees; taken off the sources again.
     """
+
+    _finds = False
 
     def __init__(
         self,
@@ -117,56 +75,65 @@ class Stream:
         sample_rate: int,
         channels: int,
         categories: Sequence[str],
+        rule: PresenceRule,
         latency_s: float | None = None,
         residual: bool = False,
+        gain_db: float = 0.0,
     ) -> None:
         if residual and RESIDUAL in categories:
             raise CategoryError(
                 f"categories: got {RESIDUAL!r} among them, expected another name, as the residual "
                 "goes by it. Leave one of both out."
             )
-        self.sample_rate = sample_rate
-        self.channels = channels
-        self.categories = tuple(categories)
+        self.sample_rate, self.channels, self.gain_db = sample_rate, channels, gain_db
+        self._named = tuple(categories)
         self._engine, self._config, self._pool = engine, config, pool
-        self._positions = np.array(
-            [config.categories.index(name) for name in categories], dtype=np.int64
-        )
-        self._residual = residual
+        self._residual, self._rule = residual, rule
         self._to_model = SpanResampler(sample_rate, config.sample_rate)
         self._from_model = SpanResampler(config.sample_rate, sample_rate)
         self._layout, self.latency_samples = place(
             config, sample_rate, self._to_model.context_s, latency_s
         )
-        self._rise = self._layout.rise
         self.reset()
 
     def reset(self) -> None:
         """Forget everything fed so far, and start a new signal."""
-        sources = len(self._positions)
-        self._fed = 0
-        self._emitted = 0
-        self._begun = 0
-        self._windows = 0
-        self._windows_joined = 0
+        gain = 10.0 ** (self.gain_db / 20.0)
+        self._intake = Intake(self._layout, self._to_model, self.channels, gain)
+        self._rounds_of = Rounds(self._engine, self._pool, gain, finds=self._finds)
+        self._output = Output(self._from_model, self._pool)
+        self._tracker = PresenceTracker(
+            self._rule,
+            self._config.categories,
+            step_s=self._layout.step / self._config.sample_rate,
+        )
+        for name in self._named:
+            self._output.tracks[name] = Track(self._layout, self.channels)
         self._rounds: deque[_Round] = deque()
-        self._conversions: deque[_Conversion] = deque()
-        self._converted = 0
-        self._collected = 0
-        self._ended = False
-        self._finished = False
-        self._raw = Signal(self.channels)
-        self._input = Signal(self.channels)
-        self._tail: Float = np.zeros((self.channels, sources, self._layout.fade), np.float32)
-        self._separated = Signal(self.channels, sources)
-        self._ready = Queue(sources + self._residual, self.channels)
-        self._presence = np.zeros(len(self._config.categories), np.float32)
+        self._emitted = self._begun = self._windows = 0
+        self._ended = self._finished = False
         self._engines: Counter[str] = Counter()
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the sources that come out, in order."""
+        return tuple(self._output.tracks)
+
+    @property
+    def tracker(self) -> PresenceTracker:
+        """What is present so far, and by which rule."""
+        return self._tracker
 
     @property
     def presence(self) -> dict[str, float]:
         """Highest probability of each category in any window so far, 0 to 1."""
-        return dict(zip(self._config.categories, self._presence.tolist(), strict=True))
+        return dict(zip(self._config.categories, self._tracker.highest.tolist(), strict=True))
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """What counts as present so far, over time (`PresenceRule`)."""
+        known = zip(self._config.categories, self._tracker.present, strict=True)
+        return tuple(name for name, is_present in known if is_present)
 
     @property
     def engines(self) -> Mapping[str, int]:
@@ -180,20 +147,29 @@ class Stream:
         return ceil(seconds * self.sample_rate)
 
     def _per_round(self) -> int:
-        engine = self._engine.active
-        least = 2 * engine.concurrency
+        """Windows of a round: what the engine likes, and memory allows."""
+        engine, config = self._engine.active, self._config
         liked = max(2, engine.concurrency) * engine.batch  # half a round is a full batch
-        fit = ROUND_BYTES // (4 * self._config.window_samples * max(1, len(self._positions)))
-        return max(1, max(least, min(liked, fit)) // self.channels)
+        sources = max(1, len(self.categories) + self._residual)
+        # A source is there at the model's rate, and at the caller's.
+        size = 4 * config.window_samples * sources * (1 + float(self._from_model.ratio))
+        fit = int(ROUND_BYTES // ((size + self._held_bytes()) * self.channels))
+        wanted = ceil(max(2 * engine.concurrency, liked) / self.channels)
+        return max(1, min(wanted, fit))
 
-    def feed(self, block: ArrayLike) -> dict[str, Float]:
+    def _held_bytes(self) -> int:
+        """What more is held of a window of one channel while it is in work."""
+        return 0
+
+    def feed(self, block: Any) -> dict[str, Float]:
         """Take a block of input and give what is ready.
 
         Parameters
         ----------
         block
             shape = (channels, samples), or (samples,) where channels is 1; any number of samples,
-            also none; floating point of full scale 1. It is not kept.
+            also none; floating point of full scale 1, or integer PCM
+            (`sgn_rt.audio.samples.as_samples`). It is not kept.
 
         Returns
         -------
@@ -204,15 +180,16 @@ class Stream:
         Raises
         ------
         AudioError
-            For the wrong shape, or samples that are not finite; the block is then not taken.
+            For the wrong shape or type, or samples that are not finite; the block is then not
+            taken.
         EngineError
             If every engine fails on a window; the block is taken, and its output comes with the
             next call that succeeds.
         """
         self._advance(self._take(block))
-        return self._emit(self._fed - self.latency_samples)
+        return self._emit(self._intake.fed - self.latency_samples)
 
-    def feed_ahead(self, block: ArrayLike) -> list[dict[str, Float]]:
+    def feed_ahead(self, block: Any) -> list[dict[str, Float]]:
         """As `feed`, for a signal that is at hand: the processors go on while the caller does.
 
         The block's windows are still in work when it returns. What it gives is what was ready, in
@@ -235,64 +212,30 @@ class Stream:
             As `feed`; after it as many samples have come out as went in.
         """
         self._end()
-        return self._emit(self._fed)
+        return self._emit(self._intake.fed)
 
     def _end(self) -> None:
         self._ended = True
         if not self._finished:
-            length = ceil(self._fed * self._to_model.ratio)
             whole = self._windows
-            while self._layout.stop(whole) <= length:
+            while self._layout.stop(whole) <= self._intake.length:
                 whole += 1
             self._advance(whole)
-            self._finish(length)
+            self._finish()
             self._finished = True
 
-    def _take(self, block: ArrayLike) -> int:
+    def _take(self, block: Any) -> int:
         """Take a block; the number of windows that can be computed with it."""
         if self._ended:
             raise SgnError(
                 "stream: got a block after flush, expected none. Call reset() for a new signal."
             )
-        samples = self._check(block)
-        self._fed += samples.shape[1]
-        self._raw.append(samples.copy())
+        samples = as_samples(block, what="input", channels=self.channels, position=self._intake.fed)
+        self._intake.take(samples)
         ready = self._windows
-        while self._to_model.source_span(0, self._layout.stop(ready))[1] <= self._fed:
+        while self._intake.is_there(ready):
             ready += 1
         return ready
-
-    def _check(self, block: ArrayLike) -> Float:
-        try:
-            samples = np.asarray(block)
-        except ValueError as error:
-            raise AudioError(
-                f"block: got channels of different lengths, expected ({self.channels}, samples). "
-                "Pad them to one length."
-            ) from error
-        if samples.ndim == 1 and self.channels == 1:
-            samples = samples[None]
-        if samples.ndim != 2 or len(samples) != self.channels:
-            raise AudioError(
-                f"block: got shape {samples.shape}, expected ({self.channels}, samples). "
-                "Put channels first."
-            )
-        if samples.dtype.kind != "f":
-            raise AudioError(
-                f"block: got {samples.dtype} samples, expected floating point of full scale 1. "
-                "Divide integer PCM by its full scale."
-            )
-        with np.errstate(over="ignore"):
-            samples = samples.astype(np.float32, copy=False)
-        wrong = ~(np.abs(samples) <= LOUDEST)  # so that it is true of nan
-        if wrong.any():
-            channel, position = np.argwhere(wrong)[0]
-            raise AudioError(
-                f"input: got {samples[channel, position]} in channel {channel} at sample "
-                f"{self._fed + position}, expected finite numbers of full scale 1. "
-                "Repair the recording."
-            )
-        return samples
 
     def _advance(self, windows: int, ahead: int = 0) -> None:
         """Compute windows up to number ``windows``, a few at a time, and all that follows.
@@ -304,145 +247,82 @@ class Stream:
         ahead
             Rounds of windows, and of conversions, that may still be in work at the end.
         """
-        size = max(1, self._per_round() // (1 + ahead))  # rounds in work share the memory of one
         while self._begun < windows:
+            # Rounds in work share the memory of one.
+            size = max(1, self._per_round() // (1 + ahead))
             self._begin(min(windows, self._begun + size))
             self._settle(ahead)
         self._settle(ahead)
 
     def _begin(self, last: int) -> None:
         layout = self._layout
-        jobs: list[_Job] = []
+        jobs: list[Job] = []
         for index in range(self._begun, last):
             start = layout.final(index - 1) - layout.start(index)
             stop = layout.final(index) + layout.fade - layout.start(index)
-            self._extend_input(layout.stop(index))
-            jobs += [_Job(m, start, stop) for m in self._window(layout.start(index))]
-        self._rounds.append(_Round(self._begun, last, self._separate(jobs)))
+            jobs += [Job(mixture, start, stop) for mixture in self._intake.window(index)]
+        self._rounds.append(_Round(self._begun, last, self._hear(jobs)))
         self._begun = last
+
+    def _hear(self, jobs: list[Job]) -> Iterable[Heard]:
+        known = self._config.categories
+        chosen = np.array([known.index(name) for name in self.categories], dtype=np.int64)
+        return self._rounds_of.begin(jobs, chosen)
 
     def _settle(self, ahead: int) -> None:
         while len(self._rounds) > ahead:
+            before = self._output.in_work
             self._join(self._rounds[0])
             self._rounds.popleft()
-        while len(self._conversions) > ahead:
-            self._collect()
+            self._output.collect(leave=ahead * (self._output.in_work - before))
+        if not ahead:
+            self._output.collect()
 
     def _join(self, work: _Round) -> None:
-        """Wait for a round of windows, and append what they say to the separated signal."""
+        """Wait for a round of windows, and add them to what is separated."""
         layout = self._layout
         try:
-            answers = list(work.answers)
+            heard = list(work.heard)
         except BaseException:
             # So that the next call computes them again.
             self._rounds.clear()
             self._begun = self._windows
             raise
-        spans = []
         for index in range(work.first, work.last):
-            sources = self._faded_in(answers[(index - work.first) * self.channels :])
+            at = (index - work.first) * self.channels
             size = layout.final(index) - layout.final(index - 1)
-            self._tail = sources[..., size:]
-            self._separated.append(sources[..., :size])
-            spans.append((self._converted, self._settled(index)))
-            self._converted = self._settled(index)
-        self._windows = work.last
-        self._convert(spans)
-        self._input.drop_before(layout.start(work.last - 1))
-        oldest, _ = self._to_model.source_span(self._input.stop, self._input.stop + 1)
-        self._raw.drop_before(min(oldest, self._converted) if self._residual else oldest)
+            self._add(index, heard[at : at + self.channels], size, self._settled(index))
+            self._windows = index + 1
+        self._intake.drop_before(work.last - 1, self._output.settled if self._residual else None)
 
-    def _finish(self, length: int) -> None:
-        """Cover the end of the signal by a window that ends there.
-
-        Parameters
-        ----------
-        length
-            Of the signal, samples at the model's rate.
-        """
-        done = self._layout.final(self._windows - 1)
+    def _finish(self) -> None:
+        """Cover the end of the signal by a window that ends there."""
+        done, length = self._layout.final(self._windows - 1), self._intake.length
         if done < length:
-            self._extend_input(length)
-            start = max(length - self._layout.window, self._layout.start(0))
-            jobs = [_Job(m, done - start, length - start) for m in self._window(start)]
-            self._separated.append(self._faded_in(list(self._separate(jobs))))
-        self._convert([(self._converted, self._fed)])
-        self._converted = self._fed
-        self._collect()
+            start, window = self._intake.last_window()
+            jobs = [Job(mixture, done - start, length - start) for mixture in window]
+            heard = list(self._hear(jobs))
+            self._add(self._windows, heard, length - done, self._intake.fed)
+        else:
+            self._output.settle(self._intake.fed, self._mixture(self._intake.fed))
+        self._output.collect()
 
-    def _extend_input(self, stop: int) -> None:
-        have = self._input.stop
-        if have < stop:
-            span = self._raw.span(*self._to_model.source_span(have, stop))
-            self._input.append(self._to_model(span, have, stop))
+    def _add(self, index: int, heard: Sequence[Heard], size: int, until: int) -> None:
+        """Add a window to every track, and convert up to sample ``until`` of the output."""
+        self._tracker.update(np.max([window.presence for window in heard], axis=0))
+        self._look(index, heard)
+        for name, track in self._output.tracks.items():
+            position = self._config.categories.index(name)
+            self._rounds_of.more(heard, position)
+            track.join(np.stack([window.sources.pop(position) for window in heard]), size)
+        self._engines.update(window.engine for window in heard)
+        self._output.settle(until, self._mixture(until))
 
-    def _window(self, start: int) -> Float:
-        """A window of the input, shape = (channels, N).
+    def _look(self, index: int, heard: Sequence[Heard]) -> None:
+        """Nothing to look for: the categories are named."""
 
-        What lies before the signal, or beyond it, is filled with the window's own sound, mirrored:
-        the network has learnt on windows full of sound, and separates them better than half-empty
-        ones.
-        """
-        low, high = max(start, 0), min(start + self._layout.window, self._input.stop)
-        missing = (low - start, start + self._layout.window - high)
-        return np.pad(self._input.span(low, high), ((0, 0), missing), mode="symmetric")
-
-    def _separate(self, jobs: list[_Job]) -> Iterable[_Heard]:
-        engine = self._engine.active
-        batches = [jobs[i : i + engine.batch] for i in range(0, len(jobs), engine.batch)]
-        side_by_side = engine.concurrency > 1
-        answers = (self._pool.map if side_by_side else map)(self._answer, batches)
-        return chain.from_iterable(answers)
-
-    def _answer(self, jobs: list[_Job]) -> list[_Heard]:
-        mixture = np.stack([job.mixture for job in jobs])
-        result, engine = self._engine.separate(mixture, self._positions)
-        # Copies, as a view would hold on to the rest of the window.
-        return [
-            _Heard(sources[:, job.start : job.stop].copy(), presence, engine.name)
-            for job, sources, presence in zip(jobs, result.sources, result.presence, strict=True)
-        ]
-
-    def _faded_in(self, channels: list[_Heard]) -> Float:
-        """The next window over all channels, [channels, S, samples], cross-faded with the last."""
-        channels = channels[: self.channels]
-        for channel in channels:
-            np.maximum(self._presence, channel.presence, out=self._presence)
-            self._engines[channel.engine] += 1
-        sources = np.stack([channel.sources for channel in channels])
-        fade = min(self._layout.fade, sources.shape[-1])
-        if self._windows_joined and fade:
-            rise = self._rise[:fade]
-            head, tail = sources[..., :fade], self._tail[..., :fade]
-            head -= tail
-            head *= rise
-            head += tail
-        self._windows_joined += 1
-        return sources
-
-    def _convert(self, spans: list[tuple[int, int]]) -> None:
-        """Begin to bring spans of the separated signal to the caller's rate."""
-        jobs, mixtures = [], []
-        for start, stop in spans:
-            needed = self._separated.span(*self._from_model.source_span(start, stop))
-            jobs += [(needed[:, row], start, stop) for row in range(len(self._positions))]
-            if self._residual:
-                mixtures.append(self._raw.span(start, stop))
-        rows = self._pool.map(lambda job: self._from_model(*job), jobs)
-        self._conversions.append(_Conversion(spans, mixtures, rows))
-        oldest, _ = self._from_model.source_span(self._converted, self._converted + 1)
-        self._separated.drop_before(oldest)
-
-    def _collect(self) -> None:
-        """Wait for the oldest conversion, and put it in the queue."""
-        work = self._conversions.popleft()
-        for number, (_, stop) in enumerate(work.spans):
-            rows = [next(work.rows) for _ in self._positions]
-            if self._residual:
-                rows.append(work.mixtures[number] - sum(rows))
-            if rows:
-                self._ready.put(rows)
-            self._collected = stop
+    def _mixture(self, until: int) -> Float | None:
+        return self._intake.raw(self._output.settled, until) if self._residual else None
 
     def _settled(self, index: int) -> int:
         """Samples at the caller's rate that no window after ``index`` changes."""
@@ -453,13 +333,10 @@ class Stream:
         """What is ready up to sample ``until`` of the signal."""
         samples = max(0, until - self._emitted)
         self._emitted += samples
-        return self._named(self._ready.take(samples))
+        names = (*self.categories, RESIDUAL) if self._residual else self.categories
+        return self._output.take(names, self.channels, samples)
 
     def _pieces(self) -> list[dict[str, Float]]:
         """What is ready, without joining it."""
-        self._emitted = self._collected
-        return [self._named(block) for block in self._ready.drain()]
-
-    def _named(self, rows: list[Float]) -> dict[str, Float]:
-        names = (*self.categories, RESIDUAL) if self._residual else self.categories
-        return dict(zip(names, rows, strict=True))
+        self._emitted = self._output.collected
+        return self._output.drain()

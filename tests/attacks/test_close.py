@@ -26,7 +26,7 @@ def test_no_call_after_close(fake_engine, config, noise):
     guarded.close()
     assert freed == [True]
     with pytest.raises(SgnError, match=AFTER):
-        guarded.separate(noise(1, 1016), np.array([0]))
+        guarded.answer(noise(1, 1016), None, np.array([0]))
     assert engine.calls == 0
 
 
@@ -42,7 +42,7 @@ def test_an_engine_that_is_closed_under_a_call_is_not_replaced(fake_engine, conf
                "second": fake_engine(config, "second")}  # fmt: skip
     guarded = guard(engines, parity)
     with pytest.raises(SgnError, match=AFTER) as caught:
-        guarded.separate(noise(1, 1016), np.array([0]))
+        guarded.answer(noise(1, 1016), None, np.array([0]))
     assert not isinstance(caught.value, EngineError)
     assert guarded.replacements == []
     assert engines["second"].calls == 0

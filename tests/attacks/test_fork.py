@@ -49,9 +49,9 @@ def test_engines_and_workers_say_it_in_the_child(guarded, noise):
     window, none = noise(1, 1016), np.array([0])
     workers = Workers(2, "separator")
     assert workers.submit(lambda: 7).result() == 7
-    guarded.separate(window, none)
+    guarded.answer(window, None, none)
     for work in (
-        lambda: guarded.separate(window, none),
+        lambda: guarded.answer(window, None, none),
         lambda: guarded.active.separate(window, none),
         lambda: list(workers.map(abs, [1])),
     ):

@@ -262,7 +262,8 @@ def test_the_reference_itself_is_an_engine(run):
     result = run("parity", "--engine", "torch", "--json", "-")
     stages = json.loads(result.out)["engines"]["torch"]["stages"]
     assert result.code == 0
-    assert stages["network"]["figure"] < 1e-6
+    # The same operations, but for masks that are made one at a time: a few roundings of float32.
+    assert stages["network"]["figure"] < 5e-6
 
 
 def test_layers_hold_for_what_ships(run, reports):

@@ -29,7 +29,7 @@ def separated(tmp_path):
         mixture = files.pop("mixture")
         return mixture, SeparationFiles(
             stems=files, presence=presence, sample_rate=RATE, channels=1, samples=samples,
-            engine="fake", windows={}, replacements=(), peak=level,
+            engine="fake", windows={}, replacements=(), peak=level, present=(), presence_rule="",
             timings=Timings(load=0.0, warm_up=0.0, separate=1.0),
         )  # fmt: skip
 

@@ -157,7 +157,7 @@ def test_the_output_is_the_next_engines_from_that_window_on(
     )
     first.calls = PROVED
     separator = fake_separator().separator
-    separator._engine = guarded
+    separator._service.engine = guarded
     with pytest.warns(ParityWarning):
         mixed = separate(separator, signal).sources["bell"][0]
     firsts = separate(fake_separator().separator, signal).sources["bell"][0]
@@ -308,7 +308,7 @@ def test_failures_do_not_pile_up_where_nothing_is_left(fake_engine, config, nois
     messages = []
     for _ in range(50):
         with pytest.raises(EngineError) as caught:
-            guarded.separate(noise(1, 1016), np.array([0]))
+            guarded.answer(noise(1, 1016), None, np.array([0]))
         messages.append(str(caught.value))
     assert len(guarded.rejected) == 1
     assert max(map(len, messages)) == len(messages[0])
@@ -331,7 +331,7 @@ def test_who_shows_the_warning_may_separate(fake_engine, config, noise, monkeypa
             for _ in range(2):
                 helper = threading.Thread(
                     target=lambda: names.append(
-                        guarded.separate(noise(1, 1016), np.array([0]))[1].name
+                        guarded.answer(noise(1, 1016), None, np.array([0]))[0].engine.name
                     ),
                     daemon=True,
                 )
@@ -343,7 +343,7 @@ def test_who_shows_the_warning_may_separate(fake_engine, config, noise, monkeypa
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         monkeypatch.setattr(warnings, "showwarning", show)
-        guarded.separate(noise(1, 1016), np.array([0]))
+        guarded.answer(noise(1, 1016), None, np.array([0]))
     assert names[1:] == ["second", "third"]
 
 
@@ -390,7 +390,7 @@ def test_threads_that_fail_together_replace_once(fake_engine, config, noise):
     names = []
 
     def work():
-        names.append(guarded.separate(noise(1, 1016), np.array([0]))[1].name)
+        names.append(guarded.answer(noise(1, 1016), None, np.array([0]))[0].engine.name)
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -96,14 +96,17 @@ def test_work_grows_with_the_signal_alone(monkeypatch, blocks):
 
 
 def test_a_queue_gives_other_blocks_than_it_took():
-    queue = Queue(1, 2)
-    whole = np.arange(20, dtype=np.float32).reshape(1, 2, 10)
+    queue = Queue()
+    whole = np.arange(20, dtype=np.float32).reshape(2, 10)
     for part in np.array_split(whole, 4, axis=-1):
-        queue.put(part)
-    taken = [np.stack(queue.take(n)) for n in (0, 1, 5, 0, 4)]
-    assert [part.shape for part in taken] == [(1, 2, n) for n in (0, 1, 5, 0, 4)]
-    np.testing.assert_array_equal(np.concatenate(taken, axis=-1), whole)
-    taken[2][:] = -1
+        queue.put({"a": part, "b": -part})
+    queue.put({})
+    taken = [queue.take(["a", "b"], 2, n) for n in (0, 1, 5, 0, 4)]
+    assert [part["a"].shape for part in taken] == [(2, n) for n in (0, 1, 5, 0, 4)]
+    for name, sign in (("a", 1), ("b", -1)):
+        out = np.concatenate([part[name] for part in taken], axis=-1)
+        np.testing.assert_array_equal(out, sign * whole)
+    taken[2]["a"][:] = -1
     assert whole.min() == 0
     with pytest.raises(IndexError):
-        queue.take(1)
+        queue.take(["a", "b"], 2, 1)

@@ -274,9 +274,9 @@ BAD_BLOCKS = {
     "shape": (np.zeros((3, 10), "f4"), "got shape (3, 10), expected (2, samples)"),
     "one axis": (np.zeros(10, "f4"), "got shape (10,)"),
     "three axes": (np.zeros((1, 2, 10), "f4"), "got shape (1, 2, 10)"),
-    "integers": (np.zeros((2, 10), "i2"), "got int16 samples"),
+    "integers": (np.zeros((2, 10), "i8"), "got int64 samples"),
     "complex": (np.zeros((2, 10), "c8"), "got complex64 samples"),
-    "ragged": ([[0.0, 1.0], [0.0]], "different lengths"),
+    "ragged": ([[0.0, 1.0], [0.0]], "Give all channels one length"),
     "nan": (np.array([[0.0, 0.0], [0.0, np.nan]], "f4"), "got nan in channel 1 at sample 101"),
     "inf": (np.array([[0.0, -np.inf], [0.0, 0.0]], "f4"), "got -inf in channel 0 at sample 101"),
     "huge": (np.array([[1e300, 0.0], [0.0, 0.0]]), "got inf in channel 0 at sample 100"),
@@ -380,10 +380,8 @@ def test_windows_fade_into_each_other(fake_separator, latency_s):
 def test_a_long_block_is_computed_a_few_windows_at_a_time(fake_separator, noise, monkeypatch):
     """However much is fed at once, the windows of one round are all that memory holds of it."""
     stream = fake_separator(concurrency=2).separator.stream(sample_rate=8000, channels=2)
-    rounds, separate = [], stream._separate
-    monkeypatch.setattr(
-        stream, "_separate", lambda jobs: rounds.append(len(jobs)) or separate(jobs)
-    )
+    rounds, hear = [], stream._hear
+    monkeypatch.setattr(stream, "_hear", lambda jobs: rounds.append(len(jobs)) or hear(jobs))
     run(stream, noise(2, 20000), [20000])
     assert max(rounds) == 4
     assert sum(rounds) == sum(stream.engines.values())

@@ -237,8 +237,11 @@ def test_falls_back_for_the_window_that_fails_and_from_then_on(engine, config, d
         name = "other"
         detail = "for tests"
 
-        def separate(self, mixture, categories):
-            return "other's answer"
+        def analyze(self, mixture, wanted):
+            return ["other's analysis"] * len(mixture)
+
+        def synthesize(self, analysis, categories):
+            return analysis.replace("analysis", "answer")
 
     guarded = GuardedEngine(
         ["tensorrt", "other"],
@@ -246,11 +249,11 @@ def test_falls_back_for_the_window_that_fails_and_from_then_on(engine, config, d
         lambda candidate: None,
         "fallback",
     )
-    _, by = guarded.separate(windows(config, 1), np.array([0]))
-    assert by is engine
+    (answer,) = guarded.answer(windows(config, 1), np.array([0]), np.array([0]))
+    assert answer.engine is engine
     device.fail = {"record": 2}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        answer, by = guarded.separate(windows(config, 1), np.array([0]))
-    assert (answer, by.name) == ("other's answer", "other")
+        (answer,) = guarded.answer(windows(config, 1), np.array([0]), np.array([0]))
+    assert (answer.sources, answer.engine.name) == ("other's answer", "other")
     assert [w.category for w in caught] == [ParityWarning]

@@ -1,0 +1,99 @@
+"""An engine put in service: opened, proved by the bundle's probe, guarded, and spot-checked."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from sgn_rt.engines.base import Engine
+from sgn_rt.engines.factory import ENGINES, candidates, open_engine
+from sgn_rt.engines.guarded import GuardedEngine, ParityMode
+from sgn_rt.errors import ConfigError
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.stages import StageResult
+from sgn_rt.parity.measure import require
+from sgn_rt.parity.spot_check import SpotCheck
+
+
+class Service:
+    """The engine in service, and what was measured of those that have been.
+
+    Parameters
+    ----------
+    bundle
+        The model.
+    engine
+        ``auto`` for the best that runs here, or one of `ENGINES`.
+    parity
+        What to do with an engine that fails.
+    threads
+        Processors to use; None for all that the process may use.
+    check_every
+        Windows from one that is computed once more to the next; None for none.
+
+    Attributes
+    ----------
+    engine
+        In service.
+    load_s, warm_up_s
+        What opening and proving took, seconds.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        engine: str,
+        parity: ParityMode,
+        threads: int | None,
+        check_every: int | None,
+    ) -> None:
+        if parity not in ("fallback", "raise", "off"):
+            raise ConfigError(
+                f"parity: got {parity!r}, expected fallback, raise or off. Choose one of them."
+            )
+        _expect_count("threads", threads, "all")
+        _expect_count("check every", check_every, "no checks")
+        start = time.perf_counter()
+        self._bundle = bundle
+        self._proved: dict[str, list[StageResult]] = {}
+        self.warm_up_s = 0.0
+        asked_for = None if engine == "auto" else engine
+        opener = partial(open_engine, bundle=bundle, threads=threads)
+        check = None if check_every is None else SpotCheck(check_every, opener, self._prove)
+        self.engine = GuardedEngine(
+            list(candidates(ENGINES, bundle, asked_for)),
+            opener,
+            self._prove,
+            parity,
+            asked_for,
+            check,
+        )
+        if check is not None:
+            check.ready(self.engine.active)
+        self._check = check
+        self.load_s = time.perf_counter() - start - self.warm_up_s
+
+    def _prove(self, candidate: Engine) -> None:
+        began = time.perf_counter()
+        try:
+            self._proved[candidate.name] = require(candidate, self._bundle.probe)
+            candidate.proved(self._proved[candidate.name])
+        finally:
+            self.warm_up_s += time.perf_counter() - began
+
+    @property
+    def proved(self) -> list[StageResult]:
+        """What the start-up probe measured of the engine in service; empty without a probe."""
+        return self._proved.get(self.engine.active.name, [])
+
+    @property
+    def checked_windows(self) -> int:
+        """Windows that were computed once more and compared."""
+        return 0 if self._check is None else self._check.checked
+
+
+def _expect_count(what: str, value: int | None, otherwise: str) -> None:
+    if value is not None and value < 1:
+        raise ConfigError(
+            f"{what}: got {value}, expected at least 1. Leave it out for {otherwise}."
+        )

@@ -1,0 +1,285 @@
+"""A recording put through a stream from its start to its end, its sources kept in a store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+import numpy as np
+
+from sgn_rt._types import Float
+from sgn_rt.audio.recording import Recording
+from sgn_rt.errors import AudioError, CancelledError
+from sgn_rt.streaming.finder import FindingStream
+from sgn_rt.streaming.output import RESIDUAL, residual
+from sgn_rt.streaming.presence import PresenceRule
+from sgn_rt.streaming.stream import Stream
+
+S = TypeVar("S", bound=Stream)
+
+Progress = Callable[[float], object]
+"""Called now and then with the part that is done, 0 to 1. What it raises ends the work."""
+
+_FIRST_PASS: Final = 0.9
+"""Of the work of finding categories, for the progress shown; the rest is what was found late."""
+
+
+class Store(Protocol):
+    """Where sources of a recording go."""
+
+    def write(self, name: str, start: int, block: Float) -> None:
+        """Keep samples of a source from ``start`` on, shape = (channels, samples)."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Forget a source."""
+        ...
+
+    def add_residual(self, name: str, names: Sequence[str], recording: Recording) -> None:
+        """Keep what is left of the recording without the sources ``names``, all of them whole."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who looks on, and may end the work."""
+
+    progress: Progress | None = None
+    cancel: threading.Event | None = None
+
+    def tell(self, done: float) -> None:
+        """Say what part is done.
+
+        Raises
+        ------
+        CancelledError
+            If the work is to end.
+        """
+        if self.cancel is not None and self.cancel.is_set():
+            raise CancelledError(
+                "separate: got cancelled, expected to go on. Nothing was kept: start it again."
+            )
+        if self.progress is not None:
+            self.progress(done)
+
+    def part(self, start: float, share: float) -> Watch:
+        """Who looks on at a part of the work."""
+        progress = self.progress
+        if progress is None:
+            return self
+        return Watch(progress=lambda done: progress(start + share * done), cancel=self.cancel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What is wanted of a recording.
+
+    Attributes
+    ----------
+    categories
+        Names; None for all that are present.
+    rule
+        What counts as present.
+    residual
+        Whether what is left is wanted, too.
+    gain_db
+        On what the network hears.
+    """
+
+    categories: tuple[str, ...] | None
+    rule: PresenceRule
+    residual: bool
+    gain_db: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types: two runs of equal choices, model and recording write the same."""
+        return {
+            "categories": None if self.categories is None else list(self.categories),
+            "thresholds": np.atleast_1d(self.rule.thresholds).tolist(),
+            "residual": self.residual,
+            "gain_db": self.gain_db,
+        }
+
+
+class StreamMaker(Protocol):
+    """Makes streams of one model."""
+
+    def __call__(self, kind: type[S], **options: Any) -> S:
+        """A stream of a kind; options as `Stream`'s."""
+        ...
+
+
+class Run:
+    """A recording separated into a store.
+
+    Parameters
+    ----------
+    recording, choices
+        What is separated, and what is wanted of it.
+    make
+        Makes streams of the model.
+    watch
+        Who looks on.
+
+    Attributes
+    ----------
+    stream
+        That the recording went through: what it has heard.
+    peak
+        Largest magnitude in the recording; 0 for digital silence.
+    """
+
+    def __init__(
+        self, recording: Recording, choices: Choices, make: StreamMaker, watch: Watch
+    ) -> None:
+        self._recording, self.choices, self._make, self._watch = recording, choices, make, watch
+        self.peak = 0.0
+        named = choices.categories
+        self.stream: Stream = (
+            self._new(FindingStream, ())
+            if named is None
+            else self._new(Stream, named, residual=choices.residual)
+        )
+
+    def _new(self, kind: type[S], categories: Sequence[str], *, residual: bool = False) -> S:
+        return self._make(
+            kind,
+            sample_rate=self._recording.sample_rate,
+            channels=self._recording.channels,
+            categories=categories,
+            residual=residual,
+            rule=self.choices.rule,
+            gain_db=self.choices.gain_db,
+        )
+
+    @property
+    def named(self) -> tuple[str, ...] | None:
+        """What will be in the store; None where that is to be found."""
+        if self.choices.categories is None:
+            return None
+        return self._with_residual(self.choices.categories)
+
+    def _with_residual(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return (*names, RESIDUAL) if self.choices.residual else names
+
+    def into(self, store: Store) -> tuple[str, ...]:
+        """Separate; the names of what is in the store then, the residual last."""
+        if isinstance(self.stream, FindingStream):
+            names = self._find(self.stream, store)
+            if self.choices.residual:
+                store.add_residual(RESIDUAL, names, self._recording)
+        else:
+            self._pump(self.stream, _Writer(store), self._watch)
+            names = self.stream.categories
+        self._watch.tell(1.0)
+        return self._with_residual(names)
+
+    def _find(self, stream: FindingStream, store: Store) -> tuple[str, ...]:
+        """Find what is present and separate it, the network once for each window.
+
+        What a category that was found late said before is computed when that is known: the network
+        once more for the windows before it, and for no others.
+        """
+        self._pump(stream, _Writer(store, stream.begins_at), self._watch.part(0.0, _FIRST_PASS))
+        found = stream.present
+        for name in stream.categories:
+            if name not in found:
+                store.drop(name)
+        begins = {name: min(stream.begins_at(name), self._recording.samples) for name in found}
+        late = {name: begin for name, begin in begins.items() if begin > 0}
+        if late:
+            again = self._new(Stream, tuple(late))
+            rest = self._watch.part(_FIRST_PASS, 1.0 - _FIRST_PASS)
+            self._pump(again, _Writer(store, until=late), rest)
+        return found
+
+    def _pump(self, stream: Stream, writer: _Writer, watch: Watch) -> None:
+        recording, done = self._recording, 0
+        # What is ready is written while the next windows are computed.
+        with ThreadPoolExecutor(1, thread_name_prefix="sgn-rt-sink") as sink:
+            written = sink.submit(_each, writer, [])
+            for block in recording.blocks(stream.round_samples):
+                try:
+                    ready = stream.feed_ahead(block)
+                except AudioError as error:  # of the samples: say whose they are
+                    raise AudioError(f"{recording.name}: {error}") from error
+                written.result()
+                written = sink.submit(_each, writer, ready)
+                done += block.shape[1]
+                self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+                watch.tell(done / recording.samples)
+                if writer.is_full:
+                    written.result()
+                    return
+            rest = stream.flush_ahead()
+            written.result()
+            _each(writer, rest)
+
+
+class _Writer:
+    """Gives pieces of a stream to a store, each where it belongs."""
+
+    def __init__(
+        self,
+        store: Store,
+        begins: Callable[[str], int] = lambda name: 0,  # noqa: ARG005
+        until: dict[str, int] | None = None,
+    ) -> None:
+        self._store, self._begins, self._until = store, begins, until
+        self._next: dict[str, int] = {}
+
+    def __call__(self, piece: dict[str, Float]) -> None:
+        for name, block in piece.items():
+            start = self._next[name] if name in self._next else self._begins(name)
+            self._next[name] = start + block.shape[1]
+            part = block if self._until is None else block[:, : max(0, self._until[name] - start)]
+            if part.shape[1]:
+                self._store.write(name, start, part)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing of what is to come is wanted."""
+        until = self._until
+        return until is not None and all(
+            self._next.get(name, 0) >= stop for name, stop in until.items()
+        )
+
+
+def _each(writer: Callable[[dict[str, Float]], None], pieces: list[dict[str, Float]]) -> None:
+    while pieces:  # so that a piece is let go of when it is done with
+        writer(pieces.pop(0))
+
+
+class MemoryStore:
+    """Sources of a recording as arrays.
+
+    Attributes
+    ----------
+    sources
+        Name -> shape = (channels, samples), float32.
+    """
+
+    def __init__(self, channels: int, samples: int) -> None:
+        self._shape = (channels, samples)
+        self.sources: dict[str, Float] = {}
+
+    def write(self, name: str, start: int, block: Float) -> None:
+        """As `Store.write`."""
+        if name not in self.sources:
+            self.sources[name] = np.empty(self._shape, np.float32)
+        self.sources[name][:, start : start + block.shape[1]] = block
+
+    def drop(self, name: str) -> None:
+        """As `Store.drop`."""
+        self.sources.pop(name, None)
+
+    def add_residual(self, name: str, names: Sequence[str], recording: Recording) -> None:
+        """Keep what is left of the recording without the sources ``names``."""
+        at, size = 0, 1 << 16
+        for block in recording.blocks(size):
+            span = slice(at, at + block.shape[1])
+            self.write(name, at, residual(block, [self.sources[n][:, span] for n in names]))
+            at += block.shape[1]
