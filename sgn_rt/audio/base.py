@@ -98,12 +98,17 @@ class AudioReader(ABC):
             Where decoding fails; what was before it has been given.
         """
 
+    def _lengths(self) -> Iterator[int]:
+        """Frames of each piece of `_decode`, and its errors."""
+        for block in self._decode(frames_per_block(_COUNTED, self.channels), 0):
+            yield block.shape[1]
+
     def _count(self) -> int:
         """Frames that really decode."""
         count = 0
         try:
-            for block in self._decode(frames_per_block(_COUNTED, self.channels), 0):
-                count += block.shape[1]
+            for frames in self._lengths():
+                count += frames
                 self._check(count)
         except DamageError as error:
             self._damaged(f"{error} after {count} frames")

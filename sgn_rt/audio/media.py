@@ -51,6 +51,8 @@ class MediaReader(AudioReader):
         if first is None:
             raise UnsuitedError("no sound that decodes")
         self.sample_rate, self.channels = int(first.sample_rate), int(first.layout.nb_channels)
+        self._kind = (first.sample_rate, first.layout.nb_channels, first.format.name)
+        _samples(first)
         self._check(int((declared - _SLACK) * self.sample_rate))
         if self._format == "mp3":
             self._settle_mpeg()
@@ -81,7 +83,8 @@ class MediaReader(AudioReader):
         skip = start
         with self._opened() as (container, stream):
             for frame in self._frames(container, stream):
-                samples = self._samples(frame)
+                self._expect_same(frame)
+                samples = _samples(frame)
                 if skip < samples.shape[1]:
                     yield samples[:, skip:]
                 skip = max(0, skip - samples.shape[1])
@@ -100,19 +103,17 @@ class MediaReader(AudioReader):
         except self._av.FFmpegError as error:
             raise DamageError(reason(error)) from error
 
-    def _samples(self, frame: Any) -> Float:
-        """The samples of a frame, shape = (channels, samples)."""
-        if (frame.sample_rate, frame.layout.nb_channels) != (self.sample_rate, self.channels):
-            raise DamageError(
-                f"a change from {self.sample_rate} Hz, {self.channels} channels to "
-                f"{frame.sample_rate} Hz, {frame.layout.nb_channels} channels"
-            )
-        array = frame.to_ndarray()
-        if array.dtype.kind != "f" and array.dtype.name not in FULL_SCALE:
-            raise DamageError(f"samples of {array.dtype}")
-        if not frame.format.is_planar:
-            array = array.reshape(-1, self.channels).T
-        return scaled(array)
+    def _lengths(self) -> Iterator[int]:
+        with self._opened() as (container, stream):
+            for frame in self._frames(container, stream):
+                self._expect_same(frame)
+                yield int(frame.samples)
+
+    def _expect_same(self, frame: Any) -> None:
+        found = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+        if found != self._kind:
+            was, now = (f"{rate} Hz, {n} channels, {form}" for rate, n, form in (self._kind, found))
+            raise DamageError(f"a change from {was} to {now}")
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, Any]]:
@@ -141,3 +142,13 @@ class MediaReader(AudioReader):
             )
         except self._av.FFmpegError as error:
             raise UnsuitedError(reason(error)) from error
+
+
+def _samples(frame: Any) -> Float:
+    """The samples of a frame, shape = (channels, samples)."""
+    array = frame.to_ndarray()
+    if array.dtype.kind != "f" and array.dtype.name not in FULL_SCALE:
+        raise UnsuitedError(f"samples of {array.dtype}")
+    if not frame.format.is_planar:
+        array = array.reshape(-1, frame.layout.nb_channels).T
+    return scaled(array)

@@ -71,6 +71,8 @@ def encode(tmp_path, tones) -> Encode:
             if codec == "vorbis":
                 stream.codec_context.options = {"strict": "experimental"}
             if variable:
+                if not hasattr(stream.codec_context, "global_quality"):
+                    pytest.skip("PyAV before 15 encodes no variable bit rate")
                 stream.codec_context.flags |= av.codec.context.Flags.qscale
                 stream.codec_context.global_quality = 4 * 118
             given = av.AudioFrame.from_ndarray(sound, format="fltp", layout=layout)

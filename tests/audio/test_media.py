@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -35,8 +37,8 @@ def read(path, frames, **options):
 DELAY = {"aac": 1024, "ts": 1024, "ac3": 256, "wma": -2048}
 """Samples by which what is read comes late: of codecs whose files do not tell it."""
 
-FIDELITY_DB = dict.fromkeys(LOSSLESS, 80.0) | {"vorbis.webm": 5.0}
-"""SI-SDR of what is read; 20 for the others. FFmpeg's own encoder of Vorbis is a poor one."""
+FIDELITY_DB = dict.fromkeys(LOSSLESS, 80.0)
+"""SI-SDR of what is read; 20 for the others."""
 
 
 @pytest.mark.parametrize("kind", MEDIA)
@@ -52,7 +54,10 @@ def test_sound_comes_out_in_its_place(encode, tones, si_sdr, kind):
     out = read(path, 7001)[:, max(0, late) :][:, :57_000]
     assert out.dtype == np.float32
     expected = tones(2, 60_000, 48000)[:, max(0, -late) :][:, : out.shape[1]]
-    assert si_sdr(expected, out).min() > FIDELITY_DB.get(kind, 20.0)
+    fidelity = si_sdr(expected, out)
+    if kind == "vorbis.webm":  # FFmpeg's own encoder of Vorbis spoils the second channel
+        fidelity = fidelity[:1]
+    assert fidelity.min() > FIDELITY_DB.get(kind, 20.0)
 
 
 @pytest.mark.parametrize("kind", MEDIA)
@@ -81,6 +86,19 @@ def test_of_a_film_the_sound_is_read_though_pictures_go_on(encode, tones, si_sdr
         assert abs(open_audio(path).frames - 60_000) < 2048
         out = read(path, 4096)[:, :57_000]
         assert si_sdr(tones(2, 57_000, 48000), out).min() > 20.0
+
+
+@pytest.mark.parametrize("kind", ["m4a", "webm"])
+def test_memory_is_constant_in_the_length(encode, kind):
+    path = encode(kind, samples=60 * 48000)  # 23 MB of samples
+    tracemalloc.start()
+    try:
+        reader = open_audio(path)
+        frames = sum(block.shape[1] for block in reader.blocks(48000))
+        assert frames == reader.frames
+        assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_film_without_sound(tmp_path, fails):
@@ -181,3 +199,12 @@ def test_without_pyav_what_is_no_audio_is_told_so(tmp_path, without_av, fails):
     without_av()
     with fails(AudioError, "text.m4a: got a file that libsndfile does not read", 'pip install "av'):
         open_audio(tmp_path / "text.m4a")
+
+
+def test_a_change_of_rate_or_channels_within_is_told(encode, fails):
+    first, second = encode("aac", 1, 44100).read_bytes(), encode("aac", 2, 48000).read_bytes()
+    with fails(AudioError, "a change from 44100 Hz, 1 channels", "48000 Hz, 2 channels"):
+        open_audio(first + second)
+    reader = open_audio(first + second, salvage=True)
+    assert (reader.sample_rate, reader.channels) == (44100, 1)
+    assert "a change" in reader.salvaged
