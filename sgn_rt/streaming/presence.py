@@ -40,12 +40,12 @@ class PresenceRule:
         sound, so that each counts for less.
     most_odds
         What a single window is trusted with at most, n to one. Of windows without an instrument one
-        in a thousand is above 0.99 all the same; so from some hundred windows on (7 minutes of the
+        in a thousand is above 0.99 all the same; so from two hundred windows on (15 minutes of the
         published model) it takes more than one, while two clear ones, as a solo of 10 s has, still
         decide in an hour.
     plain_share
         Of a recording: a stretch as long needs the threshold and no more. With half, what is short
-        is judged nearly as a window is (of 139 instruments in 56 mixtures of 14 s: 118 found and 12
+        is judged nearly as a window is (of 137 instruments in 56 mixtures of 14 s: 118 found and 12
         invented; by the highest window 127 and 24; without this allowance 112 and 8).
     candidate_share
         Of the evidence wanted, from which a category may still turn out present. With half of it
