@@ -102,7 +102,18 @@ def open_recording(
         if is_encoded(mixture)
         else _of_samples(mixture, rate, limits)
     )
-    start, stop = _span(whole, start_s, duration_s)
+    return _part(whole, read, *_span(whole, start_s, duration_s))
+
+
+_FAR = 2.0**62
+"""Samples; beyond every recording."""
+
+_Read = Callable[[int, int], Iterable[NDArray[Any]]]
+"""Blocks of at most so many samples, from a sample on."""
+
+
+def _part(whole: Recording, read: _Read, start: int, stop: int) -> Recording:
+    """Samples [start, stop) of a recording, checked as they are read."""
 
     def blocks(size: int) -> Iterator[Float]:
         at = start
@@ -116,13 +127,6 @@ def open_recording(
                 return
 
     return replace(whole, samples=stop - start, start=start, blocks=blocks)
-
-
-_FAR = 2.0**62
-"""Samples; beyond every recording."""
-
-_Read = Callable[[int, int], Iterable[NDArray[Any]]]
-"""Blocks of at most so many samples, from a sample on."""
 
 
 def _of_file(
