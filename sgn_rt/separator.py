@@ -325,7 +325,11 @@ class Separator(OneProcess):
             made = store.finish()
             files = {name: made[name] for name in names}
             places = owned.commit(
-                {file.name: file for file in files.values()}, self._facts(run.choices, format)
+                {file.name: file for file in files.values()},
+                {
+                    **self._facts(run.choices, format),
+                    "stems": {name: file.name for name, file in files.items()},
+                },
             )
             return SeparationFiles(
                 stems={name: places[file.name] for name, file in files.items()},
@@ -333,9 +337,54 @@ class Separator(OneProcess):
                 **self._report(run, recording, start),
             )
 
+    def finished(
+        self,
+        path: str | Path,
+        folder: str | Path,
+        categories: Sequence[str] | None = None,
+        *,
+        threshold: float | Mapping[str, float] | None = None,
+        residual: bool = False,
+        format: Format = "wav",  # noqa: A002 - the option's name
+    ) -> dict[str, Path] | None:
+        """The stems that `separate_to` would write again; None where it would not.
+
+        It would if they are all there, as long as they were, of the same recording as far as its
+        size and time of change tell, of this model and these options.
+
+        Parameters
+        ----------
+        path, folder, categories, threshold, residual, format
+            As for `separate_to`.
+
+        Raises
+        ------
+        AudioError, CategoryError, ConfigError
+            As `separate_to`, before any work.
+        """
+        owned = RunFolder.claim(Path(folder), Path(path))
+        facts = self._facts(self._choices(categories, threshold, residual), format)
+        if owned.earlier is None or not owned.holds(facts):
+            return None
+        return {
+            name: owned.path / file for name, file in dict(owned.earlier.facts["stems"]).items()
+        }
+
     def _facts(self, choices: Choices, format: Format) -> dict[str, Any]:  # noqa: A002
         """What a run's files depend on, beside the recording."""
         return {"model": self.bundle.identity, "format": format, **choices.to_dict()}
+
+    def _choices(
+        self,
+        categories: Sequence[str] | None,
+        threshold: float | Mapping[str, float] | None,
+        residual: bool,
+    ) -> Choices:
+        return Choices(
+            categories=None if categories is None else checked_categories(self.config, categories),
+            rule=PresenceRule.of(self.config, threshold),
+            residual=residual,
+        )
 
     def _begin(
         self,
@@ -345,17 +394,13 @@ class Separator(OneProcess):
         residual: bool,
         watch: Watch,
     ) -> Run:
-        choices = Choices(
-            categories=None if categories is None else checked_categories(self.config, categories),
-            rule=PresenceRule.of(self.config, threshold),
-            residual=residual,
-        )
+        choices = self._choices(categories, threshold, residual)
         return Run(recording, choices, self._stream, watch)
 
     def _report(self, run: Run, recording: Recording, start: float) -> dict[str, Any]:
         return {
             "presence": run.stream.presence,
-            "present": run.stream.present,
+            "present": run.present,
             "presence_rule": run.choices.rule.describe(),
             "sample_rate": recording.sample_rate,
             "channels": recording.channels,

@@ -156,6 +156,11 @@ class Run:
         )
 
     @property
+    def present(self) -> tuple[str, ...]:
+        """Categories that count as present; in digital silence none, whatever the network says."""
+        return self.stream.present if self.peak > 0.0 else ()
+
+    @property
     def named(self) -> tuple[str, ...] | None:
         """What will be in the store; None where that is to be found."""
         if self.choices.categories is None:
@@ -184,7 +189,7 @@ class Run:
         once more for the windows before it, and for no others.
         """
         self._pump(stream, _Writer(store, stream.begins_at), self._watch.part(0.0, _FIRST_PASS))
-        found = stream.present
+        found = self.present
         for name in stream.categories:
             if name not in found:
                 store.drop(name)

@@ -26,8 +26,8 @@ def test_separate_writes_what_is_present_and_says_so(run, tmp_path):
     assert (result.code, result.err) == (0, "")
     report = json.loads((tmp_path / "report.json").read_text())
     assert set(report["stems"]) == set(report["present"]) == {"piano", "tuba"}
-    written = {path.stem for path in (tmp_path / "out" / "003.mix").glob("*.wav")}
-    assert written == {"piano", "tuba"}
+    written = {path.name for path in (tmp_path / "out" / "003.mix").iterdir()}
+    assert written == {"piano.wav", "tuba.wav", "sgn-rt.json"}
     info = soundfile.info(MIX)
     for stem in report["stems"].values():
         assert soundfile.info(stem).frames == info.frames
@@ -73,12 +73,36 @@ def test_several_inputs_go_on_after_a_bad_one(run, clip, tmp_path):
     assert len(json.loads((tmp_path / "r.json").read_text())) == 1
 
 
+def test_a_folder_among_the_inputs_is_refused_before_any_work(run, clip, tmp_path):
+    result = run("separate", clip, tmp_path, "-o", tmp_path / "out")
+    assert result.code == 2
+    assert f"{tmp_path}: got a folder, expected audio files" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_any_work(run, clip, tmp_path):
+    (tmp_path / "r.json").mkdir()
+    result = run("separate", clip, "-o", tmp_path / "out", "--json", tmp_path / "r.json")
+    assert result.code == 2
+    assert f"{tmp_path / 'r.json'}: got a folder, expected to write a file" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_quiet_prints_nothing_and_verbose_more(run, clip, tmp_path):
+    command = ("separate", clip, "-o", tmp_path, "--categories", "tuba")
+    quiet, verbose = run(*command, "-q"), run(*command, "-vv")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+    assert verbose.code == 0
+    assert "tuba" in verbose.out
+    assert "sgn-rt: " in verbose.err
+
+
 def test_inputs_of_one_name_are_refused_before_any_work(run, clip, tmp_path):
     (tmp_path / "other").mkdir()
     twin = shutil.copy(clip, tmp_path / "other" / "clip.wav")
     result = run("separate", clip, twin, "-o", tmp_path / "out")
     assert result.code == 2
-    assert "'clip'" in result.err
+    assert "'clip.wav'" in result.err
     assert not (tmp_path / "out").exists()
 
 
@@ -134,6 +158,10 @@ BAD_OPTIONS = {
     "engine that is not here": (["--engine", "onnxruntime-cuda"], "CUDAExecutionProvider"),
     "graph that is not here": (["--engine", "onnxruntime:waveform.fp16"], "waveform.fp16"),
     "no bundle": (["--bundle", "/nowhere"], "bundle.json"),
+    "report under a device": (["--json", "/dev/null/deep/r.json"], "/dev/null/deep/r.json: got"),
+    "report in the place of a folder": (["--json", "/"], "/: got a folder"),
+    "lines in the place of a folder": (["--jsonl", "/tmp"], "/tmp: got a folder"),
+    "report and lines in one place": (["--json", "-", "--jsonl", "-"], "--jsonl: got - for both"),
 }
 
 

@@ -1,0 +1,94 @@
+"""What ``sgn-rt separate`` tells of a recording: a table for people, JSON for programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from sgn_rt.cli.common import console, table
+from sgn_rt.report import SeparationFiles
+from sgn_rt.separator import Separator
+
+_WORTH_SHOWING = 0.1
+"""Presence from which a category that was not written is shown."""
+
+
+def show(title: str, files: SeparationFiles) -> None:
+    """Print what was found in a recording, under a title."""
+    out = console()
+    seconds = files.samples / files.sample_rate
+    out.print(
+        f"{title}  {seconds:.1f} s, {files.sample_rate} Hz, {files.channels} ch  ->  "
+        f"{files.timings.separate:.2f} s on {files.engine} "
+        f"({1 / files.real_time_factor:.0f}x real time)"
+    )
+    rows = table("category", "presence", "", "stem", right="presence")
+    for name, presence in sorted(files.presence.items(), key=lambda item: -item[1]):
+        stem = files.stems.get(name)
+        if stem is not None or presence >= _WORTH_SHOWING:
+            rows.add_row(
+                name,
+                f"{presence:.2f}",
+                "#" * round(20 * presence),
+                str(stem) if stem else Text("not written", style="dim"),
+            )
+    if "residual" in files.stems:
+        rows.add_row("residual", "", "", str(files.stems["residual"]))
+    out.print(rows)
+    if not files.stems:
+        likeliest = max(files.presence, key=files.presence.__getitem__)
+        out.print(
+            f"No category counts as present; the likeliest is {likeliest} "
+            f"({files.presence[likeliest]:.2f}). Lower --threshold, or name --categories."
+        )
+    if files.clipped:
+        out.print(f"Clipped at full scale: {', '.join(files.clipped)}. --format wav does not clip.")
+
+
+def as_json(
+    path: Path, files: SeparationFiles, separator: Separator, checked: int
+) -> dict[str, Any]:
+    """What is told of a recording, as JSON types.
+
+    Parameters
+    ----------
+    path
+        The recording.
+    files
+        What was made of it.
+    separator
+        By which.
+    checked
+        Windows that it had checked before.
+    """
+    timings = files.timings
+    return {
+        "input": str(path),
+        "model": separator.bundle.name,
+        "engine": {
+            "name": files.engine,
+            "detail": separator.engine.detail,
+            "windows": files.windows,
+            "replacements": list(files.replacements),
+        },
+        "sample_rate": files.sample_rate,
+        "model_sample_rate": separator.config.sample_rate,
+        "channels": files.channels,
+        "samples": files.samples,
+        "duration_s": files.samples / files.sample_rate,
+        "presence": files.presence,
+        "present": list(files.present),
+        "presence_rule": files.presence_rule,
+        "stems": {name: str(stem) for name, stem in files.stems.items()},
+        "clipped": list(files.clipped),
+        "timings_s": {
+            "load": timings.load,
+            "warm_up": timings.warm_up,
+            "separate": timings.separate,
+        },
+        "real_time_factor": files.real_time_factor,
+        "parity": {result.stage: result.to_dict() for result in separator.parity},
+        "checked_windows": separator.checked_windows - checked,
+    }
