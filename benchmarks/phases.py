@@ -14,7 +14,7 @@ from unittest import mock
 import soundfile
 
 from sgn_rt.audio.resample import SpanResampler
-from sgn_rt.audio.stems import StemFiles
+from sgn_rt.audio.writer import AudioWriter
 from sgn_rt.engines.base import Engine, MaskEngine
 from sgn_rt.model.transform import Transform
 
@@ -58,7 +58,7 @@ def _phases(engine: Engine) -> list[tuple[str, type, str]]:
         ("network" if work == "_network" else "network and transforms", type(engine), work),
         ("masks and inverse STFT", type(engine), "_synthesize"),
         ("resampling", SpanResampler, "__call__"),
-        ("writing", StemFiles, "write"),
+        ("writing", AudioWriter, "write"),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -148,6 +149,6 @@ class StemStore:
             self._spools[name] = {0: whole}
 
     def _blocks(self, path: Path) -> Iterator[Float]:
-        with writing(self._folder.path), soundfile.SoundFile(path) as file:
+        with writing(self._folder.path), soundfile.SoundFile(os.fsencode(path)) as file:
             while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
                 yield block.T

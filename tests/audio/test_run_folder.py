@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,7 @@ def test_a_recording_that_goes_meanwhile_keeps_its_stems(out, source):
 
 HOLDS = """
 import sys
+import tempfile
 from pathlib import Path
 from sgn_rt.audio import run_folder
 from sgn_rt.audio.run_folder import RunFolder, add_to_run
@@ -265,6 +267,61 @@ def test_a_link_is_not_followed(out, tmp_path, source, fails):
             RunFolder.claim(out, source)
         link.unlink()
     assert list((tmp_path / "theirs").iterdir()) == []
+
+
+def test_a_file_where_a_folder_is_needed(out, tmp_path, source, fails, tree):
+    (tmp_path / "file").write_text("mine")
+    for place in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        with fails(AudioError, f"got something at {tmp_path / 'file'} that is no folder"):
+            RunFolder.claim(place, source)
+    out.mkdir()
+    (out / "mix").write_text("mine")
+    with fails(AudioError, f"got something at {out / 'mix'} that is no folder"):
+        RunFolder.claim(out, source)
+    assert tree(tmp_path) == ["file", "mix.wav", "out", "out/mix"]
+
+
+AS_ANOTHER_USER = """
+import os, sys
+from pathlib import Path
+from sgn_rt.audio.run_folder import RunFolder
+from sgn_rt.errors import AudioError
+out, source, when = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+os.chdir(out.parent)
+if when == "late":
+    claimed = RunFolder.claim(out, source)
+if os.geteuid() == 0:
+    os.setuid(65534)
+try:
+    with claimed if when == "late" else RunFolder.claim(out, source):
+        print("entered")
+except AudioError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "part"), [("early", "no permission to write in"), ("late", "Permission denied")]
+)
+def test_an_output_that_is_not_ours(when, part, tree):
+    """Real permissions, also where the tests run as root."""
+    if when == "late" and os.geteuid() != 0:
+        pytest.skip("permissions that change in between take root")
+    with tempfile.TemporaryDirectory() as name:  # pytest's own are closed to other users
+        out = Path(name) / "out"
+        out.mkdir()
+        (Path(name) / "mix.wav").write_bytes(b"sound")
+        Path(name).chmod(0o755)
+        out.chmod(0o555)
+        done = subprocess.run(
+            [sys.executable, "-c", AS_ANOTHER_USER, out, Path(name) / "mix.wav", when],
+            capture_output=True, text=True, check=False,
+            cwd=Path(run_folder.__file__).parents[1],
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert str(out) in done.stdout
+        assert part in done.stdout
+        assert tree(Path(name)) == ["mix.wav", "out"]
 
 
 @pytest.mark.parametrize(

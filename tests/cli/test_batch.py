@@ -191,10 +191,12 @@ def test_names_that_differ_in_their_ending(batch):
         assert stems == [str(batch.out / name / "bell.wav") for name in ("a", "a.wave")]
 
 
-def test_a_name_that_is_no_utf_8(batch):
+@pytest.mark.parametrize("kind", ["wav", "flac"])
+def test_names_that_are_no_utf_8(batch, kind):
     path = batch.add(os.fsdecode(b"caf\xe9.wav"))
+    batch.out = batch.out.with_name(os.fsdecode(b"stems of caf\xe9"))
     batch.add("b.wav")
-    assert batch.run() == [Status.SEPARATED, Status.SEPARATED]
+    assert batch.run(format=kind, residual=True) == [Status.SEPARATED, Status.SEPARATED]
     assert "caf\\udce9.wav" in batch.told.out
     assert batch.read()[0]["input"] == str(path)
 
