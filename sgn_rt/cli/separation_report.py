@@ -63,32 +63,13 @@ def as_json(
     checked
         Windows that it had checked before.
     """
-    timings = files.timings
+    told = files.to_dict()
+    told["engine"]["detail"] = separator.engine.detail
     return {
         "input": str(path),
         "model": separator.bundle.name,
-        "engine": {
-            "name": files.engine,
-            "detail": separator.engine.detail,
-            "windows": files.windows,
-            "replacements": list(files.replacements),
-        },
-        "sample_rate": files.sample_rate,
         "model_sample_rate": separator.config.sample_rate,
-        "channels": files.channels,
-        "samples": files.samples,
-        "duration_s": files.samples / files.sample_rate,
-        "presence": files.presence,
-        "present": list(files.present),
-        "presence_rule": files.presence_rule,
-        "stems": {name: str(stem) for name, stem in files.stems.items()},
-        "clipped": list(files.clipped),
-        "timings_s": {
-            "load": timings.load,
-            "warm_up": timings.warm_up,
-            "separate": timings.separate,
-        },
-        "real_time_factor": files.real_time_factor,
+        **told,
         "parity": {result.stage: result.to_dict() for result in separator.parity},
         "checked_windows": separator.checked_windows - checked,
     }
