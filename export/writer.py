@@ -182,7 +182,7 @@ def _unwritable(target: Path, error: OSError) -> BundleError:
 
 def _write_checkpoint(model: Sgn, source: Path, target: Path, *, renamed: bool) -> None:
     if renamed:
-        save_checkpoint(model, model.config, target, half=False)
+        save_checkpoint(model, model.config, target)
     else:
         shutil.copyfile(source, target)
 

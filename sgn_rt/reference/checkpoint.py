@@ -221,9 +221,9 @@ def save_checkpoint(
     config: ModelConfig,
     path: str | Path,
     *,
-    half: bool = True,
+    half: bool = False,
 ) -> None:
-    """Write a checkpoint, the same bytes for the same weights.
+    """Write a checkpoint, the same bytes for the same weights, in the precision that they have.
 
     Parameters
     ----------
@@ -234,7 +234,9 @@ def save_checkpoint(
     path
         File to write, ``.safetensors``.
     half
-        Store float16, but for the variances of BatchNorm, which may exceed its range; else float32.
+        Round to float16, but for the variances of BatchNorm, which may exceed its range. Default:
+        float16 stays float16 and float32 stays float32; other floats become float32, in which the
+        network computes.
 
     Raises
     ------
@@ -246,9 +248,9 @@ def save_checkpoint(
     model_from_tensors(config, given)
     arrays = {}
     for name, tensor in given.items():
-        wide = not half or name.endswith(".running_var")
+        narrow = tensor.dtype == torch.float16 or (half and not name.endswith(".running_var"))
         with np.errstate(over="ignore"):  # told below, with the tensor's name
-            array = tensor.float().numpy().astype(np.float32 if wide else np.float16)
+            array = tensor.float().numpy().astype(np.float16 if narrow else np.float32)
         if not np.isfinite(array).all():
             raise CheckpointError(
                 f"{name}: got values beyond float16's range, expected at most 65504. "

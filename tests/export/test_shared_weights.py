@@ -78,7 +78,7 @@ def test_every_weight_to_the_bit(small, tmp_path, monkeypatch):
     # The nodes in front of the network, in ONNX's own evaluator; stored in float32 this time.
     monkeypatch.setattr("sgn_rt.export.shared.INLINE_BYTES", 0)
     model, plain = small(Kind.CORE, encoder_channels=(16, 16, 32, 8, 16, 16, 8))
-    save_checkpoint(model, model.config, tmp_path / BUNDLE_CHECKPOINT, half=False)
+    save_checkpoint(model, model.config, tmp_path / BUNDLE_CHECKPOINT)
     result = share_weights(plain, tmp_path / BUNDLE_CHECKPOINT)
     (tmp_path / "shared.onnx").write_bytes(result.SerializeToString())
     graph = onnx.load(tmp_path / "shared.onnx").graph

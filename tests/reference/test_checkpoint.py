@@ -30,7 +30,7 @@ def small(small_config):
 @pytest.fixture
 def saved(small, tmp_path):
     path = tmp_path / "small.safetensors"
-    save_checkpoint(small, small.config, path)
+    save_checkpoint(small, small.config, path, half=True)
     return path
 
 
@@ -59,13 +59,34 @@ def test_load_leaves_the_random_state(saved):
 def test_round_trip(small, saved, tmp_path):
     again = tmp_path / "again.safetensors"
     loaded = load(saved)
-    save_checkpoint(loaded, loaded.config, again)
+    save_checkpoint(loaded, loaded.config, again, half=True)
     assert loaded.config == small.config
     assert again.read_bytes() == saved.read_bytes()
-    wide = tmp_path / "wide.safetensors"
-    save_checkpoint(small, small.config, wide, half=False)
-    for name, tensor in load(wide).state_dict().items():
+
+
+def test_save_loses_no_digit_unless_asked(small, tmp_path):
+    path = tmp_path / "wide.safetensors"
+    save_checkpoint(small, small.config, path)
+    for name, tensor in load(path).state_dict().items():
         assert torch.equal(tensor, small.state_dict()[name]), name
+
+
+def test_save_keeps_the_precision_of_every_tensor(saved, tmp_path):
+    """What was read is what is written: float16 as float16, float32 as float32."""
+    config, tensors = read_checkpoint(saved)
+    again = tmp_path / "again.safetensors"
+    save_checkpoint(tensors, config, again)
+    assert again.read_bytes() == saved.read_bytes()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_floats_are_saved_as_the_network_computes(small, tmp_path, dtype):
+    tensors = {name: tensor.to(dtype) for name, tensor in small.state_dict().items()}
+    path = tmp_path / "other.safetensors"
+    save_checkpoint(tensors, small.config, path)
+    assert {entry.dtype for entry in read_header(path).tensors.values()} == {"F32"}
+    _, stored = read_checkpoint(path)
+    assert all(torch.equal(tensor, tensors[name].float()) for name, tensor in stored.items())
 
 
 def test_the_safetensors_package_reads_what_is_written(saved):
@@ -88,7 +109,7 @@ def test_save_refuses_what_half_precision_cannot_hold(small, tmp_path):
     tensors = dict(small.state_dict())
     tensors["presence_head.bias"] = torch.tensor([1e5])
     with pytest.raises(CheckpointError, match=r"presence_head.bias: .*65504.*half=False"):
-        save_checkpoint(tensors, small.config, tmp_path / "x.safetensors")
+        save_checkpoint(tensors, small.config, tmp_path / "x.safetensors", half=True)
 
 
 def test_every_wrong_tensor_is_named_at_once(small, tmp_path):
@@ -114,7 +135,7 @@ def test_every_wrong_tensor_is_named_at_once(small, tmp_path):
 
 def read_checkpoint_of(model, folder):
     path = folder / "own.safetensors"
-    save_checkpoint(model, model.config, path)
+    save_checkpoint(model, model.config, path, half=True)
     return read_checkpoint(path)
 
 

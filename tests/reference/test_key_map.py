@@ -111,7 +111,7 @@ def test_pickle_with_other_contents(small, key_map, tmp_path):
 
 def test_two_configurations_must_agree(small, key_map, small_config, tmp_path):
     path = tmp_path / "own.safetensors"
-    save_checkpoint(small, small.config, path, half=False)
+    save_checkpoint(small, small.config, path)
     key_map.write_text('format = "sgn-key-map/1"\n' + toml_config(small.config))
     assert_same(load(path, key_map), small)
     key_map.write_text('format = "sgn-key-map/1"\n' + toml_config(small_config(sample_rate=9000)))
