@@ -3,12 +3,13 @@
 PYTHON ?= python3
 # Any newer PyTorch does, too; this one is what the tests are run with.
 TORCH ?= torch==2.13.0
-# Where there is a CUDA compiler, the tests build the TensorRT plugins, too: headers of TensorRT and cuFFT, and
-# TensorRT for RTX, which builds engines without a GPU.
-PLUGIN_TOOLS := kernel-lens nvidia-cufft nvidia-nvjitlink \
-	tensorrt-rtx-cu13 tensorrt-rtx-cu13-bindings tensorrt-rtx-cu13-libs
 DEMO := .venv/demo
 TEST := .venv/test
+# Wheels that are read as files and never imported: the types of full TensorRT; and its headers, where there is a CUDA
+# compiler and the tests build the plugins. Both require the whole of TensorRT, so they lie apart: among the installed
+# packages pip would complain of that with every other package.
+TOOLS := $(TEST)/tools
+TOOL_WHEELS := tensorrt-stubs $(if $(shell command -v nvcc),kernel-lens)
 MODEL := sgn_rt/data/instruments
 EXAMPLE := sgn_rt/data/music/003.mix.flac
 
@@ -28,12 +29,12 @@ demo:
 $(TEST)/.torch:
 	test -x $(TEST)/bin/python || $(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	# The types of full TensorRT, without TensorRT, which PyPI alone does not have.
-	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps tensorrt-stubs
-	$(if $(shell command -v nvcc),$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(PLUGIN_TOOLS))
 	touch $@
 
-test: $(TEST)/.torch
+$(TOOLS): $(TEST)/.torch
+	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ $(TOOL_WHEELS)
+
+test: $(TOOLS)
 	$(call install,$(TEST),test)
 	$(TEST)/bin/pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST_ARGS)
 

@@ -8,11 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
+TOOLS = Path(sys.prefix) / "tools"
+"""Where the Makefile unpacks wheels that are read and not imported."""
 # The sources: in the folder of installed packages mypy trips over others.
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,12 +21,11 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def stubs(tmp_path_factory) -> Path:
     """The stubs, as a folder that mypy looks into."""
-    site = Path(sysconfig.get_path("purelib"))
-    if not (site / "tensorrt_stubs").is_dir() or importlib.util.find_spec("mypy") is None:
-        pytest.skip("tensorrt-stubs or mypy is not installed")
+    if not (TOOLS / "tensorrt_stubs").is_dir() or importlib.util.find_spec("mypy") is None:
+        pytest.skip(f"no tensorrt-stubs in {TOOLS}, or mypy is not installed")
     folder = tmp_path_factory.mktemp("stubs")
     for package in ("tensorrt", "tensorrt_bindings"):
-        shutil.copytree(site / package, folder / package)
+        shutil.copytree(TOOLS / package, folder / package)
     path = folder / "tensorrt_bindings" / "tensorrt.pyi"
     # As they are shipped they do not parse: `in` for a parameter, one without a default last; and
     # `bool` in them is a variable, TensorRT's data type.

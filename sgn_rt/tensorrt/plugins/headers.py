@@ -23,8 +23,8 @@ _SYSTEM_INCLUDES: Final = (
     "/opt/tensorrt/include",
 )
 _ADVICE: Final = (
-    "Install TensorRT's development package, or `pip install --no-deps kernel-lens`, which has the "
-    "headers; those of another folder are taken from "
+    "Install TensorRT's development package, or `pip install --no-deps --target headers "
+    "kernel-lens`, which has them in headers/kernel_lens/include/tensorrt; name a folder by "
     f"-D{TENSORRT_INCLUDE_VARIABLE} or the environment variable of that name."
 )
 

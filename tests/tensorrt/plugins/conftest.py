@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -28,7 +29,12 @@ from sgn_rt.model.contract import (
 )
 from sgn_rt.tensorrt.plugins.build import package_version
 from sgn_rt.tensorrt.plugins.find import LIBRARY_VARIABLE
-from sgn_rt.tensorrt.plugins.headers import cuda_include_dir, cufft_folder, tensorrt_include_dir
+from sgn_rt.tensorrt.plugins.headers import (
+    TENSORRT_INCLUDE_VARIABLE,
+    cuda_include_dir,
+    cufft_folder,
+    tensorrt_include_dir,
+)
 
 from .harness import Host, through_tensorrt
 
@@ -45,6 +51,12 @@ def missing(reason: str) -> None:
     pytest.skip(reason)
 
 
+def _unpacked_headers() -> Path | None:
+    """TensorRT's headers as the Makefile unpacks them, unless others are named."""
+    folder = Path(sys.prefix) / "tools" / "kernel_lens" / "include" / "tensorrt"
+    return folder if folder.is_dir() and TENSORRT_INCLUDE_VARIABLE not in os.environ else None
+
+
 @pytest.fixture(scope="session")
 def toolchain() -> SimpleNamespace:
     """CMake and the headers of TensorRT and CUDA."""
@@ -54,7 +66,7 @@ def toolchain() -> SimpleNamespace:
     if cuda is None:
         missing("no CUDA toolkit (cuda_runtime_api.h)")
     try:
-        tensorrt = tensorrt_include_dir()
+        tensorrt = tensorrt_include_dir(_unpacked_headers())
     except PluginError as error:
         missing(str(error).split(" with `pip")[0][:120])
     return SimpleNamespace(cuda=cuda, tensorrt=tensorrt)
