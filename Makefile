@@ -13,7 +13,10 @@ TOOL_WHEELS := tensorrt-stubs $(if $(shell command -v nvcc),kernel-lens)
 MODEL := sgn_rt/data/instruments
 EXAMPLE := sgn_rt/data/music/003.mix.flac
 
-.PHONY: demo test lint bench bundle clean
+# What `make test-kernels` runs under each choice of kernels; all tests of numbers if empty.
+KERNEL_TESTS ?=
+
+.PHONY: demo test test-kernels lint bench bundle clean
 
 # setuptools would put files that are long gone from build/lib into the wheel.
 define install
@@ -37,6 +40,11 @@ $(TOOLS): $(TEST)/.torch
 test: $(TOOLS)
 	$(call install,$(TEST),test)
 	$(TEST)/bin/pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST_ARGS)
+
+# The tests of numbers as other processors run them; hours on a laptop.
+test-kernels: $(TOOLS)
+	$(call install,$(TEST),test)
+	$(TEST)/bin/python tests/kernels.py $(KERNEL_TESTS)
 
 lint: $(TEST)/.torch
 	$(call install,$(TEST),dev)

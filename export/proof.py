@@ -26,11 +26,7 @@ from sgn_rt.reference import Sgn
 
 
 def prove(bundle: Bundle, model: Sgn, tell: Callable[[str], None]) -> dict[str, list[StageResult]]:
-    """Measure every stage of every graph of a bundle.
-
-    A float16 graph is measured twice, and the worse figure counts: as ONNX Runtime runs it on the
-    CPU, which computes operators that it lacks in float16 in float32, and operator by operator in
-    PyTorch, where every result is rounded.
+    """Measure every stage of every graph of a bundle, and refuse what does not hold.
 
     Returns
     -------
@@ -44,16 +40,8 @@ def prove(bundle: Bundle, model: Sgn, tell: Callable[[str], None]) -> dict[str, 
     """
     measured = {}
     for artifact in bundle.artifacts:
-        tell(f"proving {artifact.name}")
         try:
-            results = measure(_engine(bundle, artifact), bundle.probe)
-            if artifact.precision == Precision.FP16:
-                tell(f"proving {artifact.name}, operator by operator")
-                engine = (_Rounded if artifact.kind == Kind.CORE else _RoundedWhole)(
-                    model, artifact.kind
-                )
-                rounded = measure(engine, bundle.probe)
-                results = list(_worse(results, rounded))
+            results = measure_graph(bundle, artifact, model, tell)
         except EngineError as error:  # numbers that are not finite
             raise _unproved(bundle, artifact, str(error)) from error
         for result in results:
@@ -62,6 +50,30 @@ def prove(bundle: Bundle, model: Sgn, tell: Callable[[str], None]) -> dict[str, 
                 raise _unproved(bundle, artifact, f"parity stage {result.stage}: {got}")
         measured[artifact.name] = results
     return measured
+
+
+def measure_graph(
+    bundle: Bundle, artifact: Artifact, model: Sgn, tell: Callable[[str], None]
+) -> list[StageResult]:
+    """Measure every stage of a graph.
+
+    A float16 graph is measured twice, and the worse figure counts: as ONNX Runtime runs it on the
+    CPU, which computes operators that it lacks in float16 in float32, and operator by operator in
+    PyTorch, where every result is rounded.
+
+    Raises
+    ------
+    EngineError
+        If what it computes is not finite.
+    """
+    tell(f"proving {artifact.name}")
+    results = measure(_engine(bundle, artifact), bundle.probe)
+    if artifact.precision == Precision.FP16:
+        tell(f"proving {artifact.name}, operator by operator")
+        module = _Rounded if artifact.kind == Kind.CORE else _RoundedWhole
+        rounded = measure(module(model, artifact.kind), bundle.probe)
+        results = list(_worse(results, rounded))
+    return results
 
 
 def _unproved(bundle: Bundle, artifact: Artifact, why: str) -> ParityError:

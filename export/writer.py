@@ -29,6 +29,7 @@ from sgn_rt.model.contract import (
     Kind,
     Precision,
 )
+from sgn_rt.model.probe import Probe
 from sgn_rt.model.stages import StageResult
 from sgn_rt.reference import Sgn, load, save_checkpoint
 
@@ -106,28 +107,65 @@ def export_bundle(
         _write_checkpoint(
             model, Path(checkpoint), work / BUNDLE_CHECKPOINT, renamed=key_map is not None
         )
-        (work / BUNDLE_PROBE).write_bytes(probe.to_bytes())
-        artifacts = []
-        for kind in kinds:
-            for precision in precisions:
-                tell(f"exporting {kind}.{precision}")
-                artifacts.append(_write_graph(model, kind, precision, work, shared=shared_weights))
-        manifest = {
-            "schema": BUNDLE_SCHEMA,
-            "generator": f"sgn-rt {sgn_rt.__version__}",
-            "name": name or Path(checkpoint).stem,
-            "licence": licence,
-            "config": model.config.to_dict(),
-            "files": {path.name: _record(path) for path in sorted(work.iterdir())},
-            "artifacts": artifacts,
-        }
-        _write_manifest(work, manifest)
+        manifest = write_unproved(
+            model, probe, work, kinds=kinds, precisions=precisions,
+            name=name or Path(checkpoint).stem, licence=licence,
+            shared_weights=shared_weights, tell=tell,
+        )  # fmt: skip
         measured = prove(Bundle.open(work), model, tell)
-        for entry, results in zip(artifacts, measured.values(), strict=True):
+        for entry, results in zip(manifest["artifacts"], measured.values(), strict=True):
             entry["parity"] = {result.stage: result.to_dict() for result in results}
         _write_manifest(work, manifest)
         _put_in_place(work, target)
     return measured
+
+
+def write_unproved(
+    model: Sgn,
+    probe: Probe,
+    folder: Path,
+    *,
+    kinds: Sequence[Kind] = tuple(Kind),
+    precisions: Sequence[Precision] = tuple(Precision),
+    name: str,
+    licence: str = "unspecified",
+    shared_weights: bool = False,
+    tell: Tell | None = None,
+) -> dict[str, Any]:
+    """Write a bundle's probes, graphs and manifest beside its checkpoint, and prove nothing.
+
+    Parameters
+    ----------
+    model, probe
+        The network, and what it makes of the probes.
+    folder
+        It is there, and holds the checkpoint (`sgn_rt.model.contract.BUNDLE_CHECKPOINT`).
+    kinds, precisions, name, licence, shared_weights, tell
+        As `export_bundle`.
+
+    Returns
+    -------
+    dict
+        The manifest as it was written.
+    """
+    tell = tell or _ignore
+    (folder / BUNDLE_PROBE).write_bytes(probe.to_bytes())
+    artifacts = []
+    for kind in kinds:
+        for precision in precisions:
+            tell(f"exporting {kind}.{precision}")
+            artifacts.append(_write_graph(model, kind, precision, folder, shared=shared_weights))
+    manifest = {
+        "schema": BUNDLE_SCHEMA,
+        "generator": f"sgn-rt {sgn_rt.__version__}",
+        "name": name,
+        "licence": licence,
+        "config": model.config.to_dict(),
+        "files": {path.name: _record(path) for path in sorted(folder.iterdir())},
+        "artifacts": artifacts,
+    }
+    _write_manifest(folder, manifest)
+    return manifest
 
 
 @contextmanager
