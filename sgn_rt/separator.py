@@ -104,7 +104,7 @@ class Separator(OneProcess):
         """
         self._closed = True
         self._pool.shutdown()
-        self._service.engine.close()
+        self._service.close()
 
     def __enter__(self) -> Self:
         return self
@@ -202,6 +202,7 @@ class Separator(OneProcess):
         )
 
     def _stream(self, kind: type[S], *, sample_rate: int, channels: int, **options: Any) -> S:
+        self._expect_own_process()
         if self._closed:
             raise closed("separator")
         return kind(

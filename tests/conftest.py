@@ -396,7 +396,12 @@ def fake_separator(config):
         guarded = GuardedEngine([engine.name], lambda name: engine, lambda engine: None, "off")
         bundle = SimpleNamespace(config=engine.config, name="fake", identity="fake")
         service = SimpleNamespace(
-            engine=guarded, load_s=0.0, warm_up_s=0.0, proved=[], checked_windows=0
+            engine=guarded,
+            load_s=0.0,
+            warm_up_s=0.0,
+            proved=[],
+            checked_windows=0,
+            close=guarded.close,
         )
         opened.append(Separator(bundle, service, threads=2))
         return Opened(opened[-1], engine)

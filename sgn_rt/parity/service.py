@@ -73,6 +73,12 @@ class Service:
         self._check = check
         self.load_s = time.perf_counter() - start - self.warm_up_s
 
+    def close(self) -> None:
+        """Free what the engine in service holds, and the one that checks it."""
+        self.engine.close()
+        if self._check is not None:
+            self._check.close()
+
     def _prove(self, candidate: Engine) -> None:
         began = time.perf_counter()
         try:

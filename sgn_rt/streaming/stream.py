@@ -98,6 +98,7 @@ class Stream(OneProcess):
 
     def reset(self) -> None:
         """Forget everything fed so far, and start a new signal."""
+        self._expect_own_process()
         gain = 10.0 ** (self.gain_db / 20.0)
         self._intake = Intake(self._layout, self._to_model, self.channels, gain)
         self._rounds_of = Rounds(self._engine, self._pool, gain, finds=self._finds)
@@ -215,6 +216,7 @@ class Stream(OneProcess):
         return self._emit(self._intake.fed)
 
     def _end(self) -> None:
+        self._expect_own_process()
         self._ended = True
         if not self._finished:
             whole = self._windows
@@ -226,6 +228,7 @@ class Stream(OneProcess):
 
     def _take(self, block: Any) -> int:
         """Take a block; the number of windows that can be computed with it."""
+        self._expect_own_process()
         if self._ended:
             raise SgnError(
                 "stream: got a block after flush, expected none. Call reset() for a new signal."

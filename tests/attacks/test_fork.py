@@ -6,11 +6,15 @@ import copy
 import os
 import pickle
 import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sgn_rt._process import Workers
+from sgn_rt._process import OneProcess, Workers
 from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.errors import SgnError
 
@@ -80,3 +84,66 @@ def test_pickles_say_what_to_do(guarded, way):
     for what in (guarded, guarded.active, Workers(1, "separator")):
         with pytest.raises(SgnError, match=r"pickle or copy .* Send what it was opened with"):
             way(what)
+
+
+def test_every_object_with_threads_or_sessions_is_of_one_process():
+    from sgn_rt.engines.base import Engine
+    from sgn_rt.separator import Separator
+    from sgn_rt.streaming.stream import Stream
+
+    for kind in (Engine, GuardedEngine, Separator, Stream):
+        assert issubclass(kind, OneProcess), kind
+
+
+@needs_fork
+def test_the_shipped_model_after_first_use(tmp_path):
+    """The whole of it, in processes of their own: real threads, real sessions."""
+    pytest.importorskip("onnxruntime")
+    script = textwrap.dedent("""
+        import multiprocessing, pickle, sys, warnings
+        import numpy as np
+        import sgn_rt
+        warnings.simplefilter("ignore")
+        noise = np.random.default_rng(0).standard_normal(30000).astype("f4") * 0.1
+        separator = sgn_rt.Separator.open(engine="onnxruntime", threads=2)
+        stream = separator.stream(sample_rate=11025)
+
+        def separate(_):
+            said = []
+            for work in (
+                lambda: separator.separate(noise, ["tuba"], sample_rate=11025),
+                lambda: stream.feed(noise),
+                lambda: stream.flush(),
+            ):
+                try:
+                    work()
+                    said.append("no error")
+                except sgn_rt.SgnError as error:
+                    said.append(str(error))
+            with sgn_rt.Separator.open(engine="onnxruntime", threads=2) as own:
+                said.append(float(np.abs(own.separate(
+                    noise, ["tuba"], sample_rate=11025).sources["tuba"]).max()))
+            return said
+
+        separator.separate(noise, ["tuba"], sample_rate=11025)
+        stream.feed(noise)
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            *errors, own = pool.map_async(separate, [0]).get(timeout=240)[0]
+        assert all("forked" in error for error in errors), errors
+        assert own > 0
+        for what in (separator, stream):
+            try:
+                pickle.dumps(what)
+            except sgn_rt.SgnError as error:
+                assert "Send what it was opened with" in str(error)
+            else:
+                sys.exit("pickled")
+        separator.close()
+        print("held")
+    """)
+    path = Path(tmp_path / "forks.py")
+    path.write_text(script)
+    done = subprocess.run(
+        [sys.executable, str(path)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.stdout == "held\n", done.stderr
