@@ -19,6 +19,9 @@ def test_no_engine_sees_a_number_that_slows_it(fake_separator, noise, tmp_path, 
     opened.separator.separate(signal, ["bell"], sample_rate=rate)
     soundfile.write(tmp_path / "a.wav", signal.T, rate, subtype="FLOAT")
     opened.separator.separate_to(tmp_path / "a.wav", tmp_path / "out", ["bell"])
+    stream = opened.separator.stream(sample_rate=rate, categories=["bell"])
+    stream.feed(signal)
+    stream.flush()
     assert opened.engine.seen
     for window in opened.engine.seen:
         magnitude = np.abs(window)
