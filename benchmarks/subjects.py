@@ -15,12 +15,12 @@ from sgn_rt.benchmarks import plain
 from sgn_rt.benchmarks.harness import interleave
 from sgn_rt.engines.base import Engine
 from sgn_rt.engines.factory import ENGINES, open_engine
-from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.engines.torch import TorchEngine
 from sgn_rt.errors import SgnError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.stages import StageResult
 from sgn_rt.parity.measure import measure
+from sgn_rt.parity.service import Service
 from sgn_rt.separator import Separator
 
 REFERENCE = "torch"
@@ -164,13 +164,5 @@ def _faster_reference(bundle: Bundle, threads: int, folder: Path) -> Subject:
 
 def separator(engine: Engine, bundle: Bundle, threads: int) -> Separator:
     """A separator on an engine that is open and proved; it has no other to fall back on."""
-
-    def opener(_: str) -> Engine:
-        return engine
-
-    guarded = GuardedEngine([engine.name], opener, _nothing_to_prove, "off", engine.name)
-    return Separator(bundle, guarded, threads=threads, load_s=0.0, warm_up_s=0.0, proved={})
-
-
-def _nothing_to_prove(_: Engine) -> None:
-    """It is done."""
+    service = Service(bundle, engine.name, "off", threads, None, opened=engine)
+    return Separator(bundle, service, threads=threads)

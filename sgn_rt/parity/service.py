@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 
 from sgn_rt.engines.base import Engine
 from sgn_rt.engines.factory import ENGINES, candidates, open_engine
@@ -30,6 +29,8 @@ class Service:
         Processors to use; None for all that the process may use.
     check_every
         Windows from one that is computed once more to the next; None for none.
+    opened
+        An engine of that name that is open, in the place of all others; its owner closes it.
 
     Attributes
     ----------
@@ -46,6 +47,7 @@ class Service:
         parity: ParityMode,
         threads: int | None,
         check_every: int | None,
+        opened: Engine | None = None,
     ) -> None:
         if parity not in ("fallback", "raise", "off"):
             raise ConfigError(
@@ -58,10 +60,14 @@ class Service:
         self._proved: dict[str, list[StageResult]] = {}
         self.warm_up_s = 0.0
         asked_for = None if engine == "auto" else engine
-        opener = partial(open_engine, bundle=bundle, threads=threads)
+
+        def opener(name: str) -> Engine:
+            return opened or open_engine(name, bundle, threads)
+
         check = None if check_every is None else SpotCheck(check_every, opener, self._prove)
+        self._is_lent = opened is not None
         self.engine = GuardedEngine(
-            list(candidates(ENGINES, bundle, asked_for)),
+            [engine] if opened else list(candidates(ENGINES, bundle, asked_for)),
             opener,
             self._prove,
             parity,
@@ -86,6 +92,11 @@ class Service:
             candidate.proved(self._proved[candidate.name])
         finally:
             self.warm_up_s += time.perf_counter() - began
+
+    def close(self) -> None:
+        """Let go of the engine in service."""
+        if not self._is_lent:
+            self.engine.close()
 
     @property
     def proved(self) -> list[StageResult]:
