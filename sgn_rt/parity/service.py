@@ -80,8 +80,9 @@ class Service:
         self.load_s = time.perf_counter() - start - self.warm_up_s
 
     def close(self) -> None:
-        """Free what the engine in service holds, and the one that checks it."""
-        self.engine.close()
+        """Free what the engine in service holds, unless it is lent, and the one that checks it."""
+        if not self._is_lent:
+            self.engine.close()
         if self._check is not None:
             self._check.close()
 
@@ -92,11 +93,6 @@ class Service:
             candidate.proved(self._proved[candidate.name])
         finally:
             self.warm_up_s += time.perf_counter() - began
-
-    def close(self) -> None:
-        """Let go of the engine in service."""
-        if not self._is_lent:
-            self.engine.close()
 
     @property
     def proved(self) -> list[StageResult]:
