@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,6 +23,9 @@ from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.errors import ConfigError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Kind, Precision
+
+if TYPE_CHECKING:
+    from sgn_rt.tensorrt.sidecar import Sidecar
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -103,26 +107,26 @@ def command(
     )
     opened = Bundle.open(bundle)
     if trust:
-        for each in trust_all(opened):
-            click.echo(f"{each.name}: runs here from now on")
+        names = [f"{each.name}: runs here from now on" for each in trust_all(opened)]
+        click.echo("\n".join(names) or "no engine in the bundle: nothing to trust")
         return
     trt = load(installed_flavor() if flavor is None else Flavor(flavor))
     device = find_device()
     requests = rebuild_requests(opened, trt, device) if rebuild else [request]
-    written = []
+    prover = None if device is None else prove_content(opened, trt, device)
+    written: list[Sidecar] = []
     with _progress() as tell:
         for wanted in requests:
-            written += build_into(
-                opened, trt, wanted, device=device, tell=tell,
-                prover=None if device is None else prove_content(opened, trt, device),
-            )  # fmt: skip
+            written += build_into(opened, trt, wanted, device=device, tell=tell, prover=prover)
     if json_path is not None:
         write_json(json_path, {each.name: each.to_dict() for each in written})
-        if str(json_path) == "-":
-            return
-    out = console()
+    if str(json_path) != "-":
+        _show(written)
+
+
+def _show(written: list[Sidecar]) -> None:
     if not written:
-        out.print("every engine in the bundle fits this machine: nothing to build")
+        console().print("every engine in the bundle fits this machine: nothing to build")
         return
     rows = table("engine", "MB", "kernels", "casts", "attention", "plugins", "memory", "parity")
     for each in written:
@@ -138,7 +142,7 @@ def command(
             f"{figure.weights_bytes / 1e6:.0f} MB weights",
             "holds" if each.proof else "unproved: no such GPU here",
         )
-    out.print(rows)
+    console().print(rows)
 
 
 @contextmanager

@@ -184,18 +184,26 @@ def open_tensorrt(
     trt, device = load(flavor), open_device()
     if unreadable is not None:  # a matter of machines that could run it
         raise unreadable
-    machine = Machine(
-        flavor=flavor, version=trt.version, gpu=device.capability, gpu_name=device.name
-    )
-    fitting = [sidecar for sidecar in candidates if sidecar.mismatch(machine) is None]
-    if not fitting:
-        if not (os.environ.get(REBUILD_VARIABLE) == "1" if rebuild is None else rebuild):
-            reasons = "; ".join(str(sidecar.mismatch(machine)) for sidecar in candidates)
-            raise EngineError(f"{reasons.replace('BUNDLE', str(bundle.root))}")
-        fitting = [_rebuilt(bundle, min(candidates, key=_rank), trt, device)]
+    fitting = _fitting(bundle, candidates, trt, device, rebuild)
     sidecar = min(fitting, key=lambda each: (not is_trusted(each), _rank(each)))
     expect_trusted(sidecar)
     return engine_of(bundle, name, sidecar, read_engine(bundle, sidecar), trt, device)
+
+
+def _fitting(
+    bundle: Bundle, candidates: list[Sidecar], trt: TensorRT, device: Device, rebuild: bool | None
+) -> list[Sidecar]:
+    """Those of some engines that this machine runs, or one that is built now."""
+    machine = Machine(
+        flavor=trt.flavor, version=trt.version, gpu=device.capability, gpu_name=device.name
+    )
+    fitting = [sidecar for sidecar in candidates if sidecar.mismatch(machine) is None]
+    if fitting:
+        return fitting
+    if not (os.environ.get(REBUILD_VARIABLE) == "1" if rebuild is None else rebuild):
+        reasons = "; ".join(str(sidecar.mismatch(machine)) for sidecar in candidates)
+        raise EngineError(f"{reasons.replace('BUNDLE', str(bundle.root))}")
+    return [_rebuilt(bundle, min(candidates, key=_rank), trt, device)]
 
 
 def _build_steps(bundle: Bundle, flavor: Flavor) -> str:

@@ -36,6 +36,16 @@ def _integer(what: str, value: object, minimum: int = 1) -> None:
     _expect(what, ok, value, f"an integer from {minimum} to {_MAX_SIZE}")
 
 
+def _expect_names(names: tuple[object, ...]) -> None:
+    """Categories: names of files and lines on terminals, and all different."""
+    count, most = len(names), f"one or more names, up to {_MAX_CATEGORIES}"
+    _expect("categories", 0 < count <= _MAX_CATEGORIES, count, most)
+    wrong = [n for n in names if not (isinstance(n, str) and n and n.isprintable())]
+    _expect("categories", not wrong, wrong, "non-empty names of printable characters")
+    repeated = sorted(str(name) for name, times in Counter(names).items() if times > 1)
+    _expect("categories", not repeated, repeated, "every name once")
+
+
 def _float(value: object) -> object:
     """JSON's integers as what they are meant to be, where a number is meant."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MAX_SIZE:
@@ -159,18 +169,7 @@ class ModelConfig:
             f"a multiple of attention_heads = {self.attention_heads}",
         )  # fmt: skip
         names = self.categories
-        count = len(names)
-        _expect(
-            "categories",
-            0 < count <= _MAX_CATEGORIES,
-            count,
-            f"one or more names, up to {_MAX_CATEGORIES}",
-        )
-        # Names become files' names and lines on terminals.
-        wrong = [n for n in names if not (isinstance(n, str) and n and n.isprintable())]
-        _expect("categories", not wrong, wrong, "non-empty names of printable characters")
-        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-        _expect("categories", not repeated, repeated, "every name once")
+        _expect_names(names)
         trained = self.training_level_dbfs
         _expect("training_level_dbfs", trained is None or _is_range(trained), trained,
                 "two finite floats, low < high, in dBFS")  # fmt: skip
