@@ -54,5 +54,9 @@ class ParityError(SgnError, RuntimeError):
     """A stage of parity beyond its limit."""
 
 
+class LevelWarning(UserWarning):
+    """A stream is louder or softer than what the model was trained on; the message names both."""
+
+
 class ParityWarning(UserWarning):
     """An engine was replaced; the message names stage, figure and limit."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from sgn_rt._process import OneProcess, Workers, closed
-from sgn_rt.audio.recording import Recording, open_recording
 from sgn_rt.audio.run_folder import RunFolder
 from sgn_rt.audio.stem_store import StemStore
 from sgn_rt.audio.writer import Format
@@ -24,6 +22,7 @@ from sgn_rt.model.stages import StageResult
 from sgn_rt.parity.service import Service
 from sgn_rt.report import Separation, SeparationFiles, Timings
 from sgn_rt.streaming.choices import (
+    RecordingOptions,
     checked_categories,
     checked_channels,
     checked_gain,
@@ -31,8 +30,9 @@ from sgn_rt.streaming.choices import (
 )
 from sgn_rt.streaming.output import RESIDUAL
 from sgn_rt.streaming.presence import PresenceRule
-from sgn_rt.streaming.recording_run import Choices, MemoryStore, Progress, Run, Watch
+from sgn_rt.streaming.recording_run import Choices, MemoryStore, Run
 from sgn_rt.streaming.stream import Stream
+from sgn_rt.streaming.windows import least_latency_s
 
 S = TypeVar("S", bound=Stream)
 
@@ -178,7 +178,7 @@ class Separator(OneProcess):
             Also give what is left of the mixture without the categories.
         gain_db
             What the network hears is louder by so much, and the sources come back at the input's
-            own level: for signals outside of the levels that the model has learnt.
+            own level. A LevelWarning, once, says where the model was not trained on what it hears.
         threshold
             Presence from which a window speaks for a category, as for `separate`.
 
@@ -198,8 +198,13 @@ class Separator(OneProcess):
             latency_s=latency_s,
             residual=residual,
             gain_db=checked_gain(gain_db),
+            training_level=self.config.training_level_dbfs,
             rule=PresenceRule.of(self.config, threshold),
         )
+
+    def least_latency_s(self, sample_rate: int) -> float:
+        """The smallest ``latency_s`` that `stream` takes at a sample rate, seconds."""
+        return least_latency_s(self.config, checked_rate(sample_rate))
 
     def _stream(self, kind: type[S], *, sample_rate: int, channels: int, **options: Any) -> S:
         self._expect_own_process()
@@ -220,36 +225,23 @@ class Separator(OneProcess):
         categories: Sequence[str] | None = None,
         *,
         sample_rate: int | None = None,
-        threshold: float | Mapping[str, float] | None = None,
-        residual: bool = False,
-        progress: Progress | None = None,
-        cancel: threading.Event | None = None,
+        **options: Unpack[RecordingOptions],
     ) -> Separation:
-        """Separate a recording in memory.
+        """Separate a recording in memory: sources of its very length, rate and channels.
 
         Parameters
         ----------
         mixture
-            A file, or samples, shape = (channels, samples) or (samples,), floating point of full
-            scale 1.
+            A file's name, its content as bytes, or a binary file object that can seek; or samples,
+            shape = (channels, samples) or (samples,), floating point of full scale 1 or integer
+            PCM: arrays, lists, tensors on the CPU.
         categories
             Names; None for all that are present.
         sample_rate
             Hz, of samples; a file knows its own.
-        threshold
-            Presence from which a window speaks for a category, 0 to 1, for all or by name; None for
-            0.5. What counts as present over time: `sgn_rt.streaming.presence.PresenceRule`.
-        residual
-            Also give what is left of the mixture without the categories: all of them add up to it.
-        progress
-            Told how much is done, 0 to 1; what it raises ends the work.
-        cancel
-            Set it, from another thread, to end the work.
-
-        Returns
-        -------
-        Separation
-            Sources of the recording's very length, rate and channels.
+        options
+            See `RecordingOptions`: threshold, residual, level, start_s, duration_s, salvage,
+            most_seconds, most_channels, progress, cancel.
 
         Raises
         ------
@@ -259,13 +251,15 @@ class Separator(OneProcess):
             If ``cancel`` was set.
         """
         start = time.perf_counter()
-        recording = open_recording(mixture, sample_rate)
-        store = MemoryStore(recording.channels, recording.samples)
-        run = self._begin(recording, categories, threshold, residual, Watch(progress, cancel))
+        run = Run.open(
+            mixture, sample_rate, categories, options, config=self.config, make=self._stream
+        )
+        store = MemoryStore(run.recording.channels, run.recording.samples)
         names = run.into(store)
         return Separation(
             sources={name: store.sources[name] for name in names},
-            **self._report(run, recording, start),
+            **run.report(),
+            **_service_facts(self._service, self._load_s, start),
         )
 
     def separate_to(
@@ -274,11 +268,8 @@ class Separator(OneProcess):
         folder: str | Path,
         categories: Sequence[str] | None = None,
         *,
-        threshold: float | Mapping[str, float] | None = None,
-        residual: bool = False,
         format: Format = "wav",  # noqa: A002 - the option's name
-        progress: Progress | None = None,
-        cancel: threading.Event | None = None,
+        **options: Unpack[RecordingOptions],
     ) -> SeparationFiles:
         """Separate a file to ``folder/<file's name>/<category>.<format>``.
 
@@ -292,7 +283,7 @@ class Separator(OneProcess):
             The file.
         folder
             Made if missing.
-        categories, threshold, residual, progress, cancel
+        categories, options
             As for `separate`.
         format
             ``wav`` (float32) or ``flac`` (24 bit).
@@ -302,40 +293,31 @@ class Separator(OneProcess):
         AudioError, CategoryError, ConfigError, EngineError, CancelledError
             As `separate`, and for what cannot be written.
         """
-        if format not in ("wav", "flac"):
-            raise AudioError(f"format: got {format!r}, expected wav or flac. Choose one of them.")
+        _expect_format(format)
         start = time.perf_counter()
-        recording = open_recording(Path(path), None)
         owned = RunFolder.claim(Path(folder), Path(path))
-        run = self._begin(recording, categories, threshold, residual, Watch(progress, cancel))
-        with (
+        run = Run.open(Path(path), None, categories, options, config=self.config, make=self._stream)
+        store = StemStore(
             owned,
-            closing(
-                StemStore(
-                    owned,
-                    (*self.categories, RESIDUAL),
-                    format=format,
-                    sample_rate=recording.sample_rate,
-                    channels=recording.channels,
-                    frames=recording.samples,
-                    named=run.named,
-                )
-            ) as store,
-        ):
+            (*self.categories, RESIDUAL),
+            format=format,
+            sample_rate=run.recording.sample_rate,
+            channels=run.recording.channels,
+            frames=run.recording.samples,
+        )
+        with owned, closing(store):
+            store.begin(run.named)
             names = run.into(store)
             made = store.finish()
             files = {name: made[name] for name in names}
-            places = owned.commit(
-                {file.name: file for file in files.values()},
-                {
-                    **self._facts(run.choices, format),
-                    "stems": {name: file.name for name, file in files.items()},
-                },
-            )
+            stems = {name: file.name for name, file in files.items()}
+            facts = {**_facts(self.bundle, run.choices, format), "stems": stems}
+            places = owned.commit({file.name: file for file in files.values()}, facts)
             return SeparationFiles(
-                stems={name: places[file.name] for name, file in files.items()},
+                stems={name: places[file] for name, file in stems.items()},
                 clipped=store.clipped(),
-                **self._report(run, recording, start),
+                **run.report(),
+                **_service_facts(self._service, self._load_s, start),
             )
 
     def finished(
@@ -344,75 +326,39 @@ class Separator(OneProcess):
         folder: str | Path,
         categories: Sequence[str] | None = None,
         *,
-        threshold: float | Mapping[str, float] | None = None,
-        residual: bool = False,
         format: Format = "wav",  # noqa: A002 - the option's name
+        **options: Unpack[RecordingOptions],
     ) -> dict[str, Path] | None:
-        """The stems that `separate_to` would write again; None where it would not.
+        """The stems that an earlier `separate_to` of the same arguments wrote; None if it did not.
 
-        It would if they are all there, as long as they were, of the same recording as far as its
-        size and time of change tell, of this model and these options.
-
-        Parameters
-        ----------
-        path, folder, categories, threshold, residual, format
-            As for `separate_to`.
-
-        Raises
-        ------
-        AudioError, CategoryError, ConfigError
-            As `separate_to`, before any work.
+        They are all there, as long as they were, of the same recording as far as its size and time
+        of change tell, of this model and these options. Raises as `separate_to`, before any work.
         """
         owned = RunFolder.claim(Path(folder), Path(path))
-        facts = self._facts(self._choices(categories, threshold, residual), format)
+        facts = _facts(self.bundle, Choices.of(self.config, categories, options), format)
         if owned.earlier is None or not owned.holds(facts):
             return None
         return {
             name: owned.path / file for name, file in dict(owned.earlier.facts["stems"]).items()
         }
 
-    def _facts(self, choices: Choices, format: Format) -> dict[str, Any]:  # noqa: A002
-        """What a run's files depend on, beside the recording."""
-        return {"model": self.bundle.identity, "format": format, **choices.to_dict()}
 
-    def _choices(
-        self,
-        categories: Sequence[str] | None,
-        threshold: float | Mapping[str, float] | None,
-        residual: bool,
-    ) -> Choices:
-        return Choices(
-            categories=None if categories is None else checked_categories(self.config, categories),
-            rule=PresenceRule.of(self.config, threshold),
-            residual=residual,
-        )
+def _service_facts(service: Service, load_s: float, start: float) -> dict[str, Any]:
+    """What a report says of the engine and of time."""
+    return {
+        "engine": service.engine.active.name,
+        "replacements": tuple(service.engine.replacements),
+        "timings": Timings(
+            load=load_s, warm_up=service.warm_up_s, separate=time.perf_counter() - start
+        ),
+    }
 
-    def _begin(
-        self,
-        recording: Recording,
-        categories: Sequence[str] | None,
-        threshold: float | Mapping[str, float] | None,
-        residual: bool,
-        watch: Watch,
-    ) -> Run:
-        choices = self._choices(categories, threshold, residual)
-        return Run(recording, choices, self._stream, watch)
 
-    def _report(self, run: Run, recording: Recording, start: float) -> dict[str, Any]:
-        return {
-            "presence": run.stream.presence,
-            "present": run.present,
-            "presence_rule": run.choices.rule.describe(),
-            "sample_rate": recording.sample_rate,
-            "channels": recording.channels,
-            "samples": recording.samples,
-            "engine": self.engine.name,
-            "windows": dict(run.stream.engines),
-            "replacements": tuple(self._service.engine.replacements),
-            "peak": run.peak,
-            "timings": Timings(
-                load=self._load_s,
-                warm_up=self._service.warm_up_s,
-                separate=time.perf_counter() - start,
-            ),
-        }
+def _facts(bundle: Bundle, choices: Choices, format: Format) -> dict[str, Any]:  # noqa: A002
+    """What a run's files depend on, beside the recording."""
+    return {"model": bundle.identity, "format": format, **choices.to_dict()}
+
+
+def _expect_format(format: str) -> None:  # noqa: A002
+    if format not in ("wav", "flac"):
+        raise AudioError(f"format: got {format!r}, expected wav or flac. Choose one of them.")

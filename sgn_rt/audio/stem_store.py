@@ -32,13 +32,6 @@ class StemStore:
         Of the files.
     sample_rate, channels, frames
         Of every file.
-    named
-        The names, where they are certain: then what is written is final. None where they are found.
-
-    Raises
-    ------
-    AudioError
-        If a file of that format cannot be written, also by all that writes.
     """
 
     def __init__(
@@ -50,19 +43,34 @@ class StemStore:
         sample_rate: int,
         channels: int,
         frames: int,
-        named: Sequence[str] | None,
     ) -> None:
         self._folder, self._frames = folder, frames
         self._sample_rate, self._channels = sample_rate, channels
         self._names = distinct_names(tuple(dict.fromkeys(known)), f".{format}")
         self._final: dict[str, AudioWriter] = {}
         self._spools: dict[str, dict[int, AudioWriter]] = {}
+        self._format, self._found = format, True
+
+    def begin(self, named: Sequence[str] | None) -> None:
+        """Begin to write, in the run's folder.
+
+        Parameters
+        ----------
+        named
+            The names, where they are certain: then what is written is final. None where they are
+            found.
+
+        Raises
+        ------
+        AudioError
+            If a file of that format cannot be written, also by all that writes.
+        """
         self._found = named is None
         for name in named or ():
-            self._final[name] = self._writer(self._names[name], frames)
-        if named is None and format != "wav":  # found out before the work whether it can be
-            trial = self._writer(f"trial.{format}", 1)
-            trial.write(np.zeros((channels, 1), np.float32))
+            self._final[name] = self._writer(self._names[name], self._frames)
+        if named is None and self._format != "wav":  # found out before the work whether it can be
+            trial = self._writer(f"trial.{self._format}", 1)
+            trial.write(np.zeros((self._channels, 1), np.float32))
             trial.close()
             trial.path.unlink()
 

@@ -36,6 +36,8 @@ _INT16_SCALE = 32768.0
 @categories_option("Categories wanted; they come as consecutive groups of channels.", required=True)
 @click.option("--latency", "latency_s", type=float, metavar="SECONDS",
               help="Longest delay that is borne; the least work if left out.")  # fmt: skip
+@click.option("--gain", "gain_db", type=float, default=0.0, metavar="DB",
+              help="What the network hears is louder by so much; the sources are not.")  # fmt: skip
 @click.option("--sample-format", type=click.Choice(["s16le", "f32le"]), default="s16le",
               show_default=True, help="Of input and output alike.")  # fmt: skip
 @click.option("--residual", is_flag=True, help="Also give what is left, as the last category.")
@@ -50,6 +52,7 @@ def command(
     channels: int,
     categories: list[str],
     latency_s: float | None,
+    gain_db: float,
     sample_format: Literal["s16le", "f32le"],
     residual: bool,
     bundle: Path | None,
@@ -79,6 +82,7 @@ def command(
             categories=categories,
             latency_s=latency_s,
             residual=residual,
+            gain_db=gain_db,
         )
         click.echo(
             f"sgn-rt: {separator.engine.name}, latency {stream.latency_samples} samples "

@@ -1,9 +1,10 @@
-"""What a caller may choose of a run: categories; sample rate and channels, see `audio.limits`."""
+"""What a caller may choose: categories, gain, and how a recording is read and separated."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal, TypedDict
 
 from sgn_rt.audio.limits import checked_channels as checked_channels
 from sgn_rt.audio.limits import checked_rate as checked_rate
@@ -12,6 +13,55 @@ from sgn_rt.model.config import ModelConfig
 
 MOST_GAIN_DB: Final = 120.0
 """What lies between full scale and the quietest sound of 20 bits."""
+
+Progress = Callable[[float], object]
+"""Called now and then with the part that is done, 0 to 1. What it raises ends the work."""
+
+Level = Literal["auto", "off"] | float
+"""How the network hears a recording: ``auto``, ``off``, or a gain in dB."""
+
+
+class RecordingOptions(TypedDict, total=False):
+    """What may be said of a recording beside its categories.
+
+    Attributes
+    ----------
+    threshold
+        Presence from which a window speaks for a category, 0 to 1, for all or by name; 0.5 if left
+        out. What counts as present over time: `sgn_rt.streaming.presence.PresenceRule`.
+    residual
+        Whether what is left of the mixture without the categories is wanted, too: all of them add
+        up to it.
+    level
+        ``auto`` (if left out): where what sounds in the recording lies outside of the levels that
+        the model was trained on, the network hears it as loud as it should be, and the sources
+        come back at the recording's own level; ``off``; or a gain in dB.
+    start_s, duration_s
+        The part of the recording that is wanted, seconds.
+    salvage
+        Whether a damaged file is read as far as it goes; the report says what is missing.
+    most_seconds, most_channels
+        The most that a recording may have; for services, whose files come from strangers.
+    progress
+        Told how much is done, 0 to 1; what it raises ends the work.
+    cancel
+        Set it, from another thread, to end the work by a CancelledError.
+    """
+
+    threshold: float | Mapping[str, float] | None
+    residual: bool
+    level: Level
+    start_s: float
+    duration_s: float | None
+    salvage: bool
+    most_seconds: float | None
+    most_channels: int | None
+    progress: Progress | None
+    cancel: threading.Event | None
+
+
+READING: Final = ("start_s", "duration_s", "salvage", "most_seconds", "most_channels")
+"""Of the options, those of reading a recording."""
 
 
 def checked_categories(config: ModelConfig, categories: Sequence[str] | None) -> tuple[str, ...]:
@@ -55,3 +105,34 @@ def checked_gain(gain_db: float) -> float:
             "Check the unit: 20 dB are a factor of 10."
         )
     return float(gain_db)
+
+
+def checked_level(level: Level) -> Level:
+    """The level.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither a word that is known nor a gain.
+    """
+    if level in ("auto", "off"):
+        return level
+    if isinstance(level, int | float) and not isinstance(level, bool):
+        return checked_gain(level)
+    raise ConfigError(
+        f"level: got {level!r}, expected auto, off or a gain in dB. Choose one of them."
+    )
+
+
+def checked_options(options: RecordingOptions) -> RecordingOptions:
+    """The options, as they are.
+
+    Raises
+    ------
+    TypeError
+        For one that there is not, as Python does.
+    """
+    unknown = sorted(set(options) - set(RecordingOptions.__annotations__))
+    if unknown:
+        raise TypeError(f"got an unexpected keyword argument {unknown[0]!r}")
+    return options

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from math import ceil
 
 import numpy as np
 
 from sgn_rt._types import Float
+from sgn_rt.audio.level import RunningLevel
 from sgn_rt.audio.resample import SpanResampler
+from sgn_rt.errors import LevelWarning
 from sgn_rt.streaming.buffers import Signal
 from sgn_rt.streaming.windows import WindowLayout
 
@@ -25,6 +28,8 @@ class Intake:
         Of the signal.
     gain
         Factor on what the network sees; what is kept for the residual is as it came.
+    level
+        Watches how loud it is.
 
     Attributes
     ----------
@@ -33,9 +38,15 @@ class Intake:
     """
 
     def __init__(
-        self, layout: WindowLayout, resample: SpanResampler, channels: int, gain: float
+        self,
+        layout: WindowLayout,
+        resample: SpanResampler,
+        channels: int,
+        gain: float,
+        level: RunningLevel,
     ) -> None:
         self._layout, self._resample, self._gain = layout, resample, np.float32(gain)
+        self._level = level
         self._raw = Signal(channels)
         self._input = Signal(channels)
         self.fed = 0
@@ -44,6 +55,9 @@ class Intake:
         """Add samples, shape = (channels, samples); they must not change afterwards."""
         self.fed += block.shape[1]
         self._raw.append(block)
+        message = self._level.update(block)
+        if message is not None:
+            warnings.warn(message, LevelWarning, stacklevel=4)
 
     @property
     def length(self) -> int:

@@ -11,8 +11,21 @@ from typing import Any, Final, Protocol, TypeVar
 import numpy as np
 
 from sgn_rt._types import Float
-from sgn_rt.audio.recording import Recording
+from sgn_rt.audio.level import gain_db, measure_level
+from sgn_rt.audio.recording import Recording, open_recording
 from sgn_rt.errors import AudioError, CancelledError
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.streaming.choices import (
+    MOST_GAIN_DB,
+    READING,
+    Level,
+    Progress,
+    RecordingOptions,
+    checked_categories,
+    checked_gain,
+    checked_level,
+    checked_options,
+)
 from sgn_rt.streaming.finder import FindingStream
 from sgn_rt.streaming.output import RESIDUAL, residual
 from sgn_rt.streaming.presence import PresenceRule
@@ -20,8 +33,6 @@ from sgn_rt.streaming.stream import Stream
 
 S = TypeVar("S", bound=Stream)
 
-Progress = Callable[[float], object]
-"""Called now and then with the part that is done, 0 to 1. What it raises ends the work."""
 
 _FIRST_PASS: Final = 0.9
 """Of the work of finding categories, for the progress shown; the rest is what was found late."""
@@ -85,14 +96,41 @@ class Choices:
         What counts as present.
     residual
         Whether what is left is wanted, too.
-    gain_db
-        On what the network hears.
+    level, start_s, duration_s, salvage
+        As `RecordingOptions`.
     """
 
     categories: tuple[str, ...] | None
     rule: PresenceRule
     residual: bool
-    gain_db: float = 0.0
+    level: Level = "auto"
+    start_s: float = 0.0
+    duration_s: float | None = None
+    salvage: bool = False
+
+    @classmethod
+    def of(
+        cls, config: ModelConfig, categories: Sequence[str] | None, options: RecordingOptions
+    ) -> Choices:
+        """What a caller says, checked.
+
+        Raises
+        ------
+        CategoryError, ConfigError
+            For what is not known, or cannot be had.
+        TypeError
+            For an option that there is not.
+        """
+        options = checked_options(options)
+        return cls(
+            categories=None if categories is None else checked_categories(config, categories),
+            rule=PresenceRule.of(config, options.get("threshold")),
+            residual=options.get("residual", False),
+            level=checked_level(options.get("level", "auto")),
+            start_s=options.get("start_s", 0.0),
+            duration_s=options.get("duration_s"),
+            salvage=options.get("salvage", False),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types: two runs of equal choices, model and recording write the same."""
@@ -100,7 +138,10 @@ class Choices:
             "categories": None if self.categories is None else list(self.categories),
             "thresholds": np.atleast_1d(self.rule.thresholds).tolist(),
             "residual": self.residual,
-            "gain_db": self.gain_db,
+            "level": self.level,
+            "start_s": self.start_s,
+            "duration_s": self.duration_s,
+            "salvage": self.salvage,
         }
 
 
@@ -119,6 +160,8 @@ class Run:
     ----------
     recording, choices
         What is separated, and what is wanted of it.
+    config
+        The model's configuration.
     make
         Makes streams of the model.
     watch
@@ -126,17 +169,28 @@ class Run:
 
     Attributes
     ----------
+    recording
+        As given.
+    level_dbfs, gain_db
+        Of what sounds in it, where the model says for which levels it was trained; and by how much
+        louder the network hears it.
     stream
-        That the recording went through: what it has heard.
+        That the recording goes through: what it has heard.
     peak
         Largest magnitude in the recording; 0 for digital silence.
     """
 
     def __init__(
-        self, recording: Recording, choices: Choices, make: StreamMaker, watch: Watch
+        self,
+        recording: Recording,
+        choices: Choices,
+        config: ModelConfig,
+        make: StreamMaker,
+        watch: Watch,
     ) -> None:
-        self._recording, self.choices, self._make, self._watch = recording, choices, make, watch
+        self.recording, self.choices, self._make, self._watch = recording, choices, make, watch
         self.peak = 0.0
+        self.level_dbfs, self.gain_db = _level(recording, choices.level, config)
         named = choices.categories
         self.stream: Stream = (
             self._new(FindingStream, ())
@@ -144,15 +198,33 @@ class Run:
             else self._new(Stream, named, residual=choices.residual)
         )
 
+    @classmethod
+    def open(
+        cls,
+        mixture: Any,
+        sample_rate: int | None,
+        categories: Sequence[str] | None,
+        options: RecordingOptions,
+        *,
+        config: ModelConfig,
+        make: StreamMaker,
+    ) -> Run:
+        """Everything that can be wrong with a request is, before any work."""
+        choices = Choices.of(config, categories, options)
+        reading: dict[str, Any] = {name: options[name] for name in READING if name in options}
+        recording = open_recording(mixture, sample_rate, **reading)
+        watch = Watch(options.get("progress"), options.get("cancel"))
+        return cls(recording, choices, config, make, watch)
+
     def _new(self, kind: type[S], categories: Sequence[str], *, residual: bool = False) -> S:
         return self._make(
             kind,
-            sample_rate=self._recording.sample_rate,
-            channels=self._recording.channels,
+            sample_rate=self.recording.sample_rate,
+            channels=self.recording.channels,
             categories=categories,
             residual=residual,
             rule=self.choices.rule,
-            gain_db=self.choices.gain_db,
+            gain_db=self.gain_db,
         )
 
     @property
@@ -175,12 +247,28 @@ class Run:
         if isinstance(self.stream, FindingStream):
             names = self._find(self.stream, store)
             if self.choices.residual:
-                store.add_residual(RESIDUAL, names, self._recording)
+                store.add_residual(RESIDUAL, names, self.recording)
         else:
             self._pump(self.stream, _Writer(store), self._watch)
             names = self.stream.categories
         self._watch.tell(1.0)
         return self._with_residual(names)
+
+    def report(self) -> dict[str, Any]:
+        """What was found, as fields of `sgn_rt.report.Report`."""
+        return {
+            "presence": self.stream.presence,
+            "present": self.present,
+            "presence_rule": self.choices.rule.describe(),
+            "sample_rate": self.recording.sample_rate,
+            "channels": self.recording.channels,
+            "samples": self.recording.samples,
+            "windows": dict(self.stream.engines),
+            "peak": self.peak,
+            "level_dbfs": self.level_dbfs,
+            "gain_db": self.gain_db,
+            "salvaged": self.recording.salvaged,
+        }
 
     def _find(self, stream: FindingStream, store: Store) -> tuple[str, ...]:
         """Find what is present and separate it, the network once for each window.
@@ -193,7 +281,7 @@ class Run:
         for name in stream.categories:
             if name not in found:
                 store.drop(name)
-        begins = {name: min(stream.begins_at(name), self._recording.samples) for name in found}
+        begins = {name: min(stream.begins_at(name), self.recording.samples) for name in found}
         late = {name: begin for name, begin in begins.items() if begin > 0}
         if late:
             again = self._new(Stream, tuple(late))
@@ -202,7 +290,7 @@ class Run:
         return found
 
     def _pump(self, stream: Stream, writer: _Writer, watch: Watch) -> None:
-        recording, done = self._recording, 0
+        recording, done = self.recording, 0
         # What is ready is written while the next windows are computed.
         with ThreadPoolExecutor(1, thread_name_prefix="sgn-rt-sink") as sink:
             written = sink.submit(_each, writer, [])
@@ -222,6 +310,20 @@ class Run:
             rest = stream.flush_ahead()
             written.result()
             _each(writer, rest)
+
+
+def _level(recording: Recording, level: Level, config: ModelConfig) -> tuple[float | None, float]:
+    """What sounds in a recording, dBFS, where that is of use; and the gain for the network, dB."""
+    if level == "off":
+        return None, 0.0
+    if level != "auto":
+        return None, checked_gain(level)
+    if config.training_level_dbfs is None:
+        return None, 0.0
+    window = max(1, round(config.window_s * recording.sample_rate))
+    measure = measure_level(recording.blocks(window), window)
+    gain = gain_db(measure, config.training_level_dbfs)
+    return measure.dbfs, min(max(gain, -MOST_GAIN_DB), MOST_GAIN_DB)
 
 
 class _Writer:

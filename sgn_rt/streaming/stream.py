@@ -19,6 +19,7 @@ import numpy as np
 
 from sgn_rt._process import OneProcess
 from sgn_rt._types import Float
+from sgn_rt.audio.level import RunningLevel, TrainingLevel
 from sgn_rt.audio.resample import SpanResampler
 from sgn_rt.audio.samples import as_samples
 from sgn_rt.errors import CategoryError, SgnError
@@ -79,6 +80,7 @@ class Stream(OneProcess):
         latency_s: float | None = None,
         residual: bool = False,
         gain_db: float = 0.0,
+        training_level: TrainingLevel | None = None,
     ) -> None:
         if residual and RESIDUAL in categories:
             raise CategoryError(
@@ -88,7 +90,7 @@ class Stream(OneProcess):
         self.sample_rate, self.channels, self.gain_db = sample_rate, channels, gain_db
         self._named = tuple(categories)
         self._engine, self._config, self._pool = engine, config, pool
-        self._residual, self._rule = residual, rule
+        self._residual, self._rule, self._training_level = residual, rule, training_level
         self._to_model = SpanResampler(sample_rate, config.sample_rate)
         self._from_model = SpanResampler(config.sample_rate, sample_rate)
         self._layout, self.latency_samples = place(
@@ -100,7 +102,9 @@ class Stream(OneProcess):
         """Forget everything fed so far, and start a new signal."""
         self._expect_own_process()
         gain = 10.0 ** (self.gain_db / 20.0)
-        self._intake = Intake(self._layout, self._to_model, self.channels, gain)
+        window = max(1, round(self._config.window_s * self.sample_rate))
+        level = RunningLevel(self._training_level, window, self.gain_db)
+        self._intake = Intake(self._layout, self._to_model, self.channels, gain, level)
         self._rounds_of = Rounds(self._engine, self._pool, gain, finds=self._finds)
         self._output = Output(self._from_model, self._pool)
         self._tracker = PresenceTracker(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgn_rt.audio.limits import is_real
+from sgn_rt.audio.resample import SpanResampler
 from sgn_rt.errors import ConfigError
 from sgn_rt.model.config import ModelConfig
 
@@ -121,6 +122,17 @@ def latency_samples(layout: WindowLayout, model_rate: int, rate: int, context_s:
     return ceil((Fraction(layout.look_ahead, model_rate) + 2 * context_s) * rate)
 
 
+def _shortest(config: ModelConfig) -> WindowLayout:
+    """The layout of least latency: a look-ahead of two frames of the STFT."""
+    return WindowLayout.within(config, 2 * config.n_fft)
+
+
+def least_latency_s(config: ModelConfig, rate: int) -> float:
+    """The smallest latency of a stream at a rate, seconds."""
+    context_s = SpanResampler(rate, config.sample_rate).context_s
+    return latency_samples(_shortest(config), config.sample_rate, rate, context_s) / rate
+
+
 def place(
     config: ModelConfig, rate: int, context_s: Fraction, latency_s: float | None
 ) -> tuple[WindowLayout, int]:
@@ -162,7 +174,7 @@ def place(
         return best, longest
     latency = floor(latency_s * rate + 1e-6)  # n / rate is n samples, whatever its rounding
     look_ahead = floor((Fraction(latency, rate) - 2 * context_s) * model_rate)
-    shortest = WindowLayout.within(config, 2 * config.n_fft)
+    shortest = _shortest(config)
     if look_ahead < shortest.look_ahead:
         least = latency_samples(shortest, model_rate, rate, context_s)
         raise ConfigError(
