@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from sgn_rt import _private
 from sgn_rt._atomic import CACHE_VARIABLE
 from sgn_rt.errors import PluginError
 from sgn_rt.tensorrt.plugins import build, find
+from sgn_rt.tensorrt.run.jit import KernelCache
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="owners and modes are another matter")
 
@@ -113,10 +115,6 @@ def test_a_cache_that_is_there_in_the_way_of_a_build(library, monkeypatch):
 
 
 def test_kernels_that_others_could_have_written_are_compiled_again(cache):
-    from types import SimpleNamespace
-
-    from sgn_rt.tensorrt.run.jit import KernelCache
-
     kept = KernelCache(SimpleNamespace(sha256="0" * 64), "sm89")
     folder = _private.private_folder("kernels")
     kept.path.write_bytes(b"kernels")
@@ -126,4 +124,35 @@ def test_kernels_that_others_could_have_written_are_compiled_again(cache):
     assert taken == [b"kernels"]
     folder.chmod(0o777)
     KernelCache(SimpleNamespace(sha256="0" * 64), "sm89")._read(fake)
+    assert taken == [b"kernels"]
+
+
+@pytest.fixture
+def generous():
+    """A umask under which a user's group can write to what the user makes."""
+    before = os.umask(0o002)
+    yield
+    os.umask(before)
+
+
+def test_what_is_built_and_kept_under_any_umask_is_found_again(
+    cache, library, monkeypatch, generous
+):
+    def compiled(folder, *more):
+        path = folder / build.LIBRARY_NAME
+        path.write_bytes(b"another library")
+        return path
+
+    monkeypatch.setattr(build, "_compile", compiled)
+    monkeypatch.setattr(build, "_require_tool", lambda tool: None)
+    monkeypatch.setattr(build, "tensorrt_include_dir", lambda folder: folder)
+    library.unlink()
+    library.parent.rmdir()
+    assert build.build_library().read_bytes() == b"another library"
+    assert find.find_library() == library.resolve()
+    kept = KernelCache(SimpleNamespace(sha256="0" * 64), "sm89")
+    kept._cache = SimpleNamespace(serialize=lambda: b"kernels")
+    kept.save()
+    taken = []
+    kept._read(SimpleNamespace(deserialize=taken.append))
     assert taken == [b"kernels"]

@@ -129,6 +129,7 @@ def build_library(
         # Beside its destination, so that the rename at the end is atomic.
         with tempfile.TemporaryDirectory(prefix=".build-", dir=library.parent.parent) as folder:
             built = _compile(Path(folder), headers, architectures, jobs)
+            built.chmod(0o755)  # whatever the umask: what its group can write is not loaded
             try:
                 os.replace(built, private_folder("plugins", version) / LIBRARY_NAME)
             except OSError as error:

@@ -90,5 +90,7 @@ class KernelCache:
             if digest == self._kept:
                 return
             with suppress(OSError):
-                write_whole(private_folder("kernels") / self._name, content)
+                path = private_folder("kernels") / self._name
+                write_whole(path, content)
+                path.chmod(0o600)  # whatever the umask: what others can write is not read again
                 self._kept = digest
