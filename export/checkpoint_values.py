@@ -60,6 +60,8 @@ class CheckpointValues:
         self._name = artifact.name
         model = load(bundle.root / BUNDLE_CHECKPOINT)
         self._module = float_module(model, artifact.kind, artifact.precision)
+        whole = artifact.kind == Kind.CORE and bundle.schema == 1
+        self._run = self._module.masks if whole else self._module
         named = dict(self._module.named_parameters())
         if artifact.kind == Kind.PLUGIN:
             named = {n: p for n, p in named.items() if not n.startswith(_TRANSFORMS)}
@@ -105,7 +107,7 @@ class CheckpointValues:
         calls = _Calls(self._names)
         try:
             with torch.inference_mode(), calls:
-                self._module(*(torch.from_numpy(value) for value in feed.values()))
+                self._run(*(torch.from_numpy(value) for value in feed.values()))
         finally:
             for hook in hooks:
                 hook.remove()

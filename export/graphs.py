@@ -14,27 +14,29 @@ import torch
 
 import sgn_rt
 from sgn_rt.export.clean import clean
-from sgn_rt.export.cpu import CpuNetwork
-from sgn_rt.export.network import Network
+from sgn_rt.export.cpu import CpuNetwork, GridMask
+from sgn_rt.export.network import Mask, Masks, Network
 from sgn_rt.export.plugin import Plugin
 from sgn_rt.export.waveform import Waveform
 from sgn_rt.export.weights import GraphWeights
 from sgn_rt.model.contract import (
-    AXES,
     BUNDLE_SCHEMA,
-    CHECKPOINT_CONFIG_KEY,
     DYNAMIC_AXES,
     GRAPH_INPUTS,
     GRAPH_OUTPUTS,
+    Axis,
+    GraphKey,
     Kind,
     Precision,
+    axes_of,
+    type_of,
 )
 from sgn_rt.reference.model import Sgn
 
 OPSET: Final = 20
 """The first with Gelu; TensorRT's parsers and ONNX Runtime 1.20 take it, later ones not all."""
 
-# The float32 core is the CPU's graph; the others are made for GPUs, or for any runtime.
+# The float32 core, and so its masks, is the CPU's; the others are made for GPUs, or any runtime.
 _MODULES: Final[dict[Kind, type[Network]]] = {
     Kind.CORE: Network,
     Kind.WAVEFORM: Waveform,
@@ -52,10 +54,39 @@ def export_module(model: Sgn, kind: Kind, precision: Precision) -> Network:
     """The PyTorch module that a graph is made from; it computes the same, rounding included.
 
     Running it in ``FP16`` on the CPU rounds after every operator, as the graph's types say. ONNX
-    Runtime does not: it computes float16 operators that it lacks in float32.
+    Runtime does not: it computes float16 operators that it lacks in float32. That of ``MASKS`` is
+    `masks_module`.
     """
     module = float_module(model, kind, precision)
     return module if precision == Precision.FP32 else module.half_body()
+
+
+def masks_module(precision: Precision) -> Masks:
+    """As `export_module`, for ``MASKS``, which has no weights: it takes the core's basis maps."""
+    return Masks(GridMask() if precision == Precision.FP32 else Mask()).eval()
+
+
+def _examples(model: Sgn, kind: Kind, precision: Precision) -> tuple[torch.Tensor, ...]:
+    """Inputs of a graph, of its types and shapes."""
+    config = model.config
+    sizes: dict[Axis, int] = {
+        # Two of each: torch.export takes a size of one for a constant.
+        Axis.BATCH: 2,
+        Axis.SOURCES: 2,
+        Axis.SAMPLES: config.window_samples,
+        Axis.FREQUENCY: config.frequency_bins,
+        Axis.FRAMES: config.frames,
+        Axis.WEIGHTS: config.mask_basis + 1,
+    }
+    basis = masks_module(precision).basis_shape(config)
+    sizes |= dict(zip((Axis.CHANNELS, Axis.ROWS, Axis.COLUMNS), basis, strict=True))
+    return tuple(
+        torch.zeros(
+            [axis if isinstance(axis, int) else sizes[axis] for axis in axes_of(kind, name)],
+            dtype=getattr(torch, type_of(name, precision)),
+        )
+        for name in GRAPH_INPUTS[kind]
+    )
 
 
 def build_graph(model: Sgn, kind: Kind, precision: Precision) -> onnx.ModelProto:
@@ -66,48 +97,43 @@ def build_graph(model: Sgn, kind: Kind, precision: Precision) -> onnx.ModelProto
     model
         The reference, float32.
     kind, precision
-        What the graph computes and in which number format; inputs and outputs are float32 (and
-        int64) in every precision. Names and axes are those of `sgn_rt.model.contract`.
+        What the graph computes and in which number format. Names, axes and types of inputs and
+        outputs are those of `sgn_rt.model.contract`.
 
     Returns
     -------
     onnx.ModelProto
         Checked and shape-inferred. Two exports of the same weights are identical.
     """
-    module = export_module(model, kind, precision)
+    module: torch.nn.Module
+    if kind == Kind.MASKS:
+        module = masks_module(precision)
+    else:
+        module = export_module(model, kind, precision)
     if isinstance(module, Plugin):
         module.as_nodes()
-    config = model.config
-    inputs, outputs = GRAPH_INPUTS[kind], GRAPH_OUTPUTS[kind]
-    signal = (
-        torch.zeros(2, 1, config.frequency_bins, config.frames)
-        if kind == Kind.CORE
-        else torch.zeros(2, config.window_samples)
-    )
-    # Two of each: torch.export takes a size of one for a constant.
-    categories = torch.zeros(2, dtype=torch.int64)
     axes = {axis: torch.export.Dim(str(axis)) for axis in DYNAMIC_AXES}
     shapes = tuple(
-        {i: axes[axis] for i, axis in enumerate(AXES[name]) if axis in DYNAMIC_AXES}
-        for name in inputs
+        {i: axes[axis] for i, axis in enumerate(axes_of(kind, name)) if axis in DYNAMIC_AXES}
+        for name in GRAPH_INPUTS[kind]
     )
     with quiet(), torch.inference_mode():
         program: Any = torch.onnx.export(
             module,
-            (signal, categories),
+            _examples(model, kind, precision),
             dynamo=True,
             verbose=False,
-            input_names=[str(name) for name in inputs],
-            output_names=[str(name) for name in outputs],
+            input_names=[str(name) for name in GRAPH_INPUTS[kind]],
+            output_names=[str(name) for name in GRAPH_OUTPUTS[kind]],
             opset_version=OPSET,
             dynamic_shapes=shapes,
         )
     metadata = {
-        CHECKPOINT_CONFIG_KEY: json.dumps(config.to_dict()),
-        "sgn_kind": str(kind),
-        "sgn_precision": str(precision),
-        "sgn_schema": str(BUNDLE_SCHEMA),
-        "sgn_rt_version": sgn_rt.__version__,
+        GraphKey.CONFIG.value: json.dumps(model.config.to_dict()),
+        GraphKey.KIND.value: str(kind),
+        GraphKey.PRECISION.value: str(precision),
+        GraphKey.SCHEMA.value: str(BUNDLE_SCHEMA),
+        GraphKey.VERSION.value: sgn_rt.__version__,
     }
     return clean(program.model, name=f"sgn_{kind}_{precision}", metadata=metadata)
 

@@ -113,9 +113,36 @@ def first_departure(results: list[LayerResult]) -> LayerResult | None:
 
 
 def load_graph(bundle: Bundle, artifact: Artifact) -> ModelProto:
-    """A graph of a bundle, with its weights."""
+    """A graph of a bundle, with its weights; ``core`` with its masks behind it, of all categories.
+
+    Raises
+    ------
+    EngineError
+        For ``masks`` alone, which nothing can be compared with.
+    """
+    if artifact.kind == Kind.MASKS:
+        raise EngineError(
+            f"{artifact.name}: got half of a pair, expected core.{artifact.precision}: its layers "
+            "are compared with the core's. Choose that."
+        )
+    graph = _load(bundle, artifact)
+    if artifact.kind != Kind.CORE or bundle.schema == 1:
+        return graph
+    masks = bundle.find(Kind.MASKS, artifact.precision)
+    assert masks is not None, "no bundle opens without it"
+    return _joined(graph, _load(bundle, masks))
+
+
+def _load(bundle: Bundle, artifact: Artifact) -> ModelProto:
     bundle.read(artifact.path)  # verifies it once more
     return onnx.load_model(bundle.root / artifact.path)
+
+
+def _joined(core: ModelProto, masks: ModelProto) -> ModelProto:
+    """Both graphs of a pair as one, from log-magnitude to masks."""
+    del masks.metadata_props[:]  # it says that it is of another kind
+    between = [(str(name), str(name)) for name in GRAPH_INPUTS[Kind.MASKS]]
+    return onnx.compose.merge_models(core, masks, io_map=between)
 
 
 def _types(graph: ModelProto) -> dict[str, int]:
@@ -177,7 +204,7 @@ def compare_layers(bundle: Bundle, artifact: Artifact, run: Run | None = None) -
     compare = SnrCompareFunc()
     shapes: dict[str, tuple[int, ...]] = {}
     ratios: list[Mapping[str, Any]] = []
-    feeds = _feeds(artifact, bundle.probe)
+    feeds = _feeds(graph, bundle.probe)
     try:
         with G_LOGGER.verbosity(G_LOGGER.CRITICAL), np.errstate(all="ignore"):
             # All windows at once would hold every layer of each.
@@ -262,12 +289,19 @@ def _result(
     )
 
 
-def _feeds(artifact: Artifact, probe: Probe) -> list[Values]:
+def _feeds(graph: ModelProto, probe: Probe) -> list[Values]:
     """The probe's windows as inputs of a graph."""
-    signal, _ = GRAPH_INPUTS[artifact.kind]
-    windows = probe.mixture if signal == Tensor.MIXTURE else probe.log_magnitude[:, None]
+    taken = {value.name for value in graph.graph.input}
     return [
-        {str(signal): windows[w : w + 1], str(Tensor.CATEGORIES): probe.categories[w]}
+        {
+            name: value
+            for name, value in (
+                (str(Tensor.MIXTURE), probe.mixture[w : w + 1]),
+                (str(Tensor.LOG_MAGNITUDE), probe.log_magnitude[w : w + 1, None]),
+                (str(Tensor.CATEGORIES), probe.categories[w]),
+            )
+            if name in taken
+        }
         for w in range(probe.windows)
     ]
 

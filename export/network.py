@@ -15,12 +15,14 @@ In half precision the body is float16; normalisations, grouping and heads are fl
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgn_rt.export.weights import GraphWeights
+from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import NORM_EPSILON
 from sgn_rt.reference.model import LEAKY_SLOPE
 
@@ -178,6 +180,11 @@ class Grouping(nn.Module):
 class Mask(nn.Module):
     """Guide [B, S, K + 1] and basis maps [B, K, L, T] to masks [B, S, L, T], float32."""
 
+    @staticmethod
+    def basis_shape(config: ModelConfig) -> tuple[int, int, int]:
+        """Of the basis maps of one window."""
+        return (config.mask_basis, config.frequency_bins, config.frames)
+
     def forward(self, guide: Tensor, basis: Tensor) -> Tensor:
         count, height, width = basis.shape[1:]
         weights, bias = torch.split(guide, [count, 1], dim=-1)
@@ -186,8 +193,28 @@ class Mask(nn.Module):
         return masks
 
 
+class Masks(nn.Module):
+    """Basis maps, as `Network` gives them, and guide [B, S, K + 1] to masks [B, S, L, T], float32.
+
+    Has no weights. The guide's rows are those of the categories wanted, in any order.
+    """
+
+    def __init__(self, mask: Any) -> None:
+        super().__init__()
+        self.mask = mask
+
+    def basis_shape(self, config: ModelConfig) -> tuple[int, int, int]:
+        """Channels, rows and columns of the basis maps of one window."""
+        return self.mask.basis_shape(config)
+
+    def forward(self, basis: Tensor, guide: Tensor) -> Tensor:
+        """The second part of MODEL step 9."""
+        masks: Tensor = self.mask(guide.to(basis.dtype), basis)
+        return masks
+
+
 class Network(nn.Module):
-    """Log-magnitude [B, 1, L, T] and categories [S] to masks [B, S, L, T], presence, embedding."""
+    """Log-magnitude [B, 1, L, T] to presence, embedding, guide [B, C, K + 1] and basis maps."""
 
     def __init__(self, weights: GraphWeights) -> None:
         super().__init__()
@@ -223,16 +250,25 @@ class Network(nn.Module):
         for block in self.transformer:
             yield from (block.get_submodule("attention"), block.get_submodule("mlp"))
 
-    def forward(self, log_magnitude: Tensor, categories: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Float32 in and out; MODEL steps 3 to 9."""
+    def forward(self, log_magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """MODEL steps 3 to 9, up to the masks; float32 but for the basis maps of a half body."""
+        presence, embedding, basis = self.analyze(log_magnitude)
+        return presence, embedding, self.mask_guide(embedding), basis
+
+    def masks(self, log_magnitude: Tensor, categories: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Masks [B, S, L, T] of the categories [S], presence and embedding, in one go."""
+        presence, embedding, basis = self.analyze(log_magnitude)
+        guide = self.mask_guide(embedding.index_select(1, categories)).to(basis.dtype)
+        return self.mask(guide, basis), presence, embedding
+
+    def analyze(self, log_magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Presence [B, C] and embedding [B, C, D], float32, and basis maps in the body's type."""
         x = log_magnitude * self.input_scale + self.input_shift
         x = x.to(self.token_offset.dtype)
         levels, skips = self.encode(x)
         embedding = self.group(levels)
         presence = self.presence_head(embedding).squeeze(-1).sigmoid()
-        basis = self.decode(skips)
-        guide = self.mask_guide(embedding.index_select(1, categories)).to(basis.dtype)
-        return self.mask(guide, basis), presence, embedding
+        return presence, embedding, self.decode(skips)
 
     def encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The level of the tokens behind LeakyReLU, and all seven levels behind ReLU."""

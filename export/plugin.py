@@ -158,5 +158,5 @@ class Plugin(Network):
     def forward(self, mixture: Tensor, categories: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """MODEL steps 1 to 11."""
         spectrum, log_magnitude = self.stft(mixture)
-        masks, presence, embedding = super().forward(log_magnitude, categories)
+        masks, presence, embedding = self.masks(log_magnitude, categories)
         return self.istft(spectrum, masks), presence, embedding

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,11 +12,10 @@ import onnxruntime
 import torch
 
 from sgn_rt._types import Float, Masked, Positions, Separated
-from sgn_rt.engines.base import Engine, MasksAtOnce, WholeEngine
+from sgn_rt.engines.base import Engine, MaskEngine, MasksAtOnce, WholeEngine
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import EngineError, ParityError
-from sgn_rt.export.graphs import export_module
-from sgn_rt.export.network import Network
+from sgn_rt.export.graphs import export_module, masks_module
 from sgn_rt.export.standard import standard_copy
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import PLUGIN_NAMESPACE, Kind, PluginOp, Precision, Tensor
@@ -27,6 +27,8 @@ from sgn_rt.reference import Sgn
 
 def prove(bundle: Bundle, model: Sgn, tell: Callable[[str], None]) -> dict[str, list[StageResult]]:
     """Measure every stage of every graph of a bundle, and refuse what does not hold.
+
+    ``core`` and ``masks`` are measured as the pair that they are, under the core's name.
 
     Returns
     -------
@@ -40,6 +42,8 @@ def prove(bundle: Bundle, model: Sgn, tell: Callable[[str], None]) -> dict[str, 
     """
     measured = {}
     for artifact in bundle.artifacts:
+        if artifact.kind == Kind.MASKS:
+            continue
         try:
             results = measure_graph(bundle, artifact, model, tell)
         except EngineError as error:  # numbers that are not finite
@@ -70,8 +74,9 @@ def measure_graph(
     results = measure(_engine(bundle, artifact), bundle.probe)
     if artifact.precision == Precision.FP16:
         tell(f"proving {artifact.name}, operator by operator")
-        module = _Rounded if artifact.kind == Kind.CORE else _RoundedWhole
-        rounded = measure(module(model, artifact.kind), bundle.probe)
+        is_pair = artifact.kind == Kind.CORE
+        engine = _RoundedPair(model) if is_pair else _RoundedWhole(model, artifact.kind)
+        rounded = measure(engine, bundle.probe)
         results = list(_worse(results, rounded))
     return results
 
@@ -117,28 +122,53 @@ def _worse(one: Iterable[StageResult], other: Iterable[StageResult]) -> Iterable
         yield worse(result, rival, key=lambda r: r.figure)
 
 
-class _Rounded(MasksAtOnce):
+class _Rounded(MaskEngine):
     """The module that a float16 graph is made from, in PyTorch: it rounds after every operator."""
 
     name = "float16, operator by operator"
     precision = Precision.FP16
     concurrency = 1
+    detail = f"PyTorch {torch.__version__}, float16 on the CPU"
 
     def __init__(self, model: Sgn, kind: Kind) -> None:
         super().__init__(model.config)
         self._module = export_module(model, kind, Precision.FP16)
-        self.detail = f"PyTorch {torch.__version__}, float16 on the CPU"
+
+
+class _RoundedPair(_Rounded):
+    """The modules of ``core`` and ``masks``."""
+
+    def __init__(self, model: Sgn) -> None:
+        super().__init__(model, Kind.CORE)
+        self._masks_of = masks_module(Precision.FP16)
+
+    def _network(
+        self, log_magnitude: Float, wanted: Positions | None
+    ) -> Sequence[tuple[Float, Any]]:
+        del wanted
+        with torch.inference_mode():
+            presence, _, guide, basis = self._module(torch.from_numpy(log_magnitude))
+        return [
+            (presence[i].numpy(), (basis[i : i + 1], guide[i : i + 1])) for i in range(len(basis))
+        ]
+
+    def _mask(self, state: Any, category: int) -> Float:
+        basis, guide = state
+        with torch.inference_mode():
+            masks = self._masks_of(basis, guide[:, category : category + 1])
+        mask: Float = masks[0, 0].numpy()
+        return mask
+
+
+class _RoundedWhole(WholeEngine, MasksAtOnce, _Rounded):
+    """The module of a graph from mixture to sources."""
 
     def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
         with torch.inference_mode():
-            masks, presence, _ = Network.forward(
-                self._module, torch.from_numpy(log_magnitude), torch.from_numpy(categories)
+            masks, presence, _ = self._module.masks(
+                torch.from_numpy(log_magnitude), torch.from_numpy(categories)
             )
         return Masked(masks.float().numpy(), presence.numpy())
-
-
-class _RoundedWhole(WholeEngine, _Rounded):
-    """The same of a graph from mixture to sources."""
 
     def _separate(self, mixture: Float, categories: Positions) -> Separated:
         with torch.inference_mode():

@@ -137,5 +137,5 @@ class Waveform(Network):
     def forward(self, mixture: Tensor, categories: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """MODEL steps 1 to 11."""
         real, imaginary, log_magnitude = self.stft(mixture)
-        masks, presence, embedding = super().forward(log_magnitude, categories)
+        masks, presence, embedding = self.masks(log_magnitude, categories)
         return self.istft(masks, real, imaginary), presence, embedding

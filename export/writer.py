@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from sgn_rt.model.contract import (
     Kind,
     Precision,
 )
+from sgn_rt.model.manifest import DIGEST_KEY, digest_of
 from sgn_rt.model.probe import Probe
 from sgn_rt.model.stages import StageResult
 from sgn_rt.reference import Sgn, load, save_checkpoint
@@ -60,7 +61,8 @@ def export_bundle(
     folder
         The bundle to write; it appears whole, or not at all.
     kinds, precisions
-        The graphs: every kind in every precision.
+        The graphs: every kind in every precision. ``core`` and ``masks`` are a pair: who names one
+        gets both.
     key_map
         Renames the tensors of other training code.
     music
@@ -82,7 +84,7 @@ def export_bundle(
     Returns
     -------
     dict
-        Artifact -> measured stages.
+        Artifact -> measured stages; those of ``core`` are of the pair.
 
     Raises
     ------
@@ -113,7 +115,8 @@ def export_bundle(
             shared_weights=shared_weights, tell=tell,
         )  # fmt: skip
         measured = prove(Bundle.open(work), model, tell)
-        for entry, results in zip(manifest["artifacts"], measured.values(), strict=True):
+        for entry in manifest["artifacts"]:
+            results = measured[_proved_as(entry)]
             entry["parity"] = {result.stage: result.to_dict() for result in results}
         _write_manifest(work, manifest)
         _put_in_place(work, target)
@@ -151,7 +154,7 @@ def write_unproved(
     tell = tell or _ignore
     (folder / BUNDLE_PROBE).write_bytes(probe.to_bytes())
     artifacts = []
-    for kind in kinds:
+    for kind in _with_pairs(kinds):
         for precision in precisions:
             tell(f"exporting {kind}.{precision}")
             artifacts.append(_write_graph(model, kind, precision, folder, shared=shared_weights))
@@ -182,6 +185,19 @@ def _work_beside(target: Path) -> Iterator[Path]:
             yield work
     except OSError as error:
         raise _unwritable(target, error) from error
+
+
+def _with_pairs(kinds: Sequence[Kind]) -> list[Kind]:
+    """Kinds in their order, each once, and no half of a pair."""
+    pair = {Kind.CORE, Kind.MASKS}
+    wanted = {*kinds} | (pair if pair & {*kinds} else set())
+    return [kind for kind in Kind if kind in wanted]
+
+
+def _proved_as(entry: Mapping[str, Any]) -> str:
+    """Name of the artifact under which a graph is proved: masks with their core."""
+    kind = Kind.CORE if entry["kind"] == Kind.MASKS else entry["kind"]
+    return f"{kind}.{entry['precision']}"
 
 
 def _ignore(line: str) -> None:
@@ -230,7 +246,7 @@ def _write_graph(
 ) -> dict[str, Any]:
     graph = build_graph(model, kind, precision)
     external: list[str] = []
-    if shared and precision == Precision.FP32 and kind != Kind.PLUGIN:
+    if shared and precision == Precision.FP32 and kind in (Kind.CORE, Kind.WAVEFORM):
         graph = share_weights(graph, work / BUNDLE_CHECKPOINT)
         external = [BUNDLE_CHECKPOINT]
     path = f"{kind}.{precision}.onnx"
@@ -261,6 +277,7 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def _write_manifest(work: Path, manifest: dict[str, Any]) -> None:
+    manifest[DIGEST_KEY] = digest_of(manifest)
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     (work / BUNDLE_MANIFEST).write_text(text + "\n", encoding="utf-8")
 

@@ -31,6 +31,7 @@ from sgn_rt.model.contract import (
     CHECKPOINT_CONFIG_KEY,
     Precision,
 )
+from sgn_rt.model.manifest import DIGEST_KEY, digest_of
 from sgn_rt.model.probe import Probe
 from sgn_rt.model.safetensors_file import write as write_safetensors
 from sgn_rt.separator import Separator
@@ -306,6 +307,13 @@ def probe_of() -> Callable[..., Probe]:
     return _probe_of
 
 
+def write_manifest(folder: Path, manifest: dict) -> None:
+    """Write a bundle's manifest with its digest; that of schema 1 has none."""
+    if manifest.get("schema") != 1:
+        manifest[DIGEST_KEY] = digest_of(manifest)
+    (folder / BUNDLE_MANIFEST).write_text(json.dumps(manifest))
+
+
 def _write_bundle(folder: Path, config: ModelConfig, probe: Probe) -> Path:
     folder.mkdir()
     write_safetensors(
@@ -316,6 +324,7 @@ def _write_bundle(folder: Path, config: ModelConfig, probe: Probe) -> Path:
     contents = {
         "checkpoint.safetensors": (folder / "checkpoint.safetensors").read_bytes(),
         "core.fp32.onnx": b"graph",
+        "masks.fp32.onnx": b"masks",
         BUNDLE_PROBE: probe.to_bytes(),
     }
     for name, content in contents.items():
@@ -334,10 +343,14 @@ def _write_bundle(folder: Path, config: ModelConfig, probe: Probe) -> Path:
             {
                 "path": "core.fp32.onnx", "kind": "core", "precision": "fp32", "opset": 20,
                 "external": ["checkpoint.safetensors"], "parity": {},
-            }
+            },
+            {
+                "path": "masks.fp32.onnx", "kind": "masks", "precision": "fp32", "opset": 20,
+                "external": [], "parity": {},
+            },
         ],
     }  # fmt: skip
-    (folder / BUNDLE_MANIFEST).write_text(json.dumps(manifest))
+    write_manifest(folder, manifest)
     return folder
 
 
@@ -349,13 +362,13 @@ def bundle_folder(tmp_path, config) -> Path:
 
 @pytest.fixture
 def edit_manifest() -> Callable[[Path, Callable[[dict], object]], None]:
-    """Change a bundle's manifest in place."""
+    """Change a bundle's manifest in place, and seal it anew, so that what comes behind is seen."""
 
     def edit(folder: Path, change: Callable[[dict], object]) -> None:
         path = folder / BUNDLE_MANIFEST
         manifest = json.loads(path.read_text())
         change(manifest)
-        path.write_text(json.dumps(manifest))
+        write_manifest(folder, manifest)
 
     return edit
 

@@ -13,7 +13,7 @@ import soundfile
 import sgn_rt
 from sgn_rt.audio.labelled_music import load_music, shipped_music
 from sgn_rt.engines.factory import open_engine
-from sgn_rt.errors import EngineError, UnavailableError
+from sgn_rt.errors import BundleError, UnavailableError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind, Precision
 from sgn_rt.model.transform import Transform
@@ -127,7 +127,7 @@ def test_a_graph_of_another_model(tmp_path, edit_manifest, fails):
         manifest["files"][BUNDLE_CHECKPOINT] = record
 
     edit_manifest(folder, change)
-    with fails(EngineError, "core.fp32.onnx: got a graph of another model"):
+    with fails(BundleError, "core.fp32.onnx: got a graph of another model"):
         open_engine("onnxruntime", Bundle.open(folder))
 
 
@@ -166,7 +166,7 @@ def test_presence_alone_runs_no_decoder(separator, pieces, monkeypatch):
         lambda outputs, inputs: asked.append(outputs) or run(outputs, inputs),
     )
     separator.engine.separate(pieces[0].mixture[None, :65280], np.array([], np.int64))
-    assert asked == [["presence"]]
+    assert asked == [("presence",)]
 
 
 def test_short_and_silent_recordings(separator):

@@ -21,8 +21,9 @@ from sgn_rt.model.contract import Kind, Precision
               show_default=True, metavar="P,Q", help="Number formats of the graphs.")  # fmt: skip
 @names_option("--kind", "kinds", members=Kind, default=[",".join(Kind)], show_default=True,
               metavar="K,L",
-              help="Graphs: core (log-magnitude to masks), waveform (mixture to sources), plugin "
-                   "(the same, for TensorRT with sgn-rt's plugins).")  # fmt: skip
+              help="Graphs: core (log-magnitude to what masks are made of) with masks (of the "
+                   "categories chosen), waveform (mixture to sources), plugin (the same, for "
+                   "TensorRT with sgn-rt's plugins).")  # fmt: skip
 @click.option("--key-map", type=click.Path(path_type=Path), metavar="FILE",
               help="TOML file that renames the tensors of other training code.")  # fmt: skip
 @click.option("--music", type=click.Path(path_type=Path), metavar="FOLDER",

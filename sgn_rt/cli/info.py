@@ -11,7 +11,7 @@ from rich.table import Table
 from sgn_rt.cli.common import console, json_option, table, write_json
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import Tensor
+from sgn_rt.model.contract import Kind, Tensor
 from sgn_rt.tensorrt.bindings import version_text
 from sgn_rt.tensorrt.sidecar import Sidecar, read_sidecars
 
@@ -35,6 +35,8 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
                 "name": opened.name,
                 "licence": opened.licence,
                 "generator": opened.generator,
+                "schema": opened.schema,
+                "digest": opened.digest,
                 "folder": str(opened.root),
                 "config": config.to_dict(),
                 "artifacts": {
@@ -49,7 +51,9 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
     out = console()
     size = sum(record.size for record in opened.files.values())
     out.print(f"{opened.name}  {opened.root}  ({size / 1e6:.1f} MB, hashes verified)")
+    sealed = "no digest" if opened.digest is None else f"digest {opened.digest[:12]}"
     out.print(f"licence {opened.licence}, written by {opened.generator}")
+    out.print(f"bundle schema {opened.schema}, {sealed}")
     out.print(
         f"{config.sample_rate} Hz, windows of {config.window_s:.2f} s, STFT {config.n_fft}/"
         f"{config.hop_length}, masks {config.frequency_bins} x {config.frames}"
@@ -63,6 +67,8 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
         )
         size = opened.files[artifact.path].size
         weights = ", ".join(artifact.external) or "inside"
+        if artifact.kind == Kind.MASKS:
+            weights, stages = "none", f"of core.{artifact.precision}, which it goes with"
         row = (
             artifact.name,
             artifact.path,

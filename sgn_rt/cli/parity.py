@@ -99,6 +99,8 @@ def _specs(bundle: Bundle, engines: Sequence[str], report: ParityReport) -> list
         return list(dict.fromkeys(engines))
     specs = []
     for artifact in bundle.artifacts:
+        if artifact.kind == Kind.MASKS:
+            continue  # its core brings it along
         spec = _runner(bundle, artifact)
         if spec is None:
             why = f"{artifact.name} runs in TensorRT alone, which has no engine of it here"

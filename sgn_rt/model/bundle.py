@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +20,11 @@ from sgn_rt.model.contract import (
     BUNDLE_MANIFEST,
     BUNDLE_PROBE,
     BUNDLE_SCHEMA,
+    BUNDLE_SCHEMAS,
     Kind,
     Precision,
 )
+from sgn_rt.model.manifest import DIGEST_KEY, digest_of
 from sgn_rt.model.probe import Probe
 from sgn_rt.model.safetensors_file import header_of
 from sgn_rt.model.stages import checked_parity
@@ -131,6 +133,31 @@ def _artifact(where: Path, entry: object, files: Mapping[str, FileRecord]) -> Ar
     return artifact
 
 
+def _checked_digest(where: Path, manifest: Mapping[str, Any]) -> str:
+    """The manifest is as it was written: what is in no file is under no hash but this one."""
+    try:
+        found, expected = manifest.get(DIGEST_KEY), digest_of(manifest)
+    except RecursionError as error:
+        raise BundleError(
+            f"{where}: {BUNDLE_MANIFEST}: got values within values without end, expected a "
+            "manifest. Export the bundle again."
+        ) from error
+    if found != expected:
+        raise BundleError(
+            f"{where}: {BUNDLE_MANIFEST}: got {DIGEST_KEY} {found!r}, expected {expected}, that of "
+            "its content. The manifest was changed: copy or export the bundle again."
+        )
+    return expected
+
+
+def _check_pairs(where: Path, artifacts: Iterable[Artifact]) -> None:
+    """No network without the graph that makes masks of what it gives."""
+    names = {artifact.name for artifact in artifacts}
+    for precision in Precision:
+        core, masks = f"{Kind.CORE}.{precision}", f"{Kind.MASKS}.{precision}"
+        _expect(where, "artifacts", core not in names or masks in names, core, f"{masks}, too")
+
+
 class Bundle:
     """A model as it ships: configuration, graphs, probes and checkpoint, all a run needs to know.
 
@@ -140,6 +167,8 @@ class Bundle:
     ----------
     root
         The folder.
+    schema, digest
+        Version of the format; digest of the manifest (`sgn_rt.model.manifest`), None in schema 1.
     name, licence, generator
         What the exporter wrote down of the model and of itself.
     config
@@ -158,8 +187,12 @@ class Bundle:
                 f"{root}: bundle schema: got {schema}, expected at most {BUNDLE_SCHEMA}. "
                 "It was written by a newer sgn-rt: upgrade this one, or export the bundle again."
             )
-        same = type(schema) is int and schema == BUNDLE_SCHEMA
-        _expect(root, "bundle schema", same, schema, str(BUNDLE_SCHEMA))
+        known = type(schema) is int and schema in BUNDLE_SCHEMAS
+        _expect(root, "bundle schema", known, schema, " or ".join(map(str, BUNDLE_SCHEMAS)))
+        self.schema = int(str(schema))
+        self.digest: str | None = None
+        if self.schema > 1:
+            self.digest = _checked_digest(root, manifest)
         for key, kind in (("files", dict), ("artifacts", list), ("config", dict)):
             value = manifest.get(key)
             _expect(root, key, isinstance(value, kind), type(value).__name__, kind.__name__)
@@ -177,6 +210,8 @@ class Bundle:
         self.artifacts: tuple[Artifact, ...] = tuple(
             _artifact(root, entry, self.files) for entry in manifest["artifacts"]
         )
+        if self.schema > 1:
+            _check_pairs(root, self.artifacts)
 
     @classmethod
     def open(cls, folder: str | Path | None = None) -> Bundle:
@@ -190,8 +225,8 @@ class Bundle:
         Raises
         ------
         BundleError
-            If it is no bundle, of a newer schema, damaged, names a file outside of itself, or says
-            another configuration than its checkpoint.
+            If it is no bundle, of a newer schema, damaged or edited, names a file outside of
+            itself, or says another configuration than its checkpoint.
         """
         root = Path(folder) if folder is not None else embedded()
         path = root / BUNDLE_MANIFEST

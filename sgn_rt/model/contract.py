@@ -11,7 +11,10 @@ from typing import Final
 CHECKPOINT_FORMAT: Final = "sgn-checkpoint/1"
 CHECKPOINT_CONFIG_KEY: Final = "sgn_config"
 
-BUNDLE_SCHEMA: Final = 1
+BUNDLE_SCHEMA: Final = 2
+"""What the exporter writes. 2 cuts the network from the masks, and seals the manifest."""
+BUNDLE_SCHEMAS: Final = (1, BUNDLE_SCHEMA)
+"""What opens."""
 BUNDLE_MANIFEST: Final = "bundle.json"
 BUNDLE_CHECKPOINT: Final = "checkpoint.safetensors"
 BUNDLE_PROBE: Final = "probe.npz"
@@ -28,11 +31,30 @@ NORM_EPSILON: Final = 1e-5
 
 
 class Kind(StrEnum):
-    """What a graph computes (see README, "The bundle")."""
+    """What a graph computes (see README, "The bundle").
+
+    ``CORE`` and ``MASKS`` are a pair in each precision: the network runs once for a window, and
+    masks are made of its basis maps, for the categories chosen.
+    """
 
     CORE = "core"
+    MASKS = "masks"
     WAVEFORM = "waveform"
     PLUGIN = "plugin"
+
+
+WHOLE_KINDS: Final = (Kind.WAVEFORM, Kind.PLUGIN)
+"""Graphs that go from mixture to sources."""
+
+
+class GraphKey(StrEnum):
+    """Metadata of every graph."""
+
+    CONFIG = CHECKPOINT_CONFIG_KEY
+    KIND = "sgn_kind"
+    PRECISION = "sgn_precision"
+    SCHEMA = "sgn_schema"
+    VERSION = "sgn_rt_version"
 
 
 class Precision(StrEnum):
@@ -52,6 +74,10 @@ class Tensor(StrEnum):
     MASKS = "masks"
     PRESENCE = "presence"
     EMBEDDING = "embedding"
+    GUIDE = "guide"
+    """Of each category: the weights of the basis maps, and a bias."""
+    BASIS = "basis"
+    """Basis maps, laid out as is fastest where the graph is meant to run: for ``MASKS`` alone."""
 
 
 class Axis(StrEnum):
@@ -64,19 +90,25 @@ class Axis(StrEnum):
     SOURCES = "sources"
     CATEGORY = "category"
     DIM = "dim"
+    WEIGHTS = "weights"
+    CHANNELS = "channels"
+    ROWS = "rows"
+    COLUMNS = "columns"
 
 
 GRAPH_INPUTS: Final[dict[Kind, tuple[Tensor, ...]]] = {
-    Kind.CORE: (Tensor.LOG_MAGNITUDE, Tensor.CATEGORIES),
+    Kind.CORE: (Tensor.LOG_MAGNITUDE,),
+    Kind.MASKS: (Tensor.BASIS, Tensor.GUIDE),
     Kind.WAVEFORM: (Tensor.MIXTURE, Tensor.CATEGORIES),
     Kind.PLUGIN: (Tensor.MIXTURE, Tensor.CATEGORIES),
 }
 GRAPH_OUTPUTS: Final[dict[Kind, tuple[Tensor, ...]]] = {
-    Kind.CORE: (Tensor.MASKS, Tensor.PRESENCE, Tensor.EMBEDDING),
+    Kind.CORE: (Tensor.PRESENCE, Tensor.EMBEDDING, Tensor.GUIDE, Tensor.BASIS),
+    Kind.MASKS: (Tensor.MASKS,),
     Kind.WAVEFORM: (Tensor.SOURCES, Tensor.PRESENCE, Tensor.EMBEDDING),
     Kind.PLUGIN: (Tensor.SOURCES, Tensor.PRESENCE, Tensor.EMBEDDING),
 }
-AXES: Final[dict[Tensor, tuple[Axis | int, ...]]] = {
+_AXES: Final[dict[Tensor, tuple[Axis | int, ...]]] = {
     Tensor.MIXTURE: (Axis.BATCH, Axis.SAMPLES),
     Tensor.LOG_MAGNITUDE: (Axis.BATCH, 1, Axis.FREQUENCY, Axis.FRAMES),
     Tensor.CATEGORIES: (Axis.SOURCES,),
@@ -84,8 +116,31 @@ AXES: Final[dict[Tensor, tuple[Axis | int, ...]]] = {
     Tensor.MASKS: (Axis.BATCH, Axis.SOURCES, Axis.FREQUENCY, Axis.FRAMES),
     Tensor.PRESENCE: (Axis.BATCH, Axis.CATEGORY),
     Tensor.EMBEDDING: (Axis.BATCH, Axis.CATEGORY, Axis.DIM),
+    Tensor.GUIDE: (Axis.BATCH, Axis.CATEGORY, Axis.WEIGHTS),
+    Tensor.BASIS: (Axis.BATCH, Axis.CHANNELS, Axis.ROWS, Axis.COLUMNS),
 }
 DYNAMIC_AXES: Final = (Axis.BATCH, Axis.SOURCES)
+
+
+def axes_of(kind: Kind, name: Tensor) -> tuple[Axis | int, ...]:
+    """Axes of an input or output of a graph.
+
+    The guide comes out of ``CORE`` for every category, and goes into ``MASKS`` for those chosen.
+    """
+    if (kind, name) == (Kind.MASKS, Tensor.GUIDE):
+        return (Axis.BATCH, Axis.SOURCES, Axis.WEIGHTS)
+    return _AXES[name]
+
+
+def type_of(name: Tensor, precision: Precision) -> str:
+    """Type of an input or output, as NumPy names it: float32, but for positions and basis maps.
+
+    Basis maps have the type of the body; they go from one graph into the other and nowhere else.
+    """
+    if name == Tensor.CATEGORIES:
+        return "int64"
+    half = name == Tensor.BASIS and precision == Precision.FP16
+    return "float16" if half else "float32"
 
 
 class PluginOp(StrEnum):

@@ -1,4 +1,4 @@
-"""Where an ONNX graph takes weights from: read from its bytes alone, before anything parses it.
+"""Where a graph takes weights from, and what it calls itself: from its bytes, before any parser.
 
 A tensor of a graph may lie in another file, by a path that parsers follow wherever it leads. The
 walk below finds every such path, also inside of branches, functions and sparse tensors, and needs
@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from sgn_rt.errors import BundleError
+from sgn_rt.errors import BundleError, ConfigError
+from sgn_rt.model.bundle import Artifact, Bundle
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.contract import GraphKey
 
 # Messages of onnx.proto that can hold tensors: field -> the message in it.
 _FIELDS: Final[dict[str, dict[int, str]]] = {
@@ -23,6 +26,8 @@ _FIELDS: Final[dict[str, dict[int, str]]] = {
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {13: "entry"},
 }
+_METADATA: Final = 14
+"""Field of a model that holds an entry of its metadata: key and value."""
 _LOCATION: Final = b"location"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT: Final = 10
@@ -85,6 +90,50 @@ def expect_inside(graph: bytes, allowed: Collection[str], what: str) -> None:
             f"{what}: got a graph with tensors in {foreign[0]!r:.200}, expected them "
             f"{'in ' + ', '.join(sorted(allowed)) if allowed else 'inside'}, as the manifest "
             "says. Export the bundle again."
+        )
+
+
+def metadata_of(graph: bytes) -> dict[str, str]:
+    """What a graph says of itself, by key.
+
+    Raises
+    ------
+    ValueError
+        For bytes that are no protobuf message.
+    """
+    view = memoryview(graph)
+    entries = [
+        {field: bytes(view[i:j]).decode("utf-8", "replace") for field, i, j in _lengths(view, *at)}
+        for number, *at in _lengths(view, 0, len(graph))
+        if number == _METADATA
+    ]
+    return {entry.get(1, ""): entry.get(2, "") for entry in entries}
+
+
+def expect_described(graph: bytes, bundle: Bundle, artifact: Artifact, what: str) -> None:
+    """Refuse a graph that says something else of itself than the bundle says of it.
+
+    Raises
+    ------
+    BundleError
+        If it is of another model, schema, kind or precision; also for what is no ONNX graph.
+    """
+    try:
+        metadata = metadata_of(graph)
+        config = ModelConfig.from_json(metadata.get(GraphKey.CONFIG, "null"))
+    except (ValueError, ConfigError, RecursionError):
+        metadata, config = {}, None
+    if config != bundle.config:
+        raise BundleError(
+            f"{what}: got a graph of another model, expected the one that the bundle's "
+            "configuration describes. Export the bundle again."
+        )
+    found = [metadata.get(key) for key in (GraphKey.SCHEMA, GraphKey.KIND, GraphKey.PRECISION)]
+    expected = [str(bundle.schema), str(artifact.kind), str(artifact.precision)]
+    if found != expected:
+        raise BundleError(
+            f"{what}: got a graph that calls itself {found!r:.100}, expected {expected} (schema, "
+            "kind, precision). Export the bundle again."
         )
 
 

@@ -19,7 +19,7 @@ from sgn_rt._atomic import write_whole
 from sgn_rt.errors import BundleError, EngineError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contained import open_contained
-from sgn_rt.model.contract import AXES, GRAPH_INPUTS, Kind, Precision, Tensor
+from sgn_rt.model.contract import GRAPH_INPUTS, Kind, Precision, Tensor, axes_of
 from sgn_rt.model.stages import checked_parity
 from sgn_rt.tensorrt.bindings import Flavor, version_numbers, version_text
 from sgn_rt.tensorrt.build.engine_summary import Figure
@@ -226,7 +226,7 @@ def _profiles(kind: Kind, values: Mapping[str, Any]) -> dict[str, Profile]:
         str(name): Profile(**{k: tuple(_of(int, n) for n in v) for k, v in profile.items()})
         for name, profile in values.items()
     }
-    axes = {str(name): len(AXES[name]) for name in GRAPH_INPUTS[kind]}
+    axes = {str(name): len(axes_of(kind, name)) for name in GRAPH_INPUTS[kind]}
     found = {name: len(profile.largest) for name, profile in profiles.items()}
     if Tensor.MIXTURE not in GRAPH_INPUTS[kind] or found != axes:
         raise ValueError(f"profiles of {found!r:.100} for a graph of kind {kind}")

@@ -11,12 +11,12 @@ import pytest
 
 from sgn_rt import Separator
 from sgn_rt.engines.confined import expect_version, without_files
-from sgn_rt.errors import BundleError, DependencyError, EngineError, ParityWarning
+from sgn_rt.errors import BundleError, DependencyError, ParityWarning
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import CHECKPOINT_CONFIG_KEY
 from sgn_rt.model.graph_file import external_files
 
-CORE, WAVEFORM = "core.fp32.onnx", "waveform.fp32.onnx"
+CORE, MASKS, WAVEFORM = "core.fp32.onnx", "masks.fp32.onnx", "waveform.fp32.onnx"
 
 
 def damaged(content: bytes) -> bytes:
@@ -88,11 +88,11 @@ def test_the_command_line_says_it(bundle, replace_file, tmp_path, noise, capsys,
 def test_a_graph_that_computes_something_else_is_replaced(bundle, replace_file, noise):
     """Whole, of the right hash and metadata, with other numbers: the start-up probe finds it."""
     onnx = pytest.importorskip("onnx")
-    model = onnx.load_model_from_string((bundle / CORE).read_bytes())
+    model = onnx.load_model_from_string((bundle / MASKS).read_bytes())
     for node in model.graph.node:
         if node.op_type == "Sigmoid":
             node.op_type = "Tanh"
-    replace_file(bundle, CORE, model.SerializeToString())
+    replace_file(bundle, MASKS, model.SerializeToString())
     with (
         pytest.warns(ParityWarning, match=r"now onnxruntime:waveform.fp32, as .*parity stage"),
         Separator.open(bundle, threads=1) as separator,
@@ -261,5 +261,5 @@ def test_metadata_that_is_no_configuration(bundle, replace_file, metadata):
         if entry.key == CHECKPOINT_CONFIG_KEY:
             entry.value = metadata
     replace_file(bundle, CORE, model.SerializeToString())
-    with pytest.raises(EngineError, match=r"core.fp32.onnx: got a graph of another model"):
+    with pytest.raises(BundleError, match=r"core.fp32.onnx: got a graph of another model"):
         Separator.open(bundle, "onnxruntime:core.fp32", threads=1)

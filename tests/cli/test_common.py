@@ -42,7 +42,7 @@ def test_an_option_without_a_name_is_an_error(run, clip, tmp_path, text):
     [
         (("--precision", "fp16", "--precision", "fp16"), "--precision: got 'fp16' twice"),
         (("--precision", "fp8"), "--precision: got 'fp8', expected a list from fp32, fp16"),
-        (("--kind", "core,corn"), "--kind: got 'corn', expected a list from core, waveform"),
+        (("--kind", "core,corn"), "--kind: got 'corn', expected a list from core, masks, waveform"),
     ],
 )
 def test_members_are_looked_at_before_any_work(run, tmp_path, given, words):

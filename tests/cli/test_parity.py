@@ -103,7 +103,7 @@ def listed(tmp_path, edit_manifest):
         folder = Path(shutil.copytree(embedded(), tmp_path / "bundle"))
 
         def change(manifest: dict) -> None:
-            core = manifest["artifacts"][0]
+            core, masks = manifest["artifacts"]
             for name, content in graphs.items():
                 kind, precision = name.split(".")
                 entry = core | {"kind": kind, "precision": precision}
@@ -115,6 +115,7 @@ def listed(tmp_path, edit_manifest):
                 manifest["artifacts"].insert(0, entry)
             if only:
                 manifest["artifacts"].remove(core)
+                manifest["artifacts"].remove(masks)
 
         edit_manifest(folder, change)
         return folder
@@ -291,7 +292,10 @@ def test_the_first_layer_that_departs_is_named(run, monkeypatch):
     ("engine", "message"),
     [
         ("torch", "--layers: got engine 'torch'"),
-        ("onnxruntime:plugin.fp16", "got a bundle with core.fp32, expected plugin.fp16"),
+        (
+            "onnxruntime:plugin.fp16",
+            "core.fp32, masks.fp32, expected plugin.fp16",
+        ),
     ],
 )
 def test_layers_that_cannot_be_compared(run, reports, engine, message):

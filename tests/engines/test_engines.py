@@ -108,7 +108,7 @@ def test_engines_that_there_are_not(bundle_folder, fails, spec):
 def test_graphs_that_the_bundle_has_not(bundle_folder, fails):
     pytest.importorskip("onnxruntime")
     bundle = Bundle.open(bundle_folder)
-    with fails(UnavailableError, "core.fp32, expected waveform.fp16"):
+    with fails(UnavailableError, "core.fp32, masks.fp32, expected waveform.fp16"):
         open_engine("onnxruntime:waveform.fp16", bundle)
     with fails(BundleError, "core.fp32.onnx: got a graph that does not parse"):
         open_engine("onnxruntime", bundle)

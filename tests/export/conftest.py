@@ -15,8 +15,10 @@ import torch
 from sgn_rt.export.graphs import build_graph
 from sgn_rt.export.writer import export_bundle
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.model.contract import GRAPH_INPUTS, Kind, Precision, Tensor
+from sgn_rt.model.contract import Kind, Precision, Tensor
 from sgn_rt.reference import random_model, save_checkpoint
+
+PAIR = (Kind.CORE, Kind.MASKS)
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +42,23 @@ def small(small_config):
     def make(kind=Kind.CORE, precision=Precision.FP32, **changes):
         key = tuple(changes.items())
         return network(key), graph(kind, precision, key)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def published_pair(published):
+    """Graphs ``core`` and ``masks`` of the published network."""
+    return lambda precision: tuple(published(kind, precision) for kind in PAIR)
+
+
+@pytest.fixture(scope="session")
+def small_pair(small):
+    """As `small`, with both graphs of the pair."""
+
+    def make(precision=Precision.FP32, **changes):
+        (model, core), (_, masks) = (small(kind, precision, **changes) for kind in PAIR)
+        return model, (core, masks)
 
     return make
 
@@ -70,18 +89,28 @@ def _session(graph: onnx.ModelProto | str) -> onnxruntime.InferenceSession:
 
 @pytest.fixture(scope="session")
 def run():
-    """Run a graph (or its path) in ONNX Runtime: (kind, graph, signal, categories) to outputs."""
+    """Run a graph (or its path) in ONNX Runtime: (graph, signal, categories) to outputs.
+
+    The graph is one from mixture to sources, or a pair of core and masks. Outputs are sources or
+    masks, presence, embedding.
+    """
     sessions = {}
 
-    def run(kind, graph, signal, categories):
+    def session(graph):
         key = graph if isinstance(graph, str) else id(graph)
         if key not in sessions:
             sessions[key] = graph, _session(graph)  # holding the graph keeps its id its own
-        feed = {
-            GRAPH_INPUTS[kind][0]: np.asarray(signal, np.float32),
-            Tensor.CATEGORIES: np.asarray(categories, np.int64),
-        }
-        return sessions[key][1].run(None, {str(name): value for name, value in feed.items()})
+        return sessions[key][1]
+
+    def run(graph, signal, categories):
+        signal, categories = np.asarray(signal, np.float32), np.asarray(categories, np.int64)
+        if not isinstance(graph, tuple):
+            feed = {Tensor.MIXTURE.value: signal, Tensor.CATEGORIES.value: categories}
+            return session(graph).run(None, feed)
+        core, masks = map(session, graph)
+        presence, embedding, guide, basis = core.run(None, {Tensor.LOG_MAGNITUDE.value: signal})
+        feed = {Tensor.BASIS.value: basis, Tensor.GUIDE.value: guide[:, categories]}
+        return [*masks.run(None, feed), presence, embedding]
 
     return run
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
 
-from sgn_rt.export.graphs import export_module
+from sgn_rt.export.graphs import export_module, masks_module
 from sgn_rt.model.contract import Kind, Precision
 
 MASKS = {
@@ -67,10 +67,9 @@ def mixture(golden):
 
 @pytest.mark.parametrize("precision", Precision)
 @torch.inference_mode()
-def test_published_core(instruments, published, run, log_magnitude, precision):
+def test_published_core(instruments, published_pair, run, log_magnitude, precision):
     everything = torch.arange(11)
-    graph = published(Kind.CORE, precision)
-    outputs = run(Kind.CORE, graph, log_magnitude, everything)
+    outputs = run(published_pair(precision), log_magnitude, everything)
     assert_close(outputs, instruments.masks(log_magnitude, everything), precision)
 
 
@@ -79,9 +78,7 @@ def test_published_core(instruments, published, run, log_magnitude, precision):
 def test_published_waveform(instruments, published, run, mixture, golden, si_sdr, precision):
     chosen = torch.tensor([10, 4])  # both sound in this window
     expected = instruments(mixture, chosen)
-    sources, presence, embedding = run(
-        Kind.WAVEFORM, published(Kind.WAVEFORM, precision), mixture, chosen
-    )
+    sources, presence, embedding = run(published(Kind.WAVEFORM, precision), mixture, chosen)
     assert sources.dtype == np.float32
     assert (si_sdr(expected.sources.numpy(), sources) > SOURCES_DB[precision]).all()
     assert np.abs(presence - expected.presence.numpy()).max() < WAVEFORM_PRESENCE[precision]
@@ -94,7 +91,9 @@ def test_half_precision_operator_by_operator(instruments, log_magnitude):
     # ONNX Runtime on the CPU computes most float16 operators in float32; PyTorch rounds each.
     everything = torch.arange(11)
     module = export_module(instruments, Kind.CORE, Precision.FP16)
-    outputs = module(log_magnitude, everything)
+    presence, embedding, guide, basis = module(log_magnitude)
+    assert (guide.dtype, basis.dtype) == (torch.float32, torch.float16)
+    outputs = masks_module(Precision.FP16)(basis, guide), presence, embedding
     expected = instruments.masks(log_magnitude, everything)
     assert_close(outputs, expected, Precision.FP16)
     # It does round: float32's limit is far exceeded.
@@ -102,25 +101,27 @@ def test_half_precision_operator_by_operator(instruments, log_magnitude):
 
 
 @torch.inference_mode()
-def test_half_precision_in_the_reference_evaluator(small, windows):
+def test_half_precision_in_the_reference_evaluator(small_pair, windows):
     # A third opinion on what the graph's types say, from ONNX's own definition of the operators.
-    model, graph = small(Kind.CORE, Precision.FP16)
+    model, pair = small_pair(Precision.FP16)
+    core, masks = map(ReferenceEvaluator, pair)
     log_magnitude = model.log_magnitude(model.stft(windows(model.config)[:1]))
     chosen = np.array([2, 0])
-    feed = {"log_magnitude": log_magnitude.numpy(), "categories": chosen}
-    outputs = ReferenceEvaluator(graph).run(None, feed)
+    presence, embedding, guide, basis = core.run(None, {"log_magnitude": log_magnitude.numpy()})
+    made = masks.run(None, {"basis": basis, "guide": guide[:, chosen]})
+    outputs = [*made, presence, embedding]
     expected = model.masks(log_magnitude, torch.from_numpy(chosen))
     assert_close(outputs, expected, Precision.FP16)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 @torch.inference_mode()
-def test_networks_of_other_configurations(small, run, windows, name):
-    model, core = small(Kind.CORE, **CONFIGS[name])
+def test_networks_of_other_configurations(small_pair, run, windows, name):
+    model, pair = small_pair(**CONFIGS[name])
     log_magnitude = model.log_magnitude(model.stft(windows(model.config)))
     last = len(model.config.categories) - 1
     chosen = torch.tensor([last, 0, last])
-    outputs = run(Kind.CORE, core, log_magnitude, chosen)
+    outputs = run(pair, log_magnitude, chosen)
     assert_close(outputs, model.masks(log_magnitude, chosen), Precision.FP32)
 
 
@@ -134,7 +135,7 @@ def test_waveforms_of_other_configurations(small, run, windows, si_sdr, name, pr
     mixtures = windows(model.config)
     last = len(model.config.categories) - 1
     chosen = torch.tensor([last, 0])
-    sources, _, _ = run(Kind.WAVEFORM, graph, mixtures, chosen)
+    sources, _, _ = run(graph, mixtures, chosen)
     expected = model(mixtures, chosen).sources.numpy()
     assert sources.shape == expected.shape
     assert (si_sdr(expected, sources) > SMALL_DB[precision]).all()
@@ -142,29 +143,28 @@ def test_waveforms_of_other_configurations(small, run, windows, si_sdr, name, pr
 
 @pytest.mark.parametrize("kind", [Kind.CORE, Kind.WAVEFORM])
 @torch.inference_mode()
-def test_chosen_categories_and_batches(small, run, windows, kind):
-    model, graph = small(kind)
+def test_chosen_categories_and_batches(small, small_pair, run, windows, kind):
+    model, graph = small_pair() if kind == Kind.CORE else small(kind)
     signal = windows(model.config)
     if kind == Kind.CORE:
         signal = model.log_magnitude(model.stft(signal))
-    everything, presence, embedding = run(kind, graph, signal, [0, 1, 2])
+    everything, presence, embedding = run(graph, signal, [0, 1, 2])
     for chosen in ([1], [2, 0], [1, 1, 0, 2, 1]):
-        some, same_presence, _ = run(kind, graph, signal, chosen)
+        some, same_presence, _ = run(graph, signal, chosen)
         assert np.abs(some - everything[:, chosen]).max() < 2e-6
         assert np.array_equal(presence, same_presence)
     for row in range(3):
-        alone, alone_presence, alone_embedding = run(kind, graph, signal[row : row + 1], [0, 1, 2])
+        alone, alone_presence, alone_embedding = run(graph, signal[row : row + 1], [0, 1, 2])
         assert np.abs(alone[0] - everything[row]).max() < 2e-6
         assert np.abs(alone_presence[0] - presence[row]).max() < 2e-6
         assert np.abs(alone_embedding[0] - embedding[row]).max() < 1e-5
-    none, same_presence, _ = run(kind, graph, signal, [])
+    none, same_presence, _ = run(graph, signal, [])
     assert none.shape == (3, 0, *everything.shape[2:])
     assert np.array_equal(presence, same_presence)
 
 
 @torch.inference_mode()
 def test_a_category_the_model_lacks_is_an_error(small, run, windows):
-    model, graph = small(Kind.CORE)
-    log_magnitude = model.log_magnitude(model.stft(windows(model.config)))
+    model, graph = small(Kind.WAVEFORM)
     with pytest.raises(Exception, match="out of data bounds"):
-        run(Kind.CORE, graph, log_magnitude, [3])
+        run(graph, windows(model.config), [3])

@@ -16,9 +16,20 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from sgn_rt.export.graphs import build_graph
+from sgn_rt.export.graphs import build_graph, masks_module
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.model.contract import AXES, GRAPH_INPUTS, GRAPH_OUTPUTS, Axis, Kind, Precision, Tensor
+from sgn_rt.model.contract import (
+    BUNDLE_SCHEMA,
+    GRAPH_INPUTS,
+    GRAPH_OUTPUTS,
+    WHOLE_KINDS,
+    Axis,
+    Kind,
+    Precision,
+    Tensor,
+    axes_of,
+    type_of,
+)
 from sgn_rt.reference import random_model
 
 NETWORK = {
@@ -27,12 +38,24 @@ NETWORK = {
     "Split", "Squeeze", "Transpose",
 }  # fmt: skip
 OPERATORS = {
-    (Kind.CORE, Precision.FP32): (NETWORK - {"ConvTranspose"}) | {"Gemm", "Slice", "Unsqueeze"},
-    (Kind.CORE, Precision.FP16): NETWORK | {"Cast"},
+    # No look-up: nothing of it is of chosen categories.
+    (Kind.CORE, Precision.FP32): (NETWORK - {"ConvTranspose", "Gather"}) | {"Gemm", "Slice"},
+    (Kind.CORE, Precision.FP16): (NETWORK - {"Gather"}) | {"Cast"},
     (Kind.WAVEFORM, Precision.FP32): NETWORK | {"Log", "Slice", "Sqrt", "Unsqueeze"},
     (Kind.WAVEFORM, Precision.FP16): NETWORK | {"Cast", "Log", "Slice", "Sqrt", "Unsqueeze"},
 }
 every_graph = pytest.mark.parametrize(("kind", "precision"), list(OPERATORS))
+every_whole = pytest.mark.parametrize(
+    ("kind", "precision"), [names for names in OPERATORS if names[0] in WHOLE_KINDS]
+)
+every_masks = pytest.mark.parametrize(
+    ("kind", "precision"), [(Kind.MASKS, precision) for precision in Precision]
+)
+MASKS = {"Add", "MatMul", "Reshape", "Sigmoid", "Split"}
+MASK_OPERATORS = {
+    Precision.FP32: MASKS | {"Slice", "Transpose", "Unsqueeze"},
+    Precision.FP16: MASKS | {"Cast"},
+}
 
 
 def nodes_of(graph, operator):
@@ -50,15 +73,38 @@ def types_of(graph) -> dict[str, int]:
 def test_operators(published, kind, precision):
     counts = Counter(node.op_type for node in published(kind, precision).graph.node)
     assert set(counts) == OPERATORS[kind, precision]
+    whole = kind in WHOLE_KINDS
     # The one look-up is that of the chosen categories, before anything whose cost is per source.
-    assert counts["Gather"] == 1
+    assert counts["Gather"] == whole
     assert counts["LeakyRelu"] == 6
-    assert counts["Sigmoid"] == 2
+    assert counts["Sigmoid"] == 1 + whole
     standard = {entry.domain: entry.version for entry in published(kind, precision).opset_import}
     assert standard == {"": 20}
 
 
-@every_graph
+@every_masks
+def test_masks_are_one_product_and_hold_no_weights(published, kind, precision):
+    graph = published(kind, precision)
+    counts = Counter(node.op_type for node in graph.graph.node)
+    assert set(counts) == MASK_OPERATORS[precision]
+    assert counts["MatMul"] == counts["Sigmoid"] == 1
+    assert {tensor.data_type for tensor in graph.graph.initializer} == {TensorProto.INT64}
+    assert graph.ByteSize() < 4096
+
+
+@pytest.mark.parametrize("precision", Precision)
+def test_what_the_core_gives_goes_into_the_masks_as_it_is(published, precision):
+    core, masks = (published(kind, precision).graph for kind in (Kind.CORE, Kind.MASKS))
+    given = {value.name: value.type.tensor_type for value in core.output}
+    basis, guide = (value.type.tensor_type for value in masks.input)
+    assert basis == given[Tensor.BASIS]
+    assert guide.elem_type == given[Tensor.GUIDE].elem_type
+    # Categories are rows of the guide: who chooses copies rows.
+    assert [dim.dim_param or dim.dim_value for dim in guide.shape.dim] == ["batch", "sources", 17]
+    assert given[Tensor.GUIDE].shape.dim[1].dim_value == 11
+
+
+@every_whole
 def test_only_chosen_categories_are_guided(published, kind, precision):
     graph = published(kind, precision)
     (gather,) = nodes_of(graph, "Gather")
@@ -79,26 +125,29 @@ def test_activations_stand_behind_convolutions(published, kind, precision):
     assert all(len(node.input) == 3 for op in convolutions for node in nodes_of(graph, op))
 
 
-@every_graph
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("kind", [Kind.CORE, Kind.MASKS, Kind.WAVEFORM])
 def test_inputs_and_outputs(instruments, published, kind, precision):
     graph = published(kind, precision).graph
     config = instruments.config
     sizes = {
         Axis.SAMPLES: config.window_samples, Axis.FREQUENCY: config.frequency_bins,
         Axis.FRAMES: config.frames, Axis.CATEGORY: len(config.categories),
-        Axis.DIM: config.embedding_dim,
+        Axis.DIM: config.embedding_dim, Axis.WEIGHTS: config.mask_basis + 1,
     }  # fmt: skip
+    basis = masks_module(precision).basis_shape(config)
+    sizes |= zip((Axis.CHANNELS, Axis.ROWS, Axis.COLUMNS), basis, strict=True)
     for values, names in ((graph.input, GRAPH_INPUTS[kind]), (graph.output, GRAPH_OUTPUTS[kind])):
         assert [value.name for value in values] == list(names)
         for value, name in zip(values, names, strict=True):
             tensor = value.type.tensor_type
-            integer = name == Tensor.CATEGORIES
-            assert tensor.elem_type == (TensorProto.INT64 if integer else TensorProto.FLOAT)
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+            assert dtype.name == type_of(name, precision)
             shape = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
-            assert shape == [sizes.get(axis, axis) for axis in AXES[name]]
+            assert shape == [sizes.get(axis, axis) for axis in axes_of(kind, name)]
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind != Kind.MASKS])
 def test_half_precision_is_in_the_types(published, kind):
     graph = published(kind, Precision.FP16)
     types = types_of(graph)
@@ -139,7 +188,7 @@ def test_nodes_are_named_after_modules(published, kind, precision):
         assert operator.startswith(node.op_type), node.name
 
 
-@every_graph
+@pytest.mark.parametrize(("kind", "precision"), [*OPERATORS, (Kind.MASKS, Precision.FP16)])
 def test_nothing_of_the_exporting_machine_remains(instruments, published, kind, precision):
     graph = published(kind, precision)
     metadata = {entry.key: entry.value for entry in graph.metadata_props}
@@ -147,7 +196,8 @@ def test_nothing_of_the_exporting_machine_remains(instruments, published, kind, 
     assert config == instruments.config
     assert metadata.pop("sgn_kind") == kind
     assert metadata.pop("sgn_precision") == precision
-    assert metadata.keys() == {"sgn_schema", "sgn_rt_version"}
+    assert metadata.pop("sgn_schema") == str(BUNDLE_SCHEMA)
+    assert metadata.keys() == {"sgn_rt_version"}
     for node in graph.graph.node:
         assert not node.metadata_props
         assert not node.doc_string
@@ -160,7 +210,7 @@ def test_nothing_of_the_exporting_machine_remains(instruments, published, kind, 
 PROGRAM = """
 import hashlib, sys
 from sgn_rt.model.contract import Kind, Precision
-from sgn_rt.export.graphs import build_graph
+from sgn_rt.export.graphs import build_graph, masks_module
 from sgn_rt.reference import random_model
 from sgn_rt.reference import load
 graph = build_graph(load(sys.argv[1]), Kind.CORE, Precision.FP32)

@@ -73,7 +73,10 @@ def scale(name: str, factor: float):
     return change
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+COMPARED = [kind for kind in Kind if kind != Kind.MASKS]
+
+
+@pytest.mark.parametrize("kind", COMPARED)
 def test_every_layer_of_a_right_graph_holds(bundle, kind):
     results = compare_layers(bundle, artifact_of(bundle, kind))
     assert first_departure(results) is None
@@ -85,6 +88,8 @@ def test_every_layer_of_a_right_graph_holds(bundle, kind):
     assert np.median(body) < 85.0
     if kind == Kind.PLUGIN:
         assert {"Stft", "Istft"} <= operators
+    masks = (bundle.config.frequency_bins, bundle.config.frames)
+    assert any(r.operator == "Sigmoid" and np.prod(r.shape) >= np.prod(masks) for r in results)
 
 
 @pytest.mark.parametrize("kind", [Kind.WAVEFORM, Kind.PLUGIN])
@@ -187,7 +192,23 @@ def test_numbers_that_overflow_are_found_where_they_do(changed):
     assert not first.to_dict()["passed"]
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+def test_masks_are_looked_at_behind_their_core(bundle, fails):
+    with fails(EngineError, "masks.fp16", "expected core.fp16"):
+        compare_layers(bundle, artifact_of(bundle, Kind.MASKS))
+    for precision in Precision:
+        graph = load_graph(bundle, artifact_of(bundle, Kind.CORE, precision))
+        assert [value.name for value in graph.graph.input] == ["log_magnitude"]
+        assert {"mask/MatMul", "encoder.0.conv/Conv"} <= {layer.name for layer in layers_of(graph)}
+
+
+def test_the_core_of_schema_1_is_compared_too():
+    bundle = Bundle.open(Path(__file__).parents[1] / "data" / "bundle_schema1")
+    results = compare_layers(bundle, artifact_of(bundle, Kind.CORE, Precision.FP32))
+    assert first_departure(results) is None
+    assert any(result.layer == "masks" for result in results) or len(results) > 50
+
+
+@pytest.mark.parametrize("kind", COMPARED)
 def test_every_layer_of_a_right_float32_graph_holds(bundle, kind):
     results = compare_layers(bundle, artifact_of(bundle, kind, Precision.FP32))
     assert first_departure(results) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -57,6 +56,25 @@ def test_bundle_holds_every_graph_with_its_measured_parity(small_bundle):
             assert entry["limit"] == LIMITS[Stage(stage)][artifact.precision].value
     listed = set(opened.files) | {"bundle.json"}
     assert {path.name for path in small_bundle.iterdir()} == listed
+
+
+def test_masks_are_proved_with_their_core(small_bundle):
+    opened = Bundle.open(small_bundle)
+    for precision in Precision:
+        core, masks = (opened.find(kind, precision) for kind in (Kind.CORE, Kind.MASKS))
+        assert core is not None
+        assert masks is not None
+        assert masks.parity == core.parity
+
+
+@pytest.mark.parametrize("kind", [Kind.CORE, Kind.MASKS])
+def test_half_of_a_pair_brings_the_other(small_checkpoint, exported, tmp_path, kind):
+    measured = export_bundle(
+        small_checkpoint, tmp_path / "pair", kinds=[kind], precisions=[Precision.FP32]
+    )
+    assert list(measured) == ["core.fp32"]
+    names = [artifact.name for artifact in Bundle.open(tmp_path / "pair").artifacts]
+    assert names == ["core.fp32", "masks.fp32"]
 
 
 def test_float16_figures_are_those_of_real_rounding(small_bundle):
@@ -168,7 +186,26 @@ def test_a_failing_export_does_without_the_layer(small_checkpoint, exported, tmp
         )  # fmt: skip
 
 
-def test_a_spoiled_weight_fails_parity_where_the_bundle_runs(small_bundle, tmp_path):
+def test_masks_of_another_kind_stop_the_export(small_checkpoint, exported, tmp_path, monkeypatch):
+    """The pair is proved as it is cut: with masks that are wrong, though the core is right."""
+    good = writer.build_graph
+
+    def spoiled(model, kind, precision):
+        graph = good(model, kind, precision)
+        for node in graph.graph.node if kind == Kind.MASKS else ():
+            if node.op_type == "Sigmoid":
+                node.op_type = "Tanh"
+        return graph
+
+    monkeypatch.setattr(writer, "build_graph", spoiled)
+    with pytest.raises(ParityError, match=r"core\.fp32: parity stage network: got"):
+        export_bundle(
+            small_checkpoint, tmp_path / "out", kinds=[Kind.CORE], precisions=[Precision.FP32]
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spoiled_weight_fails_parity_where_the_bundle_runs(small_bundle, edit_manifest, tmp_path):
     path = "core.fp32.onnx"
     for file in small_bundle.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -176,10 +213,8 @@ def test_a_spoiled_weight_fails_parity_where_the_bundle_runs(small_bundle, tmp_p
     _spoil(model, "encoder.0.conv.bias")
     content = model.SerializeToString()
     (tmp_path / path).write_bytes(content)
-    manifest = json.loads((tmp_path / "bundle.json").read_text())
-    digest = hashlib.sha256(content).hexdigest()
-    manifest["files"][path] = {"sha256": digest, "bytes": len(content)}
-    (tmp_path / "bundle.json").write_text(json.dumps(manifest))
+    record = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    edit_manifest(tmp_path, lambda m: m["files"].update({path: record}))
     opened = Bundle.open(tmp_path)
     results = measure(open_engine("onnxruntime:core.fp32", opened), opened.probe)
     failed = {result.stage for result in results if not result.passed}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +14,17 @@ import pytest
 from sgn_rt.errors import BundleError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import BUNDLE_MANIFEST, BUNDLE_PROBE, Kind, Precision
+from sgn_rt.model.manifest import digest_of
 
-FILES = ["checkpoint.safetensors", "core.fp32.onnx", BUNDLE_PROBE]
+FILES = ["checkpoint.safetensors", "core.fp32.onnx", "masks.fp32.onnx", BUNDLE_PROBE]
+
+SCHEMA_1 = Path(__file__).parents[1] / "data" / "bundle_schema1"
 
 
 def test_what_is_in_it(bundle_folder, config):
     bundle = Bundle.open(bundle_folder)
     assert bundle.config == config
+    assert bundle.schema == 2
     assert (bundle.name, bundle.licence, bundle.generator) == ("fake", "CC0-1.0", "tests")
     assert sorted(bundle.files) == FILES
     assert bundle.has_checkpoint
@@ -151,7 +158,7 @@ def record(**changes):
 
 
 CHANGES = {
-    "newer": (lambda m: m.update(schema=2), "got 2, expected at most 1", "upgrade this one"),
+    "newer": (lambda m: m.update(schema=3), "got 3, expected at most 2", "upgrade this one"),
     "older": (lambda m: m.update(schema=0), "bundle schema: got 0", "Export"),
     "schema true": (lambda m: m.update(schema=True), "bundle schema: got True", "Export"),
     "schema text": (lambda m: m.update(schema="1"), "bundle schema: got '1'", "Export"),
@@ -175,6 +182,11 @@ CHANGES = {
     "external": (artifact(external=["none.data"]), "external: got 'none.data'", "Export"),
     "external list": (artifact(external=[["x"]]), "external: got ['x']", "Export"),
     "external number": (artifact(external=3), "does not parse", "Export"),
+    "half of a pair": (
+        lambda m: m["artifacts"].pop(),
+        "artifacts: got 'core.fp32', expected masks.fp32, too",
+        "Export",
+    ),
 }
 
 
@@ -184,6 +196,46 @@ def test_a_manifest_that_says_what_it_must_not(bundle_folder, edit_manifest, fai
     edit_manifest(bundle_folder, change)
     with fails(BundleError, str(bundle_folder), part, advice):
         Bundle.open(bundle_folder)
+
+
+def test_every_edit_of_the_manifest_is_seen(bundle_folder, fails):
+    """Also of what no file's hash covers; and both sums are shown."""
+    path = bundle_folder / BUNDLE_MANIFEST
+    whole = json.loads(path.read_text())
+    edits = {
+        "licence": lambda m: m.update(licence="MIT"),
+        "name": lambda m: m.update(name="other"),
+        "rate": lambda m: m["config"].update(sample_rate=44100),
+        "parity": lambda m: m["artifacts"][0].update(parity={"whole": {"figure": 200.0}}),
+        "one more": lambda m: m.update(new=1),
+        "one less": lambda m: m.pop("generator"),
+        "digest": lambda m: m.update(digest="0" * 64),
+        "no digest": lambda m: m.pop("digest"),
+        "of another type": lambda m: m.update(digest=3),
+    }
+    for name, edit in edits.items():
+        manifest = json.loads(path.read_text())
+        edit(manifest)
+        path.write_text(json.dumps(manifest))
+        expected = digest_of(manifest)
+        with fails(BundleError, f"{BUNDLE_MANIFEST}: got digest", expected) as failure:
+            Bundle.open(bundle_folder)
+        if name not in ("no digest", "of another type"):
+            assert str(manifest["digest"]) in failure.message
+        path.write_text(json.dumps(whole))
+    assert Bundle.open(bundle_folder).name == "fake"
+
+
+def test_the_digest_is_of_what_is_said_and_not_of_how(bundle_folder):
+    path = bundle_folder / BUNDLE_MANIFEST
+    manifest = json.loads(path.read_text())
+    turned = dict(reversed(manifest.items()))
+    path.write_text(json.dumps(turned, indent=7, ensure_ascii=False), encoding="utf-8")
+    assert Bundle.open(bundle_folder).name == "fake"
+    # As docs/formats has it, for readers in other languages.
+    del manifest["digest"]
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    assert turned["digest"] == hashlib.sha256(text.encode()).hexdigest()
 
 
 EDITS = {
@@ -209,6 +261,17 @@ def test_a_checkpoint_that_carries_no_configuration(bundle_folder, edit_manifest
         edit_manifest(bundle_folder, lambda m, new=record: m["files"].update({path.name: new}))
         with fails(BundleError, str(bundle_folder), part):
             Bundle.open(bundle_folder)
+
+
+def test_a_bundle_of_schema_1_opens(fails, edit_manifest, tmp_path):
+    bundle = Bundle.open(SCHEMA_1)
+    assert (bundle.schema, bundle.name, bundle.config.categories) == (1, "tiny", ("bell", "drum"))
+    assert [artifact.name for artifact in bundle.artifacts] == ["core.fp32"]
+    # It has no digest; its configuration is compared with the checkpoint's all the same.
+    folder = Path(shutil.copytree(SCHEMA_1, tmp_path / "old"))
+    edit_manifest(folder, lambda m: m["config"].update(sample_rate=44100))
+    with fails(BundleError, "configuration: got sample_rate 44100, expected sample_rate 8000"):
+        Bundle.open(folder)
 
 
 def test_unknown_keys_are_left_to_later_versions(bundle_folder, edit_manifest):

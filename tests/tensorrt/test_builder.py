@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from itertools import starmap
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
-from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.model.contract import GraphKey, Kind, Precision
 from sgn_rt.model.stages import LIMITS, Stage, StageResult
 from sgn_rt.tensorrt import bindings as flavors
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
@@ -141,10 +143,27 @@ class Builders:
         return '{"Layers": [{"Name": "_gemm_mha_v2", "LayerType": "kgen"}, "conv"]}'
 
 
+def _metadata(key: str, value: str) -> bytes:
+    """An entry of a model's metadata, in protobuf's wire format."""
+
+    def part(field: int, content: bytes) -> bytes:
+        low, high = len(content) & 0x7F | 0x80, len(content) >> 7
+        return bytes([field << 3 | 2, low, high]) + content
+
+    return part(14, part(1, key.encode()) + part(2, value.encode()))
+
+
 @pytest.fixture
 def build(bundle):
     """Builds on a fake: (options, failing calls) -> what came of it, and the fake."""
-    bundle.read = lambda path: GRAPH
+    entries = {
+        GraphKey.CONFIG: json.dumps(bundle.config.to_dict()),
+        GraphKey.SCHEMA: "2",
+        GraphKey.KIND: "waveform",
+        GraphKey.PRECISION: "fp16",
+    }
+    bundle.schema = 2
+    bundle.read = lambda path: GRAPH + b"".join(starmap(_metadata, entries.items()))
     (artifact,) = bundle.artifacts
 
     def run(options=None, fail=(), progress=id, log=LOG, plugins=None):

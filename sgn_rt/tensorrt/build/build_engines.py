@@ -11,7 +11,7 @@ import sgn_rt
 from sgn_rt._atomic import write_named
 from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.model.contract import WHOLE_KINDS, Kind, Precision
 from sgn_rt.model.export_command import export_command
 from sgn_rt.model.stages import StageResult
 from sgn_rt.tensorrt.bindings import TensorRT
@@ -28,7 +28,7 @@ from sgn_rt.tensorrt.plugins.library import has_plugins, plugin_library
 from sgn_rt.tensorrt.sidecar import Sidecar, engine_name, graph_digest, write_engine, write_sidecar
 from sgn_rt.tensorrt.trust import trust
 
-KINDS: tuple[Kind, ...] = tuple(k for k in reversed(Kind) if k != Kind.CORE)
+KINDS: tuple[Kind, ...] = tuple(reversed(WHOLE_KINDS))
 """Graphs that engines are made of, the best first: what goes in and comes out is sound."""
 
 Tell = Callable[[str], Progress]
@@ -107,10 +107,10 @@ def choose_artifacts(bundle: Bundle, request: BuildRequest) -> list[Artifact]:
         raise ConfigError(
             f"precisions: got none, expected at least one of {', '.join(Precision)}. Name one."
         )
-    if request.kind == Kind.CORE:
+    if request.kind not in (None, *KINDS):
         raise ConfigError(
-            f"kind: got core, expected {' or '.join(KINDS)}: engines go from sound to sound. "
-            "Choose one of these."
+            f"kind: got {request.kind}, expected {' or '.join(KINDS)}: engines go from sound to "
+            "sound. Choose one of these."
         )
     chosen = []
     for precision in request.precisions:

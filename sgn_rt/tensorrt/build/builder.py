@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sgn_rt.errors import ConfigError, EngineError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.model.contract import AXES, GRAPH_INPUTS, Axis, Kind
-from sgn_rt.model.graph_file import expect_inside
+from sgn_rt.model.contract import GRAPH_INPUTS, Axis, Kind, axes_of
+from sgn_rt.model.graph_file import expect_described, expect_inside
 from sgn_rt.tensorrt.bindings import TensorRT, deserialize, load_plugins
 from sgn_rt.tensorrt.build.callbacks import (
     Log,
@@ -140,7 +140,7 @@ def profiles_for(kind: Kind, config: ModelConfig, options: BuildOptions) -> dict
     }
     profiles = {}
     for name in GRAPH_INPUTS[kind]:
-        axes = [(a, a, a) if isinstance(a, int) else sizes[a] for a in AXES[name]]
+        axes = [(a, a, a) if isinstance(a, int) else sizes[a] for a in axes_of(kind, name)]
         smallest, best, largest = zip(*axes, strict=True)
         profiles[str(name)] = Profile(smallest=smallest, best=best, largest=largest)
     return profiles
@@ -260,6 +260,8 @@ def _parse(
     content = bundle.read(artifact.path) if graph is None else graph
     # The parser reads such files itself: those of the bundle alone, verified here once more.
     expect_inside(content, artifact.external, f"{trt}: {artifact.path}")
+    if graph is None:
+        expect_described(content, bundle, artifact, f"{trt}: {artifact.path}")
     for name in artifact.external:
         bundle.read(name)
     if not parser.parse(content, str(bundle.root / artifact.path)):

@@ -27,6 +27,7 @@ from sgn_rt.model.contract import (
     PluginOp,
     Precision,
 )
+from sgn_rt.model.manifest import DIGEST_KEY, digest_of
 from sgn_rt.tensorrt.plugins.build import package_version
 from sgn_rt.tensorrt.plugins.find import LIBRARY_VARIABLE
 from sgn_rt.tensorrt.plugins.headers import (
@@ -201,9 +202,10 @@ def published(tmp_path_factory, instruments) -> Path:
         }
         for path in folder.iterdir()
     }  # fmt: skip
-    manifest = {
+    manifest: dict[str, object] = {
         "schema": BUNDLE_SCHEMA, "name": "published", "config": instruments.config.to_dict(),
         "files": files, "artifacts": artifacts,
     }  # fmt: skip
+    manifest[DIGEST_KEY] = digest_of(manifest)
     (folder / BUNDLE_MANIFEST).write_text(json.dumps(manifest))
     return folder
