@@ -187,7 +187,7 @@ class Mask(nn.Module):
 
     def forward(self, guide: Tensor, basis: Tensor) -> Tensor:
         count, height, width = basis.shape[1:]
-        weights, bias = torch.split(guide, [count, 1], dim=-1)
+        weights, bias = torch.split(guide.to(basis.dtype), [count, 1], dim=-1)
         logits = weights @ basis.reshape(-1, count, height * width) + bias
         masks: Tensor = logits.sigmoid().float().reshape(*logits.shape[:2], height, width)
         return masks
@@ -209,7 +209,7 @@ class Masks(nn.Module):
 
     def forward(self, basis: Tensor, guide: Tensor) -> Tensor:
         """The second part of MODEL step 9."""
-        masks: Tensor = self.mask(guide.to(basis.dtype), basis)
+        masks: Tensor = self.mask(guide, basis)
         return masks
 
 

@@ -26,3 +26,15 @@ def test_info_lists_the_model(run):
     assert "xylophone" in result.out
     assert "core.fp32" in result.out
     assert json.loads(run("info", "--json", "-").out)["config"]["sample_rate"] == 11025
+
+
+def test_info_tells_schema_digest_and_pairs(run):
+    told = json.loads(run("info", "--json", "-").out)
+    assert told["schema"] == 2
+    assert told["digest"] == json.loads((embedded() / "bundle.json").read_text())["digest"]
+    shown = run("info").out
+    assert f"bundle schema 2, digest {told['digest'][:12]}" in shown
+    assert "of core.fp32, which it goes with" in shown
+    old = Path(__file__).parents[1] / "data" / "bundle_schema1"
+    assert json.loads(run("info", old, "--json", "-").out)["digest"] is None
+    assert "bundle schema 1, no digest" in run("info", old).out
