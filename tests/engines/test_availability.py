@@ -103,10 +103,11 @@ def test_a_provider_whose_libraries_do_not_load(
 ):
     monkeypatch.setattr(onnxruntime, "require", lambda *name, **more: Runtime())
     monkeypatch.setattr(onnxruntime, "expect_inside", lambda *graph: None)
+    monkeypatch.setattr(onnxruntime, "expect_described", lambda *graph: None)
     monkeypatch.setattr(onnxruntime, "has_driver", lambda: driver)
     monkeypatch.setattr(onnxruntime, "is_installed", lambda flavor: tensorrt)
     bundle = Bundle.open(bundle_folder)
-    (artifact,) = bundle.artifacts
+    artifact, _ = bundle.artifacts
     with pytest.raises(EngineError, match="libraries failed to load") as caught:
         onnxruntime._Session(bundle, artifact, provider)
     assert isinstance(caught.value, UnavailableError) is silent
