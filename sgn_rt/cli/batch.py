@@ -16,6 +16,7 @@ from typing import Any, Self
 import click
 import numpy as np
 
+from sgn_rt.audio.recording import open_recording
 from sgn_rt.audio.run_folder import add_to_run
 from sgn_rt.cli.common import console, progress_bar, writing_file
 from sgn_rt.cli.process import say
@@ -29,6 +30,8 @@ from sgn_rt.streaming.recording_run import Progress
 log = logging.getLogger(__name__)
 
 PICTURE = "overview.png"
+_READING = ("start_s", "duration_s", "salvage")
+"""Options that say which part of a recording is separated."""
 
 
 class Status(StrEnum):
@@ -109,9 +112,26 @@ class Wanted:
         if files.peak == 0.0 and not files.stems:
             return Outcome(path=path, status=Status.SILENT, report={"stems": {}})
         if self.plot and files.stems:
-            _draw(path, files, separator, self.options["threshold"])
+            self._draw(path, files, separator)
         report = as_json(path, files, separator, checked)
         return Outcome(path=path, status=Status.SEPARATED, report=report, files=files)
+
+    def _draw(self, path: Path, files: SeparationFiles, separator: Separator) -> None:
+        """Add a picture to the stems."""
+        from sgn_rt.cli.plot import as_png, draw_overview
+
+        rule = PresenceRule.of(separator.config, self.options["threshold"])
+        count = len(separator.categories)
+        limits = np.broadcast_to(np.atleast_1d(rule.thresholds), count).tolist()
+        figure = draw_overview(
+            open_recording(path, **{key: self.options[key] for key in _READING}),
+            files,
+            title=path.name,
+            model=separator.bundle.name,
+            highest_hz=separator.config.sample_rate / 2,
+            thresholds=dict(zip(separator.categories, limits, strict=True)),
+        )
+        add_to_run(next(iter(files.stems.values())).parent, PICTURE, as_png(figure))
 
     def attempt(self, separator: Separator, path: Path, progress: Progress) -> Outcome:
         """Separate a recording, or tell why it failed; also where the fault is this package's."""
@@ -128,24 +148,6 @@ class Wanted:
         return Outcome(
             path=path, status=Status.FAILED, report={"error": str(failure)}, error=failure
         )
-
-
-def _draw(
-    path: Path, files: SeparationFiles, separator: Separator, threshold: float | None
-) -> None:
-    """Add a picture to the stems."""
-    from sgn_rt.cli.plot import as_png, draw_overview
-
-    limits = np.atleast_1d(PresenceRule.of(separator.config, threshold).thresholds)
-    each = np.broadcast_to(limits, len(separator.categories)).tolist()
-    figure = draw_overview(
-        path,
-        files,
-        model=separator.bundle.name,
-        highest_hz=separator.config.sample_rate / 2,
-        thresholds=dict(zip(separator.categories, each, strict=True)),
-    )
-    add_to_run(next(iter(files.stems.values())).parent, PICTURE, as_png(figure))
 
 
 class JsonLines:

@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from sgn_rt._optional import require
-from sgn_rt.audio.reader import open_audio
+from sgn_rt.audio.recording import Recording, open_recording
 from sgn_rt.cli.process import printable
 from sgn_rt.report import SeparationFiles
 
@@ -38,13 +38,13 @@ def require_matplotlib() -> None:
     require("matplotlib", extra="plot", purpose="--plot")
 
 
-def power_spectrogram(path: Path, frame: int) -> NDArray[np.float64]:
-    """Mean power by time and frequency, memory constant in the length of the file.
+def power_spectrogram(recording: Recording, frame: int) -> NDArray[np.float64]:
+    """Mean power by time and frequency, memory constant in the length of the recording.
 
     Parameters
     ----------
-    path
-        Audio file; its channels are averaged in power.
+    recording
+        Its channels are averaged in power.
     frame
         FFT length, samples.
 
@@ -53,13 +53,12 @@ def power_spectrogram(path: Path, frame: int) -> NDArray[np.float64]:
     ndarray
         shape = (frame // 2 + 1, at most COLUMNS).
     """
-    reader = open_audio(path)
     hop = frame // _OVERLAP
-    per_column = max(1, -(-reader.frames // (COLUMNS * hop)))
+    per_column = max(1, -(-recording.samples // (COLUMNS * hop)))
     window = np.hanning(frame)
-    before = np.zeros((reader.channels, frame - hop), np.float32)
+    before = np.zeros((recording.channels, frame - hop), np.float32)
     columns = []
-    for block in reader.blocks(per_column * hop):
+    for block in recording.blocks(per_column * hop):
         missing = -block.shape[1] % hop
         joined = np.concatenate((before, np.pad(block, ((0, 0), (0, missing)))), axis=1)
         frames = sliding_window_view(joined, frame, axis=1)[:, ::hop] * window
@@ -69,9 +68,10 @@ def power_spectrogram(path: Path, frame: int) -> NDArray[np.float64]:
 
 
 def draw_overview(
-    mixture: Path,
+    mixture: Recording,
     files: SeparationFiles,
     *,
+    title: str,
     model: str,
     highest_hz: float,
     thresholds: Mapping[str, float],
@@ -81,9 +81,11 @@ def draw_overview(
     Parameters
     ----------
     mixture
-        The recording.
+        What was separated.
     files
         What was made of it: at least one stem.
+    title
+        What it is called.
     model
         Name of the model.
     highest_hz
@@ -103,11 +105,15 @@ def draw_overview(
 
     order = presence_order(files)
     rows = {"mixture": mixture}
-    rows |= {name: files.stems[name] for name in [*order, *files.stems] if name in files.stems}
+    rows |= {
+        name: open_recording(files.stems[name])
+        for name in [*order, *files.stems]
+        if name in files.stems
+    }
     height = _MARGINS + max(_ROW * len(rows), _BAR * len(order) + _LEGEND)
     figure = Figure(figsize=(12.0, height), layout="constrained")
     FigureCanvasAgg(figure)
-    title = f"{mixture.name}, {_duration(files.samples / files.sample_rate)}, separated by {model}"
+    title = f"{title}, {_duration(files.duration_s)}, separated by {model}"
     figure.suptitle(printable(title), x=0.01, ha="left")
     parts: Any = figure.subfigures(1, 2, width_ratios=(3.6, 1.0))
     left, right = parts
@@ -144,7 +150,7 @@ def _duration(seconds: float) -> str:
 
 
 def _draw_spectrograms(
-    figure: Any, rows: Mapping[str, Path], files: SeparationFiles, highest_hz: float
+    figure: Any, rows: Mapping[str, Recording], files: SeparationFiles, highest_hz: float
 ) -> None:
     from matplotlib.ticker import EngFormatter, LogLocator
 
@@ -152,7 +158,7 @@ def _draw_spectrograms(
     frame = max(64, min(2 ** round(np.log2(rate * _FRAME_S)), files.samples))
     top_hz = min(highest_hz, rate / 2)
     bins = 1 + int(np.ceil(top_hz * frame / rate))
-    powers = {name: power_spectrogram(file, frame)[:bins] for name, file in rows.items()}
+    powers = {name: power_spectrogram(each, frame)[:bins] for name, each in rows.items()}
     loudest = max(float(powers["mixture"].max()), _SILENCE)
     every = figure.subplots(len(rows), 1, sharex=True, sharey=True)
     for axes, (name, power) in zip(every, powers.items(), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -24,6 +24,22 @@ from sgn_rt.cli.common import (
 from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.errors import AudioError, ConfigError
 from sgn_rt.separator import Separator
+from sgn_rt.streaming.choices import Level, checked_level
+
+
+class LevelType(click.ParamType):
+    """``auto``, ``off`` or a number."""
+
+    name = "level"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Level:
+        """A level from its text."""
+        try:
+            return checked_level(value if value in ("auto", "off") else float(value))
+        except (ConfigError, ValueError):
+            self.fail(f"{value!r} is not auto, off or a gain in dB", param, ctx)
 
 
 @click.command("separate")
@@ -43,6 +59,16 @@ from sgn_rt.separator import Separator
 )
 @click.option("--format", "audio_format", type=click.Choice(["wav", "flac"]), default="wav",
               show_default=True, help="wav: float32, never clips; flac: 24 bit.")  # fmt: skip
+@click.option("--start", "start_s", type=click.FloatRange(min=0.0), default=0.0, metavar="SECONDS",
+              help="Begin there.")  # fmt: skip
+@click.option("--duration", "duration_s", type=click.FloatRange(min=0.0, min_open=True),
+              metavar="SECONDS", help="Take so much; all that follows if left out.")  # fmt: skip
+@click.option("--level", type=LevelType(), default="auto", show_default=True,
+              metavar="auto|off|DB",
+              help="Gain before the network, undone in the stems: as the model was trained, none, or "
+              "so many dB.")  # fmt: skip
+@click.option("--salvage", is_flag=True,
+              help="Read damaged files as far as they go, and say what is missing.")  # fmt: skip
 @click.option("--skip-existing", is_flag=True,
               help="Leave out inputs whose stems are there, whole and of the same model and "
               "options.")  # fmt: skip
@@ -63,6 +89,10 @@ def command(
     threshold: float | None,
     residual: bool,
     audio_format: Literal["wav", "flac"],
+    start_s: float,
+    duration_s: float | None,
+    level: Level,
+    salvage: bool,
     skip_existing: bool,
     json_path: Path | None,
     jsonl: Path | None,
@@ -90,6 +120,10 @@ def command(
             "threshold": threshold,
             "residual": residual,
             "format": audio_format,
+            "start_s": start_s,
+            "duration_s": duration_s,
+            "level": level,
+            "salvage": salvage,
         },
         plot=plot,
         skip_existing=skip_existing,

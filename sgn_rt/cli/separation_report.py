@@ -43,6 +43,10 @@ def show(title: str, files: SeparationFiles) -> None:
             f"No category counts as present; the likeliest is {likeliest} "
             f"({files.presence[likeliest]:.2f}). Lower --threshold, or name --categories."
         )
+    if files.gain_db:
+        out.print(f"Heard {files.gain_db:+.1f} dB louder than it is, at {files.level_dbfs:.1f} dBFS.")
+    if files.salvaged is not None:
+        out.print(f"Damaged, and used as far as it goes: {files.salvaged}")
     if files.clipped:
         out.print(f"Clipped at full scale: {', '.join(files.clipped)}. --format wav does not clip.")
 
