@@ -24,8 +24,8 @@ from sgn_rt.cli.separation_report import as_json, show
 from sgn_rt.errors import AudioError, EngineError, SgnError
 from sgn_rt.report import SeparationFiles
 from sgn_rt.separator import Separator
+from sgn_rt.streaming.choices import Progress
 from sgn_rt.streaming.presence import PresenceRule
-from sgn_rt.streaming.recording_run import Progress
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
@@ -27,19 +27,13 @@ from sgn_rt.separator import Separator
 from sgn_rt.streaming.choices import Level, checked_level
 
 
-class LevelType(click.ParamType):
-    """``auto``, ``off`` or a number."""
-
-    name = "level"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Level:
-        """A level from its text."""
-        try:
-            return checked_level(value if value in ("auto", "off") else float(value))
-        except (ConfigError, ValueError):
-            self.fail(f"{value!r} is not auto, off or a gain in dB", param, ctx)
+def _level(context: click.Context, parameter: click.Parameter, text: str) -> Level:
+    try:
+        return checked_level("auto" if text == "auto" else "off" if text == "off" else float(text))
+    except ValueError as error:  # a ConfigError is one
+        raise click.BadParameter(
+            f"{text!r} is not auto, off or a gain in dB.", context, parameter
+        ) from error
 
 
 @click.command("separate")
@@ -63,10 +57,10 @@ class LevelType(click.ParamType):
               help="Begin there.")  # fmt: skip
 @click.option("--duration", "duration_s", type=click.FloatRange(min=0.0, min_open=True),
               metavar="SECONDS", help="Take so much; all that follows if left out.")  # fmt: skip
-@click.option("--level", type=LevelType(), default="auto", show_default=True,
+@click.option("--level", callback=_level, default="auto", show_default=True,
               metavar="auto|off|DB",
-              help="Gain before the network, undone in the stems: as the model was trained, none, or "
-              "so many dB.")  # fmt: skip
+              help="Gain before the network, undone in the stems: to the levels that the model was "
+              "trained on, none, or so many dB.")  # fmt: skip
 @click.option("--salvage", is_flag=True,
               help="Read damaged files as far as they go, and say what is missing.")  # fmt: skip
 @click.option("--skip-existing", is_flag=True,
@@ -103,9 +97,9 @@ def command(
 ) -> int:
     """Separate recordings into one file per category.
 
-    Any format of libsndfile, any sample rate and number of channels; stems are of the input's very
-    length, rate and channels. Of several inputs, one that fails keeps none of the others from being
-    separated; the exit code is 2 then.
+    Any format of libsndfile, with PyAV also m4a, webm and more; any sample rate and number of
+    channels. Stems are of the input's very length, rate and channels. Of several inputs, one that
+    fails keeps none of the others from being separated; the exit code is 2 then.
     """
     _expect_inputs(inputs)
     _expect_distinct_files(json_path, jsonl)

@@ -44,7 +44,8 @@ def show(title: str, files: SeparationFiles) -> None:
             f"({files.presence[likeliest]:.2f}). Lower --threshold, or name --categories."
         )
     if files.gain_db:
-        out.print(f"Heard {files.gain_db:+.1f} dB louder than it is, at {files.level_dbfs:.1f} dBFS.")
+        level = "" if files.level_dbfs is None else f"of {files.level_dbfs:.1f} dBFS "
+        out.print(f"The network heard it {level}with a gain of {files.gain_db:+.1f} dB.")
     if files.salvaged is not None:
         out.print(f"Damaged, and used as far as it goes: {files.salvaged}")
     if files.clipped:

@@ -37,6 +37,7 @@ def batch(fake_separator, tmp_path, noise, capsys):
         def run(self, *, tables=True, skip_existing=False, plot=False, **options):
             options = {
                 "categories": None, "threshold": None, "residual": False, "format": "wav",
+                "start_s": 0.0, "duration_s": None, "level": "auto", "salvage": False,
             } | options  # fmt: skip
             wanted = Wanted(
                 output=self.out, options=options, skip_existing=skip_existing, plot=plot
@@ -117,7 +118,17 @@ def test_what_is_there_is_skipped(batch, monkeypatch):
 
 @pytest.mark.parametrize(
     "options",
-    [{"format": "flac"}, {"residual": True}, {"threshold": 0.4}, {"categories": ["bell", "drum"]}],
+    [
+        {"format": "flac"},
+        {"residual": True},
+        {"threshold": 0.4},
+        {"categories": ["bell", "drum"]},
+        {"start_s": 0.1},
+        {"duration_s": 0.2},
+        {"level": "off"},
+        {"level": 3.0},
+        {"salvage": True},
+    ],
     ids=str,
 )
 def test_what_is_there_by_other_options_is_not_skipped(batch, options):
@@ -205,11 +216,15 @@ def test_a_picture_goes_with_the_stems_and_never_alone(batch, monkeypatch):
     pytest.importorskip("matplotlib")
     from sgn_rt.cli import plot
 
-    monkeypatch.setattr(plot, "draw_overview", lambda *arguments, **options: None)
+    drawn = []
+    monkeypatch.setattr(plot, "draw_overview", lambda recording, *_, **__: drawn.append(recording))
     monkeypatch.setattr(plot, "as_png", lambda figure: b"picture")
     batch.add("a.wav")
     batch.run(plot=True)
     assert (batch.out / "a" / "overview.png").read_bytes() == b"picture"
+    batch.run(plot=True, start_s=0.125, duration_s=0.0625)
+    assert [recording.samples for recording in drawn] == [3000, 500]
+    batch.run(plot=True)
     assert batch.run(plot=True, skip_existing=True) == [Status.SKIPPED]
     assert batch.run() == [Status.SEPARATED]
     assert not (batch.out / "a" / "overview.png").exists()

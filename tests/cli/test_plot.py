@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from sgn_rt.audio.recording import open_recording
 from sgn_rt.report import SeparationFiles, Timings
 
 pytest.importorskip("matplotlib")
@@ -38,7 +39,10 @@ def separated(tmp_path):
 
 def draw(mixture, files, highest_hz=5512.5, thresholds=None, model="m"):
     thresholds = thresholds or dict.fromkeys(files.presence, 0.5)
-    return draw_overview(mixture, files, model=model, highest_hz=highest_hz, thresholds=thresholds)
+    return draw_overview(
+        open_recording(mixture), files, title=mixture.name, model=model, highest_hz=highest_hz,
+        thresholds=thresholds,
+    )  # fmt: skip
 
 
 def by_title(figure):
@@ -117,7 +121,7 @@ def test_any_length(separated, samples):
     mixture, files = separated(samples=samples)
     assert as_png(draw(mixture, files)).startswith(b"\x89PNG")
     frame = 4096
-    assert 1 <= power_spectrogram(mixture, frame).shape[1] <= 800
+    assert 1 <= power_spectrogram(open_recording(mixture), frame).shape[1] <= 800
 
 
 def test_names_are_no_formulas(separated):

@@ -88,6 +88,42 @@ def test_a_report_that_cannot_be_written_is_refused_before_any_work(run, clip, t
     assert not (tmp_path / "out").exists()
 
 
+def test_an_excerpt(run, clip, tmp_path):
+    result = run("separate", clip, "-o", tmp_path, "--categories", "tuba", "--start", "0.5",
+                 "--duration", "0.25", "--residual")  # fmt: skip
+    assert result.code == 0
+    parts = [soundfile.read(path)[0] for path in (tmp_path / "clip").glob("*.wav")]
+    assert np.abs(sum(parts) - soundfile.read(clip)[0][22050 : 22050 + 11025]).max() < 1e-6
+
+
+def test_a_quiet_recording_is_heard_as_loud_as_the_model_was_trained(run, clip, tmp_path):
+    sound, rate = soundfile.read(clip, dtype="float32")
+    path = wav(tmp_path / "soft.wav", sound * 0.01, rate)
+    told, reports = {}, {}
+    for level in ("auto", "off", "-6"):
+        command = ("separate", path, "-o", tmp_path, "--categories", "tuba", "--level", level)
+        told[level] = run(*command, "--json", tmp_path / "r.json").out
+        reports[level] = json.loads((tmp_path / "r.json").read_text())
+    assert reports["auto"]["gain_db"] > 3
+    assert f"with a gain of {reports['auto']['gain_db']:+.1f} dB" in told["auto"]
+    assert (reports["off"]["gain_db"], reports["-6"]["gain_db"]) == (0.0, -6.0)
+    assert "gain" not in told["off"]
+    bad = run("separate", path, "-o", tmp_path, "--level", "loud")
+    assert bad.code == 2
+    assert "'loud' is not auto, off or a gain in dB" in bad.err
+
+
+def test_a_damaged_recording_is_salvaged_on_request(run, tmp_path):
+    path = _truncated(tmp_path)
+    command = ("separate", path, "-o", tmp_path / "out", "--categories", "tuba")
+    assert run(*command).code == 2
+    result = run(*command, "--salvage", "--json", tmp_path / "r.json")
+    assert result.code == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert 0 < report["samples"] < soundfile.info(MIX).frames
+    assert f"used as far as it goes: {report['salvaged']}" in result.out
+
+
 def test_quiet_prints_nothing_and_verbose_more(run, clip, tmp_path):
     command = ("separate", clip, "-o", tmp_path, "--categories", "tuba")
     quiet, verbose = run(*command, "-q"), run(*command, "-vv")
