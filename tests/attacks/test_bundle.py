@@ -314,7 +314,7 @@ def test_info_of_odd_bundles(bundle_folder, edit_manifest):
             parity={"whole": {"figure": None, "unit": "dB", "x": 1}}
         ),
     )
-    (artifact,) = Bundle.open(bundle_folder).artifacts
+    artifact, *_ = Bundle.open(bundle_folder).artifacts
     assert artifact.parity["whole"]["figure"] is None
 
 
