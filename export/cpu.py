@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgn_rt.export.network import Affine, Level, Network, constant
+from sgn_rt.export.network import Affine, Core, Level, constant
 from sgn_rt.export.weights import GraphWeights
 from sgn_rt.model.config import ModelConfig
 
@@ -130,8 +130,8 @@ class FlatAffine(Affine):
         return x.reshape(batch, tokens, -1)
 
 
-class CpuNetwork(Network):
-    """`Network`, float32, for ONNX Runtime on the CPU."""
+class CpuNetwork(Core):
+    """`Core`, float32, for ONNX Runtime on the CPU."""
 
     def __init__(self, weights: GraphWeights) -> None:
         super().__init__(weights)

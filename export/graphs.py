@@ -15,7 +15,7 @@ import torch
 import sgn_rt
 from sgn_rt.export.clean import clean
 from sgn_rt.export.cpu import CpuNetwork, GridMask
-from sgn_rt.export.network import Mask, Masks, Network
+from sgn_rt.export.network import Core, Mask, Masks, Network
 from sgn_rt.export.plugin import Plugin
 from sgn_rt.export.waveform import Waveform
 from sgn_rt.export.weights import GraphWeights
@@ -38,7 +38,7 @@ OPSET: Final = 20
 
 # The float32 core, and so its masks, is the CPU's; the others are made for GPUs, or any runtime.
 _MODULES: Final[dict[Kind, type[Network]]] = {
-    Kind.CORE: Network,
+    Kind.CORE: Core,
     Kind.WAVEFORM: Waveform,
     Kind.PLUGIN: Plugin,
 }

@@ -194,7 +194,7 @@ class Mask(nn.Module):
 
 
 class Masks(nn.Module):
-    """Basis maps, as `Network` gives them, and guide [B, S, K + 1] to masks [B, S, L, T], float32.
+    """Basis maps, as `Core` gives them, and guide [B, S, K + 1] to masks [B, S, L, T], float32.
 
     Has no weights. The guide's rows are those of the categories wanted, in any order.
     """
@@ -205,7 +205,8 @@ class Masks(nn.Module):
 
     def basis_shape(self, config: ModelConfig) -> tuple[int, int, int]:
         """Channels, rows and columns of the basis maps of one window."""
-        return self.mask.basis_shape(config)
+        shape: tuple[int, int, int] = self.mask.basis_shape(config)
+        return shape
 
     def forward(self, basis: Tensor, guide: Tensor) -> Tensor:
         """The second part of MODEL step 9."""
@@ -214,7 +215,7 @@ class Masks(nn.Module):
 
 
 class Network(nn.Module):
-    """Log-magnitude [B, 1, L, T] to presence, embedding, guide [B, C, K + 1] and basis maps."""
+    """The parts of the network, and what is made of them; graphs differ in what goes in and out."""
 
     def __init__(self, weights: GraphWeights) -> None:
         super().__init__()
@@ -249,11 +250,6 @@ class Network(nn.Module):
         yield from (self.encoder, self.decoder, self.token_projection)
         for block in self.transformer:
             yield from (block.get_submodule("attention"), block.get_submodule("mlp"))
-
-    def forward(self, log_magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """MODEL steps 3 to 9, up to the masks; float32 but for the basis maps of a half body."""
-        presence, embedding, basis = self.analyze(log_magnitude)
-        return presence, embedding, self.mask_guide(embedding), basis
 
     def masks(self, log_magnitude: Tensor, categories: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Masks [B, S, L, T] of the categories [S], presence and embedding, in one go."""
@@ -300,3 +296,12 @@ class Network(nn.Module):
         for level, skip in zip(list(self.decoder)[1:], reversed(skips[:-1]), strict=True):
             x = level(torch.cat((x, skip), dim=1))
         return x
+
+
+class Core(Network):
+    """Log-magnitude [B, 1, L, T] to presence, embedding, guide [B, C, K + 1] and basis maps."""
+
+    def forward(self, log_magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """MODEL steps 3 to 9, up to the masks; float32 but for the basis maps of a half body."""
+        presence, embedding, basis = self.analyze(log_magnitude)
+        return presence, embedding, self.mask_guide(embedding), basis
