@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from sgn_rt._process import OneProcess, Workers, closed
-from sgn_rt.audio.run_folder import RunFolder
+from sgn_rt.audio.run_folder import STEMS, RunFolder
 from sgn_rt.audio.stem_store import StemStore
 from sgn_rt.audio.writer import Format
 from sgn_rt.engines.base import Engine, available_cpus
@@ -311,7 +311,7 @@ class Separator(OneProcess):
             made = store.finish()
             files = {name: made[name] for name in names}
             stems = {name: file.name for name, file in files.items()}
-            facts = {**_facts(self.bundle, run.choices, format), "stems": stems}
+            facts = {**_facts(self.bundle, run.choices, format), STEMS: stems}
             places = owned.commit({file.name: file for file in files.values()}, facts)
             return SeparationFiles(
                 stems={name: places[file] for name, file in stems.items()},
@@ -336,11 +336,7 @@ class Separator(OneProcess):
         """
         owned = RunFolder.claim(Path(folder), Path(path))
         facts = _facts(self.bundle, Choices.of(self.config, categories, options), format)
-        if owned.earlier is None or not owned.holds(facts):
-            return None
-        return {
-            name: owned.path / file for name, file in dict(owned.earlier.facts["stems"]).items()
-        }
+        return owned.stems() if owned.holds(facts) else None
 
 
 def _service_facts(service: Service, load_s: float, start: float) -> dict[str, Any]:

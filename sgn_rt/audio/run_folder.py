@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from sgn_rt._atomic import sync_folder, write_whole
 from sgn_rt._temporary import remove_leftovers, temporary_folder
@@ -23,6 +23,10 @@ from sgn_rt.errors import AudioError
 
 _NOBODYS = frozenset({"Thumbs.db", "desktop.ini"})
 """What file managers leave, beside hidden files; no sound is called so."""
+
+
+STEMS: Final = "stems"
+"""Key of the facts of a run under which it writes down source -> file name."""
 
 
 class RunFolder:
@@ -112,6 +116,17 @@ class RunFolder:
         return there == earlier.files and all(
             earlier.facts.get(key, _MISSING) == told[key] for key in told
         )
+
+    def stems(self) -> dict[str, Path] | None:
+        """What an earlier run wrote down as `STEMS`; None if that is no list of its files."""
+        if self.earlier is None:
+            return None
+        stems = self.earlier.facts.get(STEMS)
+        if not isinstance(stems, dict) or not all(
+            isinstance(file, str) and file in self.earlier.files for file in stems.values()
+        ):
+            return None
+        return {name: self.path / file for name, file in stems.items()}
 
     def __enter__(self) -> Self:
         self._made = [path for path in (self.path, *self.path.parents) if not path.exists()]

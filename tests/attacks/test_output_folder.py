@@ -165,6 +165,19 @@ def test_a_place_in_a_manifest_is_only_looked_at(out, tmp_path, planted, place):
     assert (tmp_path / "deep" / "victim").read_text() == "precious"
 
 
+@pytest.mark.parametrize(
+    "stems",
+    [None, [], "bell", {"bell": None}, {"bell": "../victim"}, {"bell": ["bell.wav"]}],
+    ids=str,
+)
+def test_stems_in_a_manifest_are_files_of_the_run(out, planted, stems):
+    source, path, manifest = planted
+    path.write_text(json.dumps(manifest | {"stems": stems}))
+    folder = RunFolder.claim(out, source)
+    assert folder.holds({})
+    assert folder.stems() is None
+
+
 def test_links_among_the_stems_are_removed_not_followed(out, tmp_path, planted):
     source, path, _ = planted
     victim = tmp_path / "deep" / "victim"

@@ -31,6 +31,11 @@ main()
 """A run that sends itself a signal when it has written a block of a stem."""
 
 
+def disposed(number, handler):
+    """Before a process starts: what it does with a signal, however these tests were started."""
+    return lambda: signal.signal(number, handler)
+
+
 def signalled(name, clip, out, **options):
     command = ["separate", clip, "-o", out, "--categories", "tuba,piano"]
     return subprocess.run(
@@ -41,7 +46,8 @@ def signalled(name, clip, out, **options):
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
 def test_a_signal_leaves_nothing_behind(clip, tmp_path, tree, name, code):
-    done = signalled(name, clip, tmp_path / "out")
+    before = disposed(getattr(signal, name), signal.SIG_DFL)
+    done = signalled(name, clip, tmp_path / "out", preexec_fn=before)
     assert (done.returncode, done.stdout) == (code, "")
     assert (
         done.stderr.lstrip()
@@ -54,7 +60,8 @@ def test_a_terminal_that_is_hung_up_changes_nothing_in_how_it_ends(clip, tmp_pat
     """Its other end is closed: whatever is told on stderr is an error of the system."""
     ours, theirs = os.openpty()
     os.close(ours)
-    done = signalled("SIGHUP", clip, tmp_path / "out", stderr=theirs)
+    before = disposed(signal.SIGHUP, signal.SIG_DFL)
+    done = signalled("SIGHUP", clip, tmp_path / "out", stderr=theirs, preexec_fn=before)
     os.close(theirs)
     assert (done.returncode, done.stdout) == (129, "")
     assert tree(tmp_path) == ["clip.wav"]
@@ -62,10 +69,8 @@ def test_a_terminal_that_is_hung_up_changes_nothing_in_how_it_ends(clip, tmp_pat
 
 def test_a_hangup_that_is_ignored_stays_ignored(clip, tmp_path):
     """As ``nohup`` starts it."""
-    done = signalled(
-        "SIGHUP", clip, tmp_path / "out",
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
-    )  # fmt: skip
+    before = disposed(signal.SIGHUP, signal.SIG_IGN)
+    done = signalled("SIGHUP", clip, tmp_path / "out", preexec_fn=before)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "out" / "clip" / "tuba.wav").exists()
 
