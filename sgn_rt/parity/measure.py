@@ -10,9 +10,8 @@ import numpy as np
 from sgn_rt._types import Float, Separated
 from sgn_rt.engines.base import Engine, MaskEngine
 from sgn_rt.errors import ParityError
-from sgn_rt.model.contract import Precision
 from sgn_rt.model.probe import Probe
-from sgn_rt.model.stages import DECISION_MARGIN, LIMITS, PRESENCE_THRESHOLD, Stage, StageResult
+from sgn_rt.model.stages import PRESENCE_THRESHOLD, Stage, StageResult, decision_margin, limit_for
 from sgn_rt.parity.metrics import si_sdr
 
 
@@ -81,11 +80,14 @@ def level(results: list[Separated], probe: Probe) -> float:
     return float(np.max(errors))  # max() would lose a nan
 
 
-def decision(results: list[Separated], probe: Probe, precision: Precision) -> float:
-    """Categories that the engine hears and the reference does not, or the other way round."""
+def decision(results: list[Separated], probe: Probe, margin: float) -> float:
+    """Categories that the engine hears and the reference does not, or the other way round.
+
+    A presence within ``margin`` of the threshold decides nothing.
+    """
     differing = 0
     for result, reference in zip(results, probe.presence, strict=False):
-        decided = np.abs(reference - PRESENCE_THRESHOLD) > DECISION_MARGIN[precision]
+        decided = np.abs(reference - PRESENCE_THRESHOLD) > margin
         other = (result.presence[0] > PRESENCE_THRESHOLD) != (reference > PRESENCE_THRESHOLD)
         differing += int(np.count_nonzero(decided & other))
     return float(differing)
@@ -120,6 +122,7 @@ def measure(engine: Engine, probe: Probe, *, quick: bool = False) -> list[StageR
     EngineError
         If the engine fails on a probe.
     """
+    epsilon = engine.config.log_epsilon
     figures: list[tuple[Stage, float]] = []
     if isinstance(engine, MaskEngine) and not quick:
         figures += [*_network(engine, probe), (Stage.SYNTHESIS, _synthesis(engine, probe))]
@@ -128,13 +131,13 @@ def measure(engine: Engine, probe: Probe, *, quick: bool = False) -> list[StageR
     figures += [
         (Stage.WHOLE, whole(results, probe)),
         (Stage.LEVEL, level(results, probe)),
-        (Stage.DECISION, decision(results, probe, engine.precision)),
+        (Stage.DECISION, decision(results, probe, decision_margin(engine.precision, epsilon))),
     ]
     loss = None if quick else quality(results, probe)
     if loss is not None:
         figures.append((Stage.QUALITY, loss))
     return [
-        StageResult(stage=stage, figure=figure, limit=LIMITS[stage][engine.precision])
+        StageResult(stage=stage, figure=figure, limit=limit_for(stage, engine.precision, epsilon))
         for stage, figure in figures
     ]
 

@@ -20,7 +20,7 @@ from sgn_rt.export import writer
 from sgn_rt.export.writer import export_bundle
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Kind, Precision
-from sgn_rt.model.stages import LIMITS, Stage
+from sgn_rt.model.stages import Stage, limit_for
 from sgn_rt.parity.measure import measure
 from sgn_rt.reference import random_model, save_checkpoint
 
@@ -53,7 +53,10 @@ def test_bundle_holds_every_graph_with_its_measured_parity(small_bundle):
         assert {Stage(stage) for stage in artifact.parity} == ALL_STAGES
         for stage, entry in artifact.parity.items():
             assert entry["passed"]
-            assert entry["limit"] == LIMITS[Stage(stage)][artifact.precision].value
+            assert (
+                entry["limit"]
+                == limit_for(Stage(stage), artifact.precision, opened.config.log_epsilon).value
+            )
     listed = set(opened.files) | {"bundle.json"}
     assert {path.name for path in small_bundle.iterdir()} == listed
 

@@ -10,7 +10,15 @@ import pytest
 
 from sgn_rt.errors import EngineError, ParityError
 from sgn_rt.model.contract import Precision
-from sgn_rt.model.stages import LIMITS, Limit, Stage, StageResult
+from sgn_rt.model.stages import (
+    EPSILON,
+    LIMITS,
+    Limit,
+    Stage,
+    StageResult,
+    decision_margin,
+    limit_for,
+)
 from sgn_rt.parity.measure import decision, measure, require
 
 
@@ -64,8 +72,8 @@ WRONG = {
     # What is wrong with the masks -> the stages that must see it, and no others.
     "scaled": (masks(lambda m: m * 0.9), {N, X, L}),
     "offset": (masks(lambda m: m + 0.1), {N, X, W, L, Q}),
-    "noisy": (masks(lambda m: m + 0.01 * NOISE), {N, X, W, L}),
-    "one in a hundred": (masks(lambda m: m + 1e-4 * (NOISE > 2.33)), {N}),
+    "noisy": (masks(lambda m: m + 0.01 * NOISE), {N, X, W, Q}),
+    "one in a hundred": (masks(lambda m: m + 1.5e-5 * (NOISE > 2.33)), {N}),
     "one cell": (masks(one_cell), {X}),
     "swapped": (masks(lambda m: m[:, ::-1]), {N, X, W, L, Q}),
     "presence": (presence, {D}),
@@ -84,7 +92,8 @@ def test_the_start_up_probe_refuses_it_by_stage_figure_and_limit(
 ):
     change, stages = WRONG[name]
     first = next(stage for stage in (W, L, D) if stage in stages)
-    with fails(ParityError, f"masks: parity stage {first}: got ", str(LIMITS[first]["fp32"])):
+    limit = limit_for(first, Precision.FP32, config.log_epsilon)
+    with fails(ParityError, f"masks: parity stage {first}: got ", str(limit)):
         require(mask_engine(config, change=change), probe)
 
 
@@ -129,8 +138,8 @@ def test_a_presence_at_the_threshold_decides_nothing(fake_engine, config, probe_
         fake_engine(config, presence=values).separate(probe.mixture[:1], probe.categories[0])
         for values in ((0.49995, 0.9, 0.1), (0.49995, 0.4, 0.9))
     ]
-    assert decision(results[:1], probe, Precision.FP32) == 0
-    assert decision(results[1:], probe, Precision.FP32) == 2
+    assert decision(results[:1], probe, 1e-4) == 0
+    assert decision(results[1:], probe, 1e-4) == 2
 
 
 def test_sources_that_the_reference_does_not_hear_do_not_count(fake_engine, config, probe_of):
@@ -185,3 +194,27 @@ def test_limits():
         "figure": None, "limit": 80, "better": "higher", "unit": "dB", "passed": True,
     }  # fmt: skip
     assert str(replace(result, figure=81.2345)) == "whole: 81.23 dB (at least 80 dB)"
+
+
+def test_limits_follow_what_the_logarithm_amplifies():
+    """The published models' log_epsilon, its predecessor's, and more than either."""
+    single = [limit_for(W, Precision.FP32, epsilon).value for epsilon in (0.1, EPSILON, 1e-5)]
+    assert single == pytest.approx([90.0, 90.0, 70.0])
+    gains = [limit_for(L, Precision.FP32, epsilon).value for epsilon in (0.1, EPSILON, 1e-5)]
+    assert gains == pytest.approx([8e-5, 8e-5, 8e-4])
+    for stage in Stage:
+        limits = [limit_for(stage, Precision.FP32, epsilon) for epsilon in (EPSILON, 1e-5)]
+        assert (limits[0] != limits[1]) == (stage in (W, L, Q))
+        assert limits[0] == LIMITS[stage][Precision.FP32]
+    margins = [decision_margin(Precision.FP32, epsilon) for epsilon in (0.1, EPSILON, 1e-5)]
+    assert margins == pytest.approx([2e-4, 2e-4, 2e-3])
+
+
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("epsilon", [0.5, EPSILON, 1e-5, 1e-9])
+def test_half_precision_need_not_hold_what_single_precision_cannot(stage, epsilon):
+    half = limit_for(stage, Precision.FP16, epsilon)
+    single = limit_for(stage, Precision.FP32, epsilon)
+    assert single.holds(single.value)
+    assert half.holds(single.value)
+    assert decision_margin(Precision.FP16, epsilon) >= decision_margin(Precision.FP32, epsilon)
