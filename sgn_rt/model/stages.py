@@ -84,8 +84,7 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
     },
     # Gain of the sources, |1 - projection on the reference's|: SI-SDR sees no gain, and masks that
     # are scaled as a whole would pass [5.7e-6, 5.4e-7; 5.6e-4, 1.3e-4; 2.0e-4 where log_epsilon
-    # is 1e-5, from
-    # where float32's comes: see `limit_for`].
+    # is 1e-5, from where float32's comes: see `limit_for`].
     Stage.LEVEL: {
         Precision.FP32: Limit(value=8e-5, unit=""),
         Precision.FP16: Limit(value=3e-3, unit=""),
@@ -97,8 +96,7 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
         Precision.FP16: Limit(value=0.0, unit="categories"),
     },
     # SI-SDR against the true stems, lost in comparison with the reference's [5e-6, 5e-6; 3.2e-3,
-    # 4e-4;
-    # 8.1e-4 where log_epsilon is 1e-5, from where float32's comes].
+    # 4e-4; 8.1e-4 where log_epsilon is 1e-5, from where float32's comes].
     Stage.QUALITY: {
         Precision.FP32: Limit(value=4e-4, unit="dB"),
         Precision.FP16: Limit(value=0.02, unit="dB"),

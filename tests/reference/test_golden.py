@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-# Worst figures are those of fourteen choices of kernels (tests/kernels.py), and of both windows that
-# were published, of which one is here; limits leave a factor of 3 or more, or 8 dB.
+# Worst figures are those of fourteen choices of kernels (tests/kernels.py), and of both windows
+# that were published, of which one is here; limits leave a factor of 3 or more, or 8 dB.
 LIMIT = {
     # stage: largest absolute error, and why this much
     "spectrum": 6e-5,  # another FFT library: worst 1.9e-5, 3 roundings of magnitudes up to 59
@@ -19,7 +19,7 @@ LIMIT = {
     "mask": 2.6e-4,  # stored in float16: half a step below 1 is 2.44e-4; worst 2.454e-4
 }
 SOURCES_DB = 80.0  # both sides rounded to float16: worst 87.9 of eleven sources
-# The same, with the logarithm's amplification: a flute at -76 dB worst 85; piano and tuba 94 and 96.
+# The same, with the logarithm's amplification: a flute at -76 dB worst 85, piano and tuba 94.
 WHOLE_DB = {4: 70.0, 5: 80.0, 8: 80.0}
 
 
