@@ -105,6 +105,11 @@ class Queue:
             samples -= here
         return {name: np.concatenate(parts, axis=-1) for name, parts in taken.items()}
 
+    def drop(self, name: str) -> None:
+        """Forget one name's samples."""
+        for block in self._blocks:
+            block.pop(name, None)
+
     def drain(self) -> list[dict[str, Float]]:
         """All there is, in the blocks in which it came."""
         blocks = list(self._blocks)

@@ -30,7 +30,7 @@ def analysis_bytes(config: ModelConfig) -> int:
 class FindingStream(Stream):
     """A stream of whatever is present, for recordings: `feed_ahead` and `flush_ahead` alone.
 
-    A piece has the sources that have begun by then, from sample `begins_at` on. They are those of
+    A piece has the sources that have begun by then, from sample `begins` on. They are those of
     naming the same categories, bit for bit.
     """
 
@@ -41,10 +41,15 @@ class FindingStream(Stream):
         super().reset()
         windows = HOLD_BYTES // (analysis_bytes(self._config) * self.channels)
         self._held: deque[tuple[int, Sequence[Heard]]] = deque(maxlen=max(1, windows))
+        self._given_up: list[str] = []
 
-    def begins_at(self, name: str) -> int:
-        """First sample of one source that comes out."""
-        return self._output.tracks[name].start
+    def given_up(self) -> list[str]:
+        """Sources that are no longer wanted, since the last call: all that came out of them.
+
+        What comes out after this call, of the same name, has begun anew.
+        """
+        names, self._given_up = self._given_up, []
+        return names
 
     def _held_bytes(self) -> int:
         return analysis_bytes(self._config)
@@ -53,8 +58,12 @@ class FindingStream(Stream):
         self._held.append((index, heard))
         known = zip(self._config.categories, self._tracker.candidates, strict=True)
         for position, (name, is_candidate) in enumerate(known):
-            if is_candidate and name not in self._output.tracks:
+            has_track = name in self._output.tracks
+            if is_candidate and not has_track:
                 self._begin_track(position)
+            elif has_track and not is_candidate:
+                self._output.drop(name)
+                self._given_up.append(name)
 
     def _begin_track(self, position: int) -> None:
         """Begin a track with the windows held; the newest of them is added after this."""

@@ -23,6 +23,7 @@ class _Conversion(NamedTuple):
     stop: int
     mixture: Float | None
     rows: Iterator[Float]
+    dropped: set[str]
 
 
 class Output:
@@ -87,17 +88,26 @@ class Output:
         needed = self._resample.source_span(start, stop)
         spans = [self.tracks[name].span(*needed) for name in names]
         rows = self._pool.map(lambda span: self._resample(span, start, stop), spans)
-        self._conversions.append(_Conversion(names, stop, mixture, rows))
+        self._conversions.append(_Conversion(names, stop, mixture, rows, set()))
 
     def collect(self, leave: int = 0) -> None:
         """Wait for conversions, the oldest first, until ``leave`` of them are left in work."""
         while len(self._conversions) > leave:
             work = self._conversions.popleft()
             block = dict(zip(work.names, work.rows, strict=True))
+            for name in work.dropped:
+                del block[name]
             if work.mixture is not None:
-                block[RESIDUAL] = residual(work.mixture, block.values())
+                block[RESIDUAL] = residual(work.mixture, list(block.values()))
             self._ready.put(block)
             self.collected = max(self.collected, work.stop)
+
+    def drop(self, name: str) -> None:
+        """Forget a track, and all of it that has not been taken."""
+        del self.tracks[name]
+        for work in self._conversions:
+            work.dropped.update({name} & set(work.names))
+        self._ready.drop(name)
 
     def take(self, names: Sequence[str], channels: int, samples: int) -> dict[str, Float]:
         """The oldest samples that are ready."""
@@ -108,7 +118,7 @@ class Output:
         return self._ready.drain()
 
 
-def residual(mixture: Float, sources: Iterator[Float] | Sequence[Float]) -> Float:
+def residual(mixture: Float, sources: Sequence[Float]) -> Float:
     """What is left of a mixture; of arrays of one shape, in the order of the sources."""
     rest: Float = mixture - sum(sources)
     return rest

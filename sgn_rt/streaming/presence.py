@@ -178,7 +178,6 @@ class PresenceTracker:
         self._length = np.zeros(count, np.int64)
         self._best = np.full(count, -np.inf)
         self._highest = np.zeros(count, np.float32)
-        self._candidates = np.zeros(count, np.bool_)
 
     def update(self, presence: Float) -> None:
         """Hear the next window.
@@ -199,7 +198,6 @@ class PresenceTracker:
         # the length of the recording is the same for both. A single number need be kept.
         stretch = self._sum + np.log(np.maximum(self._length, 1))
         self._best = np.maximum(self._best, np.where(speaks, stretch, -np.inf))
-        self._candidates |= self._reaches(self.rule.candidate_share) | self.present
 
     def _reaches(self, share: float) -> NDArray[np.bool_]:
         """Whether the best stretch has this share of the evidence that is wanted."""
@@ -213,11 +211,11 @@ class PresenceTracker:
 
     @property
     def candidates(self) -> NDArray[np.bool_]:
-        """What has looked as if it might turn out present, shape = (C,); never taken back.
+        """What may still turn out present, shape = (C,); all that is present is among them.
 
-        All that is present is among them, at any time.
+        Taken back where the signal goes on without it, and given again where it speaks again.
         """
-        return self._candidates.copy()
+        return self._reaches(self.rule.candidate_share) | self.present
 
     @property
     def highest(self) -> Float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
@@ -276,12 +276,13 @@ class Run:
         What a category that was found late said before is computed when that is known: the network
         once more for the windows before it, and for no others.
         """
-        self._pump(stream, _Writer(store, stream.begins_at), self._watch.part(0.0, _FIRST_PASS))
+        first = self._watch.part(0.0, _FIRST_PASS)
+        self._pump(stream, _Writer(store), first, stream.given_up)
         found = self.present
         for name in stream.categories:
             if name not in found:
                 store.drop(name)
-        begins = {name: min(stream.begins_at(name), self.recording.samples) for name in found}
+        begins = {name: min(stream.begins[name], self.recording.samples) for name in found}
         late = {name: begin for name, begin in begins.items() if begin > 0}
         if late:
             again = self._new(Stream, tuple(late))
@@ -289,18 +290,24 @@ class Run:
             self._pump(again, _Writer(store, until=late), rest)
         return found
 
-    def _pump(self, stream: Stream, writer: _Writer, watch: Watch) -> None:
+    def _pump(
+        self,
+        stream: Stream,
+        writer: _Writer,
+        watch: Watch,
+        given_up: Callable[[], list[str]] = list,
+    ) -> None:
         recording, done = self.recording, 0
         # What is ready is written while the next windows are computed.
         with ThreadPoolExecutor(1, thread_name_prefix="sgn-rt-sink") as sink:
-            written = sink.submit(_each, writer, [])
+            written = sink.submit(writer.write, [], {}, [])
             for block in recording.blocks(stream.round_samples):
                 try:
                     ready = stream.feed_ahead(block)
                 except AudioError as error:  # of the samples: say whose they are
                     raise AudioError(f"{recording.name}: {error}") from error
                 written.result()
-                written = sink.submit(_each, writer, ready)
+                written = sink.submit(writer.write, ready, stream.begins, given_up())
                 done += block.shape[1]
                 self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
                 watch.tell(done / recording.samples)
@@ -309,7 +316,7 @@ class Run:
                     return
             rest = stream.flush_ahead()
             written.result()
-            _each(writer, rest)
+            writer.write(rest, stream.begins, given_up())
 
 
 def _level(recording: Recording, level: Level, config: ModelConfig) -> tuple[float | None, float]:
@@ -329,18 +336,23 @@ def _level(recording: Recording, level: Level, config: ModelConfig) -> tuple[flo
 class _Writer:
     """Gives pieces of a stream to a store, each where it belongs."""
 
-    def __init__(
-        self,
-        store: Store,
-        begins: Callable[[str], int] = lambda name: 0,  # noqa: ARG005
-        until: dict[str, int] | None = None,
-    ) -> None:
-        self._store, self._begins, self._until = store, begins, until
+    def __init__(self, store: Store, until: dict[str, int] | None = None) -> None:
+        self._store, self._until = store, until
         self._next: dict[str, int] = {}
 
-    def __call__(self, piece: dict[str, Float]) -> None:
+    def write(
+        self, pieces: list[dict[str, Float]], begins: Mapping[str, int], given_up: Sequence[str]
+    ) -> None:
+        """Write pieces, the first of a source at where that begins; forget what was given up."""
+        for name in given_up:
+            self._next.pop(name, None)
+            self._store.drop(name)
+        while pieces:  # so that a piece is let go of when it is done with
+            self._write(pieces.pop(0), begins)
+
+    def _write(self, piece: dict[str, Float], begins: Mapping[str, int]) -> None:
         for name, block in piece.items():
-            start = self._next[name] if name in self._next else self._begins(name)
+            start = self._next.get(name, begins.get(name, 0))
             self._next[name] = start + block.shape[1]
             part = block if self._until is None else block[:, : max(0, self._until[name] - start)]
             if part.shape[1]:
@@ -353,11 +365,6 @@ class _Writer:
         return until is not None and all(
             self._next.get(name, 0) >= stop for name, stop in until.items()
         )
-
-
-def _each(writer: Callable[[dict[str, Float]], None], pieces: list[dict[str, Float]]) -> None:
-    while pieces:  # so that a piece is let go of when it is done with
-        writer(pieces.pop(0))
 
 
 class MemoryStore:

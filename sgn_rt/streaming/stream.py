@@ -125,6 +125,11 @@ class Stream(OneProcess):
         return tuple(self._output.tracks)
 
     @property
+    def begins(self) -> dict[str, int]:
+        """First sample of each source that comes out; 0 where all were named."""
+        return {name: track.start for name, track in self._output.tracks.items()}
+
+    @property
     def tracker(self) -> PresenceTracker:
         """What is present so far, and by which rule."""
         return self._tracker

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from sgn_rt.audio.stem_store import StemStore
 from sgn_rt.streaming.output import RESIDUAL
 from tests.conftest import FakeEngine
 
@@ -146,6 +147,53 @@ def test_what_turns_out_absent_leaves_nothing(fake_separator, noise, tmp_path):
     assert list(stems) == ["bell"]
     left = {path.name for path in (tmp_path / "out" / "mix").iterdir()}
     assert left == {"bell.wav", "sgn-rt.json"}
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize("hold", [1, 48 << 20])
+def test_what_was_given_up_and_comes_again_is_whole(
+    fake_separator, noise, monkeypatch, tmp_path, hold, concurrency
+):
+    """A doubtful start, silence in which its track is dropped, and a part that is clear."""
+    monkeypatch.setattr("sgn_rt.streaming.finder.HOLD_BYTES", hold)
+    given_up = []
+    drop = StemStore.drop
+    monkeypatch.setattr(
+        StemStore, "drop", lambda store, name: given_up.append(name) or drop(store, name)
+    )
+
+    class Twice(FakeEngine):
+        """Hears a horn in window 1 a little, and from window 30 on clearly."""
+
+        def _separate(self, mixture, categories):
+            answer = super()._separate(mixture, categories)
+            presence = np.full_like(answer.presence, 0.01)
+            presence[:, 0] = 0.99
+            window = self.position(mixture)
+            presence[:, 2] = np.where(window >= 30, 0.99, np.where(window == 1, 0.7, 0.01))
+            return answer._replace(presence=presence)
+
+        def position(self, mixture):
+            """Which window it is, from a ramp that lies under the noise."""
+            return np.rint(mixture.mean(axis=1) * 1e4 / self.slope)
+
+    samples = 40_000
+    opened = fake_separator()
+    layout = opened.separator.stream(sample_rate=8000)._layout
+    signal = noise(1, samples) * np.float32(1e-6)
+    signal[0] += 1e-4 * (np.arange(samples) / layout.step).astype(np.float32)
+    engine = Twice(opened.engine.config, "fake", concurrency=concurrency)
+    engine.slope = 1.0
+    opened.separator._service.engine._active = engine
+    path = tmp_path / "mix.wav"
+    soundfile.write(path, signal.T, 8000, subtype="FLOAT")
+    found = opened.separator.separate_to(path, tmp_path / "found", level="off")
+    assert list(found.stems) == ["bell", "horn"]
+    assert "horn" in given_up
+    named = opened.separator.separate_to(path, tmp_path / "named", list(found.stems), level="off")
+    for name, stem in named.stems.items():
+        ours, theirs = (soundfile.read(p, dtype="float32")[0] for p in (found.stems[name], stem))
+        np.testing.assert_array_equal(ours, theirs, name)
 
 
 def test_the_progress_of_a_late_find_never_goes_back(listening, noise, monkeypatch):

@@ -111,19 +111,23 @@ def test_more_of_an_instrument_never_hides_it(presences, data):
 
 
 @given(signals)
-def test_the_present_are_candidates_at_any_time_and_candidates_stay(presences):
+def test_the_present_are_candidates_at_any_time(presences):
     tracker = PresenceTracker(RULE, ("a",), SPAN_S)
-    was = False
     for presence in presences:
         tracker.update(np.array([presence], np.float32))
-        assert tracker.candidates[0] or not (tracker.present[0] or was)
-        was = bool(tracker.candidates[0])
+        assert tracker.candidates[0] or not tracker.present[0]
 
 
 def test_a_clear_entry_is_a_candidate_at_its_first_window():
     for silent in (0, 10, 130):
         tracker = heard([0.02] * silent + [0.95])
         assert tracker.candidates[0]
+
+
+def test_a_candidate_that_falls_silent_is_taken_back_and_may_come_again():
+    assert heard([0.7]).candidates[0]
+    assert not heard([0.7] + [0.02] * 40).candidates[0]
+    assert heard([0.7] + [0.02] * 40 + [0.95]).candidates[0]
 
 
 def test_a_doubtful_window_late_is_no_candidate():
