@@ -148,7 +148,7 @@ class Choices:
 class StreamMaker(Protocol):
     """Makes streams of one model."""
 
-    def __call__(self, kind: type[S], **options: Any) -> S:
+    def __call__(self, kind: type[S], *, sample_rate: int, channels: int, **options: Any) -> S:
         """A stream of a kind; options as `Stream`'s."""
         ...
 
