@@ -52,8 +52,10 @@ class RunFolder:
             self._source_stat = source.stat()
             self._made_of = Source.of(source, path)
         except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
             raise AudioError(
-                f"{source}: got {reason(error)}, expected an audio file. Check the name."
+                f"{source}: got {'no such file' if missing else reason(error)}, expected an audio "
+                "file. Check the name."
             ) from error
         self._work: Path | None = None
         self._made: list[Path] = []

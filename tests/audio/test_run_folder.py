@@ -384,5 +384,5 @@ def test_a_picture_that_comes_later_goes_with_the_run(out, source, fails):
 
 
 def test_a_recording_that_is_not_there(out, tmp_path, fails):
-    with fails(AudioError, "none.wav: got No such file"):
+    with fails(AudioError, "none.wav: got no such file"):
         RunFolder.claim(out, tmp_path / "none.wav")
