@@ -41,7 +41,7 @@ test: $(TOOLS)
 	$(call install,$(TEST),test)
 	$(TEST)/bin/pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST_ARGS)
 
-# The tests of numbers as other processors run them; hours on a laptop.
+# The tests of numbers as other processors run them: fourteen times all of these, so it takes long.
 test-kernels: $(TOOLS)
 	$(call install,$(TEST),test)
 	$(TEST)/bin/python tests/kernels.py $(KERNEL_TESTS)
