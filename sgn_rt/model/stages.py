@@ -57,33 +57,33 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
     # operator (of fewer networks).
     #
     # Masks on the reference's log-magnitude, 99.9th percentile of |difference|: rounding alone
-    # [2.2e-6, 6e-7; 1.0e-3, 9e-4].
+    # [2.2e-6, 6e-7; 1.8e-3, 9e-4].
     Stage.NETWORK: {
         Precision.FP32: Limit(value=1e-5, unit=""),
-        Precision.FP16: Limit(value=5e-3, unit=""),
+        Precision.FP16: Limit(value=8e-3, unit=""),
     },
-    # The largest difference, of up to a million cells [2.6e-6, 1.1e-6; 2.0e-3, 1.7e-3].
+    # The largest difference, of up to a million cells [2.6e-6, 1.1e-6; 2.7e-3, 1.7e-3].
     Stage.NETWORK_MAX: {
         Precision.FP32: Limit(value=2e-5, unit=""),
-        Precision.FP16: Limit(value=1e-2, unit=""),
+        Precision.FP16: Limit(value=1.2e-2, unit=""),
     },
     # Sources from the reference's masks: only FFT rounding (float32 on the CPU at either precision,
-    # as the engines that can be probed here synthesise in float32) [130 dB, 133 dB]. On a GPU
+    # as the engines that can be probed here synthesise in float32) [128 dB, 130 dB]. On a GPU
     # frames whose length has a large prime factor are transformed by way of a convolution, which
-    # leaves 110 dB. In float16 the plugin's masks are rounded: 83 dB.
+    # leaves 110 dB. In float16 the plugin's masks are rounded: 76 dB.
     Stage.SYNTHESIS: {
         Precision.FP32: Limit(value=100.0, unit="dB", at_least=True),
         Precision.FP16: Limit(value=60.0, unit="dB", at_least=True),
     },
     # Sources from the waveform: the logarithm's amplification of FFT rounding, then the network's
-    # [102 dB, 125 dB; 63 dB, 74 dB]. Matrix products in TF32, the likeliest fault of a float32
+    # [102 dB, 125 dB; 61 dB, 74 dB]. Matrix products in TF32, the likeliest fault of a float32
     # engine, left 55.
     Stage.WHOLE: {
         Precision.FP32: Limit(value=90.0, unit="dB", at_least=True),
-        Precision.FP16: Limit(value=50.0, unit="dB", at_least=True),
+        Precision.FP16: Limit(value=48.0, unit="dB", at_least=True),
     },
     # Gain of the sources, |1 - projection on the reference's|: SI-SDR sees no gain, and masks that
-    # are scaled as a whole would pass [5.7e-6, 5.4e-7; 5.6e-4, 1.3e-4; 2.0e-4 where log_epsilon
+    # are scaled as a whole would pass [5.7e-6, 5.4e-7; 6.1e-4, 1.3e-4; 2.0e-4 where log_epsilon
     # is 1e-5, from where float32's comes: see `limit_for`].
     Stage.LEVEL: {
         Precision.FP32: Limit(value=8e-5, unit=""),
