@@ -40,7 +40,9 @@ def _separate(task: dict[str, Any]) -> dict[str, Any]:
     loaded = peak_memory()
     with separator(engine, bundle, task["threads"]) as opened:
         start = time.perf_counter()
-        opened.separate_to(task["recording"], folder / "memory", opened.categories)
+        opened.separate_to(
+            task["recording"], folder / "memory", opened.categories if task["all"] else None
+        )
         seconds = time.perf_counter() - start
     return {"loaded": loaded, "peak": peak_memory(), "seconds": seconds}
 
@@ -79,9 +81,9 @@ def _run(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def memory(
-    subject: str, bundle: Path, recording: Path, *, threads: int, folder: Path
+    subject: str, bundle: Path, recording: Path, *, threads: int, folder: Path, named: bool
 ) -> dict[str, Any]:
-    """Peak memory of separating a file to disk, all categories.
+    """Peak memory of separating a file to disk: all categories named, or those present found.
 
     Returns
     -------
@@ -101,6 +103,7 @@ def memory(
             "recording": str(recording),
             "threads": threads,
             "folder": str(folder),
+            "all": named,
         }
     )
 

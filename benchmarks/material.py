@@ -13,6 +13,9 @@ from sgn_rt.audio.labelled_music import load_music
 SAMPLE_RATE = 44_100
 """Hz: what most recordings have, and four times the published model's."""
 
+SOUNDS = ("piano", "tuba", "xylophone")
+"""What sounds in it: a duet, and a solo after it, again and again."""
+
 _GAINS = (1.0, 0.7, 0.85, 0.5, 0.95)
 """No two repetitions of a piece in a row are the same sound, so that no cache makes them cheap."""
 
@@ -27,7 +30,10 @@ def write_recording(path: Path, minutes: float) -> int:
     minutes
         Its length, at least one sample.
     """
-    pieces = [piece.mixture for piece in load_music(None, SAMPLE_RATE)]
+    music = load_music(None, SAMPLE_RATE)
+    duet = next(piece for piece in music if {*SOUNDS[:2]} == piece.stems.keys())
+    solo = next(piece.stems[SOUNDS[2]] for piece in music if SOUNDS[2] in piece.stems)
+    pieces = [duet.mixture, solo]
     total = max(1, round(minutes * 60 * SAMPLE_RATE))
     written = 0
     with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, subtype="PCM_16", format="WAV") as file:

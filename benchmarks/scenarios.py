@@ -15,14 +15,15 @@ import numpy as np
 
 from sgn_rt.benchmarks import isolated
 from sgn_rt.benchmarks.harness import Outcome, Tell, interleave, summarize
+from sgn_rt.benchmarks.material import SOUNDS
 from sgn_rt.benchmarks.phases import Profile, profile
 from sgn_rt.benchmarks.subjects import Subject, separator
 from sgn_rt.engines.base import Engine, MaskEngine
 from sgn_rt.errors import SgnError
 from sgn_rt.model.bundle import Bundle
 
-ALL, TWO, PRESENT = "all", "two", "present"
-"""Choices of categories: every one; two that the recording holds; none named, so those present."""
+ALL, SOUNDING, PRESENT = "all", "sounding", "present"
+"""Choices of categories: every one; those that sound in it; none named, so those present."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +47,9 @@ class Setting:
     def chosen(self) -> dict[str, list[str] | None]:
         """Choice -> names of categories, None for those present."""
         known = list(self.bundle.config.categories)
-        sounding = [name for name in known if name in ("piano", "tuba")]
-        return {ALL: known, TWO: sounding if len(sounding) == 2 else known[:2], PRESENT: None}
+        sounding = [name for name in known if name in SOUNDS]
+        named = sounding if len(sounding) == len(SOUNDS) else known[: len(SOUNDS)]
+        return {ALL: known, SOUNDING: named, PRESENT: None}
 
 
 def key(subject: str, choice: str) -> str:
@@ -133,7 +135,9 @@ def windows(
     return found
 
 
-def memory(subject: str, setting: Setting, recording: Path) -> dict[str, Any]:
+def memory(
+    subject: str, setting: Setting, recording: Path, *, named: bool = True
+) -> dict[str, Any]:
     """Peak memory of separating a recording, or the error that came instead."""
     try:
         return isolated.memory(
@@ -142,6 +146,7 @@ def memory(subject: str, setting: Setting, recording: Path) -> dict[str, Any]:
             recording,
             threads=setting.threads,
             folder=setting.folder,
+            named=named,
         )
     except SgnError as error:
         return {"failure": str(error)}

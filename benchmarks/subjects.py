@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from sgn_rt._optional import require
+from sgn_rt._types import Float, Positions, Separated
 from sgn_rt.benchmarks import plain
 from sgn_rt.benchmarks.harness import interleave
-from sgn_rt.engines.base import Engine
+from sgn_rt.engines.base import Engine, WholeEngine
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.engines.torch import TorchEngine
 from sgn_rt.errors import SgnError
@@ -64,7 +65,16 @@ class Subject:
         }
 
 
-class _Contiguous(TorchEngine):
+class _Reference(WholeEngine, TorchEngine):
+    """PyTorch as one would call it: all sources of a window in one pass."""
+
+    def _separate(self, mixture: Float, categories: Positions) -> Separated:
+        with self._torch.inference_mode():
+            result = self._model(*map(self._torch.from_numpy, (mixture, categories)))
+        return Separated(result.sources.contiguous().numpy(), result.presence.numpy())
+
+
+class _Contiguous(_Reference):
     """The reference in PyTorch's own memory format."""
 
     name = CONTIGUOUS
@@ -97,8 +107,8 @@ def open_subject(name: str, bundle: Bundle, threads: int, folder: Path) -> Engin
     if name in (*MEMORY_FORMATS, plain.NAME):
         torch: Any = require("torch", extra="export", purpose=f"the row {name}")
         torch.set_num_threads(threads)
-    if name == CONTIGUOUS:
-        return _Contiguous(bundle)
+    if name in MEMORY_FORMATS:
+        return _Contiguous(bundle) if name == CONTIGUOUS else _Reference(bundle)
     if name == plain.NAME:
         return plain.PlainExport(bundle, folder / plain.FILE)
     return open_engine(name, bundle, threads)

@@ -14,7 +14,7 @@ from sgn_rt.benchmarks import plain, scenarios
 from sgn_rt.benchmarks.harness import Outcome, Tell, ratios, summarize
 from sgn_rt.benchmarks.machine import describe
 from sgn_rt.benchmarks.material import SAMPLE_RATE, write_recording
-from sgn_rt.benchmarks.scenarios import ALL, PRESENT, TWO, Setting, key
+from sgn_rt.benchmarks.scenarios import ALL, PRESENT, SOUNDING, Setting, key
 from sgn_rt.benchmarks.subjects import MEMORY_FORMATS, Subject, gather
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
@@ -117,6 +117,7 @@ def run(bundle: Bundle, plan: Plan, step: Step) -> dict[str, Any]:
             },
             "memory": {},
             "hour": None,
+            "hour_present": None,
             "cold_start": None,
             "phases": None,
         }
@@ -134,10 +135,9 @@ def run(bundle: Bundle, plan: Plan, step: Step) -> dict[str, Any]:
         if plan.hour and ours is not None:
             with step("an hour"):
                 write_recording(recording, HOUR)
-                result["hour"] = {
-                    "subject": ours.name,
-                    **scenarios.memory(ours.name, setting, recording),
-                }
+                for row, named in (("hour", True), ("hour_present", False)):
+                    figures = scenarios.memory(ours.name, setting, recording, named=named)
+                    result[row] = {"subject": ours.name, **figures}
     return result
 
 
@@ -172,7 +172,7 @@ def _whole_files(
     reference = _reference(subjects)
     found: dict[str, dict[str, Any]] = {}
     for subject in (s for s in subjects if not s.absent):
-        for choice in (ALL, TWO, PRESENT):
+        for choice in (ALL, SOUNDING, PRESENT):
             row = key(subject.name, choice)
             seconds = outcome.seconds.get(row)
             if subject.engine is None or seconds is None:
@@ -185,6 +185,7 @@ def _whole_files(
             compared = {
                 "to_reference": key(reference, choice) if reference else None,
                 "to_all": key(subject.name, ALL),
+                "to_sounding": key(subject.name, SOUNDING),
             }
             for name, other in compared.items():
                 times = outcome.seconds.get(other) if other else None

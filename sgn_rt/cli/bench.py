@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from sgn_rt.benchmarks.harness import Tell
-from sgn_rt.benchmarks.scenarios import ALL, NETWORK, SIDE_BY_SIDE, WINDOW
+from sgn_rt.benchmarks.scenarios import ALL, NETWORK, PRESENT, SIDE_BY_SIDE, WINDOW
 from sgn_rt.benchmarks.suite import Plan, run
 from sgn_rt.benchmarks.suite import quick as smallest
 from sgn_rt.cli.common import (
@@ -116,7 +116,8 @@ def _show_whole_files(result: Result, out: Console) -> None:
         f"{result['audio_s']:.0f} s of mono at 44.1 kHz, file to stems on disk; how many times "
         f"faster, as median (least to most) over the rounds"
     )
-    rows = table("engine", "categories", "median s", "x real time", f"vs {reference}", "vs all")
+    rows = table("engine", "categories", "median s", "x real time", f"vs {reference}", "vs all",
+                 "vs named")  # fmt: skip
     counts = {
         choice: "those present" if names is None else str(len(names))
         for choice, names in result["categories"].items()
@@ -128,9 +129,10 @@ def _show_whole_files(result: Result, out: Console) -> None:
                 row["subject"], choice, f"{row['median']:.2f}", f"{row['times_real_time']:.0f}",
                 _spread(row.get("to_reference")),
                 "" if row["choice"] == ALL else _spread(row.get("to_all")),
+                _spread(row.get("to_sounding")) if row["choice"] == PRESENT else "",
             )  # fmt: skip
         else:
-            rows.add_row(row["subject"], choice, "-", "-", "-", "-")
+            rows.add_row(row["subject"], choice, "-", "-", "-", "-", "-")
     out.print(rows)
 
 
@@ -153,10 +155,11 @@ def _show_memory(result: Result, out: Console) -> None:
     out.print()
     rows = table("engine", "sound", "loaded MB", "peak MB")
     length = f"{result['audio_s']:.0f} s"
-    hour = result["hour"]
+    hour, found = result["hour"], result["hour_present"]
     entries = [(name, length, figures) for name, figures in result["memory"].items()]
     if hour is not None:
         entries.append((hour["subject"], "1 h", hour))
+        entries.append((found["subject"], "1 h, those present", found))
     for name, sound, figures in entries:
         if "failure" in figures:
             rows.add_row(name, sound, "-", figures["failure"])

@@ -17,8 +17,8 @@ from sgn_rt.streaming.rounds import Heard
 from sgn_rt.streaming.stream import Stream
 from sgn_rt.streaming.track import Track
 
-HOLD_BYTES: Final = 48 << 20
-"""Of windows held: 9 of the published model (40 s of mono), the size of a few tracks of output."""
+HOLD_BYTES: Final = 32 << 20
+"""Of windows held: 6 of the published model (27 s of mono), the size of a few tracks of output."""
 
 
 def analysis_bytes(config: ModelConfig) -> int:

@@ -10,7 +10,7 @@ from sgn_rt._types import Masked
 from sgn_rt.benchmarks import isolated, plain, scenarios, suite
 from sgn_rt.benchmarks.harness import Outcome
 from sgn_rt.benchmarks.material import SAMPLE_RATE, write_recording
-from sgn_rt.benchmarks.scenarios import ALL, PRESENT, TWO, Setting, key
+from sgn_rt.benchmarks.scenarios import ALL, PRESENT, SOUNDING, Setting, key
 from sgn_rt.benchmarks.subjects import Subject, gather, open_subject, prove
 from sgn_rt.model.bundle import Bundle
 
@@ -56,7 +56,7 @@ def test_an_engine_beyond_its_limits_has_no_time(bundle, tmp_path, setting):
     )
     assert outcome == Outcome({}, {})
     rows = suite._whole_files([subject], outcome, 1.2)
-    assert list(rows) == [key("onnxruntime", choice) for choice in (ALL, TWO, PRESENT)]
+    assert list(rows) == [key("onnxruntime", choice) for choice in (ALL, SOUNDING, PRESENT)]
     for row in rows.values():
         assert row["failure"] == subject.failure
         assert "seconds" not in row
@@ -68,12 +68,17 @@ def test_an_engine_beyond_its_limits_has_no_time(bundle, tmp_path, setting):
 def test_ratios_are_taken_within_a_round():
     engine = object()  # only that there is one counts here
     subjects = [Subject(name="onnxruntime", engine=engine), Subject(name="torch", engine=engine)]
-    seconds = {"onnxruntime/all": [1.0, 10.0], "torch/all": [2.0, 20.0], "torch/two": [1.0, 5.0]}
-    rows = suite._whole_files(subjects, Outcome(seconds, {"onnxruntime/two": "broken"}), 180.0)
+    seconds = {
+        "onnxruntime/all": [1.0, 10.0],
+        "torch/all": [2.0, 20.0],
+        "torch/sounding": [1.0, 5.0],
+    }
+    rows = suite._whole_files(subjects, Outcome(seconds, {"onnxruntime/sounding": "broken"}), 180.0)
     assert rows["onnxruntime/all"]["to_reference"]["least"] == 2.0
     assert rows["onnxruntime/all"]["to_reference"]["most"] == 2.0
-    assert rows["torch/two"]["to_all"]["median"] == 3.0
-    assert rows["onnxruntime/two"]["failure"] == "broken"
+    assert rows["torch/sounding"]["to_all"]["median"] == 3.0
+    assert rows["torch/present"]["to_sounding"]["median"] == 0.5
+    assert rows["onnxruntime/sounding"]["failure"] == "broken"
     assert rows["torch/all"]["times_real_time"] == pytest.approx(180 / 11)
 
 
