@@ -93,7 +93,8 @@ def _unproved(bundle: Bundle, artifact: Artifact, why: str) -> ParityError:
 def _first_departure(bundle: Bundle, artifact: Artifact) -> str:
     """A sentence that names the layer, or nothing: an export that fails fails all the same."""
     try:
-        from sgn_rt.export.layerwise import compare_layers, first_departure
+        from sgn_rt.export.layer_result import first_departure
+        from sgn_rt.export.layerwise import compare_layers
 
         first = first_departure(compare_layers(bundle, artifact))
     except Exception:  # whatever a graph that is wrong does to what looks at it

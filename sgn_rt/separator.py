@@ -30,7 +30,8 @@ from sgn_rt.streaming.choices import (
 )
 from sgn_rt.streaming.output import RESIDUAL
 from sgn_rt.streaming.presence import PresenceRule
-from sgn_rt.streaming.recording_run import Choices, MemoryStore, Run
+from sgn_rt.streaming.recording_run import Choices, Run
+from sgn_rt.streaming.store import MemoryStore
 from sgn_rt.streaming.stream import Stream
 from sgn_rt.streaming.windows import least_latency_s
 

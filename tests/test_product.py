@@ -1,4 +1,4 @@
-"""What the README promises, on the model and the music that ship."""
+"""What README and docs promise, on the model and the music that ship."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ import soundfile
 import sgn_rt
 from sgn_rt.audio.labelled_music import load_music, shipped_music
 from sgn_rt.model.bundle import embedded
+from sgn_rt.model.contract import Precision
+from sgn_rt.model.stages import LIMITS, Stage
 from sgn_rt.separator import Separator
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+TOP = Path(__file__).parents[1]
+README = TOP / "README.md"
+PAGES = (README, *sorted((TOP / "docs").glob("*.md")))
 
 STATED_DB = {
     ("003", "tuba"): (-0.3, 12.7),
@@ -53,9 +57,40 @@ def test_true_instruments_are_found(separator):
 
 
 def _blocks(language: str) -> list[str]:
-    """Of all but the section on TensorRT, whose commands need a GPU."""
-    sections = [part for part in README.split("\n## ") if not part.startswith("TensorRT")]
-    return re.findall(rf"```{language}\n(.*?)```", "\n".join(sections), re.DOTALL)
+    """Of all pages but the one on TensorRT, whose commands need a GPU."""
+    pages = [page.read_text(encoding="utf-8") for page in PAGES if page.name != "tensorrt.md"]
+    return re.findall(rf"```{language}\n(.*?)```", "\n".join(pages), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    for link in local:
+        assert (page.parent / link).exists(), link
+
+
+def test_every_page_is_a_question_that_the_readme_asks():
+    readme = README.read_text(encoding="utf-8")
+    for page in PAGES[1:]:
+        title = page.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+        assert title.endswith("?"), page.name
+        assert f"| {title} | [docs/{page.name}](docs/{page.name}) |" in readme
+
+
+def test_the_readme_is_one_page():
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 110
+
+
+def test_limits_of_the_page_on_parity_are_those_of_the_code():
+    rows = dict(
+        re.findall(r"^\| (\w+) \|[^|]*\| ([^\n]+) \|$", (TOP / "docs/parity.md").read_text(), re.M)
+    )
+    for stage, by_precision in LIMITS.items():
+        name, part = ("network", 1) if stage == Stage.NETWORK_MAX else (str(stage), 0)
+        for cell, precision in zip(rows[name].split(" | "), Precision, strict=True):
+            stated = float(re.findall(r"[\d.e-]+", cell)[part])
+            assert stated == by_precision[precision].value, (stage, precision)
 
 
 @pytest.fixture
@@ -79,8 +114,9 @@ def test_commands_of_the_readme_run(workplace):
     )
     assert done.returncode == 0, done.stderr
     frames = soundfile.info("mix.flac").frames
-    for stem in ("tuba.wav", "piano.wav", "tuba.flac", "piano.flac", "residual.flac"):
-        assert soundfile.info(workplace / "out" / "mix" / stem).frames == frames
+    for stem in ("out/mix/tuba.wav", "out/mix/piano.wav", "named/mix/tuba.flac",
+                 "named/mix/residual.flac", "batch/mix/piano.wav"):  # fmt: skip
+        assert soundfile.info(workplace / stem).frames == frames
     assert (workplace / "four-channels.pcm").stat().st_size == frames * 4 * 2
 
 

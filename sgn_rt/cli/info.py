@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Table
@@ -29,23 +30,7 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
         unreadable = str(error)
     config = opened.config
     if json_path is not None:
-        write_json(
-            json_path,
-            {
-                "name": opened.name,
-                "licence": opened.licence,
-                "generator": opened.generator,
-                "schema": opened.schema,
-                "digest": opened.digest,
-                "folder": str(opened.root),
-                "config": config.to_dict(),
-                "artifacts": {
-                    a.name: {"path": a.path, "parity": a.parity} for a in opened.artifacts
-                },
-                "engines": {engine.name: engine.to_dict() for engine in engines},
-                "engines_error": unreadable,
-            },
-        )
+        write_json(json_path, _as_json(opened, engines, unreadable))
         if str(json_path) == "-":
             return
     out = console()
@@ -59,6 +44,29 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
         f"{config.hop_length}, masks {config.frequency_bins} x {config.frames}"
     )
     out.print(f"{len(config.categories)} categories: {', '.join(config.categories)}")
+    out.print(_graphs(opened))
+    if engines:
+        out.print(_engines(engines))
+    if unreadable is not None:
+        out.print(f"engines: {unreadable}")
+
+
+def _as_json(bundle: Bundle, engines: Sequence[Sidecar], unreadable: str | None) -> dict[str, Any]:
+    return {
+        "name": bundle.name,
+        "licence": bundle.licence,
+        "generator": bundle.generator,
+        "schema": bundle.schema,
+        "digest": bundle.digest,
+        "folder": str(bundle.root),
+        "config": bundle.config.to_dict(),
+        "artifacts": {a.name: {"path": a.path, "parity": a.parity} for a in bundle.artifacts},
+        "engines": {engine.name: engine.to_dict() for engine in engines},
+        "engines_error": unreadable,
+    }
+
+
+def _graphs(opened: Bundle) -> Table:
     rows = table("graph", "file", "MB", "opset", "weights", "parity as exported")
     for artifact in opened.artifacts:
         stages = ", ".join(
@@ -78,11 +86,7 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
             stages,
         )
         rows.add_row(*row)
-    out.print(rows)
-    if engines:
-        out.print(_engines(engines))
-    if unreadable is not None:
-        out.print(f"engines: {unreadable}")
+    return rows
 
 
 def _engines(engines: Sequence[Sidecar]) -> Table:

@@ -20,7 +20,8 @@ from sgn_rt.tensorrt.build.build_engines import BuildRequest, choose_artifacts
 from sgn_rt.tensorrt.device.factory import open_device
 
 if TYPE_CHECKING:
-    from sgn_rt.export.layerwise import LayerResult, Run
+    from sgn_rt.export.layer_result import LayerResult
+    from sgn_rt.export.layerwise import Run
 
 WORST = 5
 """Layers of the least ratio that are shown where all hold."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
-from sgn_rt._types import Float
 from sgn_rt.audio.level import gain_db, measure_level
 from sgn_rt.audio.recording import Recording, open_recording
 from sgn_rt.errors import AudioError, CancelledError
@@ -27,8 +26,9 @@ from sgn_rt.streaming.choices import (
     checked_options,
 )
 from sgn_rt.streaming.finder import FindingStream
-from sgn_rt.streaming.output import RESIDUAL, residual
+from sgn_rt.streaming.output import RESIDUAL
 from sgn_rt.streaming.presence import PresenceRule
+from sgn_rt.streaming.store import PieceWriter, Store
 from sgn_rt.streaming.stream import Stream
 
 S = TypeVar("S", bound=Stream)
@@ -36,22 +36,6 @@ S = TypeVar("S", bound=Stream)
 
 _FIRST_PASS: Final = 0.9
 """Of the work of finding categories, for the progress shown; the rest is what was found late."""
-
-
-class Store(Protocol):
-    """Where sources of a recording go."""
-
-    def write(self, name: str, start: int, block: Float) -> None:
-        """Keep samples of a source from ``start`` on, shape = (channels, samples)."""
-        ...
-
-    def drop(self, name: str) -> None:
-        """Forget a source."""
-        ...
-
-    def add_residual(self, name: str, names: Sequence[str], recording: Recording) -> None:
-        """Keep what is left of the recording without the sources ``names``, all of them whole."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +233,7 @@ class Run:
             if self.choices.residual:
                 store.add_residual(RESIDUAL, names, self.recording)
         else:
-            self._pump(self.stream, _Writer(store), self._watch)
+            self._pump(self.stream, PieceWriter(store), self._watch)
             names = self.stream.categories
         self._watch.tell(1.0)
         return self._with_residual(names)
@@ -277,7 +261,7 @@ class Run:
         once more for the windows before it, and for no others.
         """
         first = self._watch.part(0.0, _FIRST_PASS)
-        self._pump(stream, _Writer(store), first, stream.given_up)
+        self._pump(stream, PieceWriter(store), first, stream.given_up)
         found = self.present
         for name in stream.categories:
             if name not in found:
@@ -287,13 +271,13 @@ class Run:
         if late:
             again = self._new(Stream, tuple(late))
             rest = self._watch.part(_FIRST_PASS, 1.0 - _FIRST_PASS)
-            self._pump(again, _Writer(store, until=late), rest)
+            self._pump(again, PieceWriter(store, until=late), rest)
         return found
 
     def _pump(
         self,
         stream: Stream,
-        writer: _Writer,
+        writer: PieceWriter,
         watch: Watch,
         given_up: Callable[[], list[str]] = list,
     ) -> None:
@@ -331,69 +315,3 @@ def _level(recording: Recording, level: Level, config: ModelConfig) -> tuple[flo
     measure = measure_level(recording.blocks(window), window)
     gain = gain_db(measure, config.training_level_dbfs)
     return measure.dbfs, min(max(gain, -MOST_GAIN_DB), MOST_GAIN_DB)
-
-
-class _Writer:
-    """Gives pieces of a stream to a store, each where it belongs."""
-
-    def __init__(self, store: Store, until: dict[str, int] | None = None) -> None:
-        self._store, self._until = store, until
-        self._next: dict[str, int] = {}
-
-    def write(
-        self, pieces: list[dict[str, Float]], begins: Mapping[str, int], given_up: Sequence[str]
-    ) -> None:
-        """Write pieces, the first of a source at where that begins; forget what was given up."""
-        for name in given_up:
-            self._next.pop(name, None)
-            self._store.drop(name)
-        while pieces:  # so that a piece is let go of when it is done with
-            self._write(pieces.pop(0), begins)
-
-    def _write(self, piece: dict[str, Float], begins: Mapping[str, int]) -> None:
-        for name, block in piece.items():
-            start = self._next.get(name, begins.get(name, 0))
-            self._next[name] = start + block.shape[1]
-            part = block if self._until is None else block[:, : max(0, self._until[name] - start)]
-            if part.shape[1]:
-                self._store.write(name, start, part)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether nothing of what is to come is wanted."""
-        until = self._until
-        return until is not None and all(
-            self._next.get(name, 0) >= stop for name, stop in until.items()
-        )
-
-
-class MemoryStore:
-    """Sources of a recording as arrays.
-
-    Attributes
-    ----------
-    sources
-        Name -> shape = (channels, samples), float32.
-    """
-
-    def __init__(self, channels: int, samples: int) -> None:
-        self._shape = (channels, samples)
-        self.sources: dict[str, Float] = {}
-
-    def write(self, name: str, start: int, block: Float) -> None:
-        """As `Store.write`."""
-        if name not in self.sources:
-            self.sources[name] = np.empty(self._shape, np.float32)
-        self.sources[name][:, start : start + block.shape[1]] = block
-
-    def drop(self, name: str) -> None:
-        """As `Store.drop`."""
-        self.sources.pop(name, None)
-
-    def add_residual(self, name: str, names: Sequence[str], recording: Recording) -> None:
-        """Keep what is left of the recording without the sources ``names``."""
-        at, size = 0, 1 << 16
-        for block in recording.blocks(size):
-            span = slice(at, at + block.shape[1])
-            self.write(name, at, residual(block, [self.sources[n][:, span] for n in names]))
-            at += block.shape[1]

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
+from math import ceil
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from sgn_rt._types import Float, Positions
 from sgn_rt.streaming.answers import Answer, Separates
+
+ROUND_BYTES: Final = 128 << 20
+"""Of what a round of windows holds on its way, where an engine would like many at a time."""
 
 
 class Job(NamedTuple):
@@ -63,6 +67,26 @@ class Rounds:
     def __init__(self, engine: Separates, pool: Executor, gain: float, *, finds: bool) -> None:
         self._engine, self._pool, self._finds = engine, pool, finds
         self._gain = np.float32(1.0 / gain)
+
+    def windows(self, samples: int, *, rows: float, held_bytes: int, channels: int) -> int:
+        """Windows of a round: as many as the engine likes, and memory allows.
+
+        Parameters
+        ----------
+        samples
+            Of a window.
+        rows
+            Signals of that length that come of a window, in each channel.
+        held_bytes
+            What else is held of a window of one channel.
+        channels
+            Of the signal.
+        """
+        engine = self._engine.active
+        liked = max(2, engine.concurrency) * engine.batch  # half a round is a full batch
+        wanted = ceil(max(2 * engine.concurrency, liked) / channels)
+        fit = int(ROUND_BYTES // ((4 * samples * max(1.0, rows) + held_bytes) * channels))
+        return max(1, min(wanted, fit))
 
     def begin(self, jobs: Sequence[Job], chosen: Positions) -> Iterable[Heard]:
         """Begin with jobs; what is heard comes in their order, as it is asked for."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,9 +31,6 @@ from sgn_rt.streaming.presence import PresenceRule, PresenceTracker
 from sgn_rt.streaming.rounds import Heard, Job, Rounds
 from sgn_rt.streaming.track import Track
 from sgn_rt.streaming.windows import place
-
-ROUND_BYTES: Final = 128 << 20
-"""Of what a round of windows holds on its way, where an engine would like many at a time."""
 
 
 class _Round(NamedTuple):
@@ -157,15 +154,13 @@ class Stream(OneProcess):
         return ceil(seconds * self.sample_rate)
 
     def _per_round(self) -> int:
-        """Windows of a round: what the engine likes, and memory allows."""
-        engine, config = self._engine.active, self._config
-        liked = max(2, engine.concurrency) * engine.batch  # half a round is a full batch
-        sources = max(1, len(self.categories) + self._residual)
-        # A source is there at the model's rate, and at the caller's.
-        size = 4 * config.window_samples * sources * (1 + float(self._from_model.ratio))
-        fit = int(ROUND_BYTES // ((size + self._held_bytes()) * self.channels))
-        wanted = ceil(max(2 * engine.concurrency, liked) / self.channels)
-        return max(1, min(wanted, fit))
+        return self._rounds_of.windows(
+            self._config.window_samples,
+            # A source is there at the model's rate, and at the caller's.
+            rows=(len(self.categories) + self._residual) * (1 + float(self._from_model.ratio)),
+            held_bytes=self._held_bytes(),
+            channels=self.channels,
+        )
 
     def _held_bytes(self) -> int:
         """What more is held of a window of one channel while it is in work."""

@@ -13,14 +13,10 @@ from onnx import TensorProto, numpy_helper
 
 from sgn_rt.errors import EngineError
 from sgn_rt.export.checkpoint_values import CheckpointValues
+from sgn_rt.export.layer_result import LIMITS, WEIGHT, WEIGHT_LIMITS, LayerResult, first_departure
 from sgn_rt.export.layerwise import (
-    LIMITS,
-    WEIGHT,
-    WEIGHT_LIMITS,
-    LayerResult,
     OperatorByOperator,
     compare_layers,
-    first_departure,
     layers_of,
     load_graph,
     widened,

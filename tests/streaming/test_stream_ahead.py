@@ -59,9 +59,9 @@ def test_a_round_of_many_sources_is_small(fake_separator, monkeypatch):
     opened = fake_separator(concurrency=2, batch=8)
     stream = opened.separator.stream(sample_rate=8000, categories=["bell", "drum"])
     large = stream.round_samples
-    monkeypatch.setattr("sgn_rt.streaming.stream.ROUND_BYTES", 4 * 1016 * 2 * 2 * 7)
+    monkeypatch.setattr("sgn_rt.streaming.rounds.ROUND_BYTES", 4 * 1016 * 2 * 2 * 7)
     assert stream.round_samples == pytest.approx(large * 7 / 16, abs=1)
-    monkeypatch.setattr("sgn_rt.streaming.stream.ROUND_BYTES", 1)
+    monkeypatch.setattr("sgn_rt.streaming.rounds.ROUND_BYTES", 1)
     assert stream.round_samples == pytest.approx(large / 16, abs=1)  # however much that is
 
 
