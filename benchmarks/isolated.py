@@ -65,7 +65,8 @@ _TASKS = {"separate": _separate, "cold-start": _cold_start}
 
 def _run(task: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "sgn_rt.benchmarks.isolated", json.dumps(task)],
+        # -P: of the installed package, not of a checkout that happens to be the working folder.
+        [sys.executable, "-P", "-m", "sgn_rt.benchmarks.isolated", json.dumps(task)],
         capture_output=True,
         text=True,
         check=False,

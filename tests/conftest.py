@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import sys
 import threading
@@ -39,6 +40,10 @@ from sgn_rt.tensorrt.bindings import Flavor, TensorRT, is_installed, load
 
 ROOT = Path(sgn_rt.__file__).parent
 DATA = Path(__file__).parent / "data"
+
+# Programs that tests start import the package that is installed, as the tests do, whatever the
+# working folder: in a checkout two folders of the package lie beside it.
+os.environ["PYTHONSAFEPATH"] = "1"
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from sgn_rt._types import Masked
 from sgn_rt.benchmarks import isolated, plain, scenarios, suite
 from sgn_rt.benchmarks.harness import Outcome
 from sgn_rt.benchmarks.material import SAMPLE_RATE, write_recording
@@ -27,10 +26,8 @@ def setting(bundle, tmp_path):
 
 def wrong_masks(engine):
     """The engine with masks that are a little too large."""
-    right = engine._masks
-    engine._masks = lambda x, categories: Masked(
-        np.minimum(right(x, categories).masks * np.float32(1.01), 1), right(x, categories).presence
-    )
+    right = engine._mask
+    engine._mask = lambda state, category: np.minimum(right(state, category) * np.float32(1.01), 1)
     return engine
 
 
@@ -72,6 +69,7 @@ def test_ratios_are_taken_within_a_round():
         "onnxruntime/all": [1.0, 10.0],
         "torch/all": [2.0, 20.0],
         "torch/sounding": [1.0, 5.0],
+        "torch/present": [2.0, 10.0],
     }
     rows = suite._whole_files(subjects, Outcome(seconds, {"onnxruntime/sounding": "broken"}), 180.0)
     assert rows["onnxruntime/all"]["to_reference"]["least"] == 2.0
@@ -128,7 +126,9 @@ def test_memory_is_of_the_child_alone(bundle, tmp_path):
     assert here > held.nbytes
     recording = tmp_path / "recording.wav"
     write_recording(recording, 0.02)
-    figures = isolated.memory("onnxruntime", bundle.root, recording, threads=1, folder=tmp_path)
+    figures = isolated.memory(
+        "onnxruntime", bundle.root, recording, threads=1, folder=tmp_path, named=True
+    )
     assert 0 < figures["loaded"] <= figures["peak"]
     assert figures["seconds"] > 0
     failed = scenarios.memory(

@@ -18,6 +18,8 @@ from sgn_rt.errors import (
     ParityWarning,
     UnavailableError,
 )
+from sgn_rt.model.contract import Precision
+from sgn_rt.model.stages import Stage, limit_for
 
 PROVED = 1  # windows that the start-up probe runs
 
@@ -74,7 +76,8 @@ def test_an_engine_that_fails_its_probe_is_replaced(open_fakes, fake_engine, con
         separator = open_fakes(engines)
     assert len(caught) == 1
     message = str(caught[0].message)
-    for part in ("now second", "first: parity stage level: got 0.1", "at most 0.0001"):
+    limit = str(limit_for(Stage.LEVEL, Precision.FP32, config.log_epsilon)).strip()
+    for part in ("now second", "first: parity stage level: got 0.1", limit):
         assert part in message
     with separator:
         assert separator.engine is engines["second"]

@@ -46,7 +46,7 @@ def test_same_outputs_to_the_bit(published, shared, run, golden, kind):
         masks = published(Kind.MASKS, Precision.FP32)
         graphs = tuple((core, masks) for core in graphs)
     plain, other = (run(graph, signal, [10, 4, 0]) for graph in graphs)
-    assert np.ptp(plain[0]) > 0.1
+    assert np.ptp(plain[0]) > 0.01  # of a window that is quiet
     for expected, got in zip(plain, other, strict=True):
         assert np.array_equal(expected, got)
 

@@ -184,7 +184,7 @@ def _ramp(channels: int):
 
 def _with(bundle, name, content):
     class Changed:
-        root, config = bundle.root, bundle.config
+        root, config, schema = bundle.root, bundle.config, bundle.schema
 
         @staticmethod
         def read(path):
@@ -220,12 +220,13 @@ def test_progress_grows_to_its_end_and_can_stop_the_build(rtx, published):
 def test_a_graph_that_does_not_parse_names_its_reason(rtx, published):
     bundle = Bundle.open(published)
     artifact = bundle.find(Kind.WAVEFORM, Precision.FP16)
+    graph = onnx.load_model_from_string(bundle.read(artifact.path))
+    graph.graph.node[0].op_type = "Nonsense"
+    changed = _with(bundle, artifact.path, graph.SerializeToString())
     with pytest.raises(
-        EngineError, match=r"tensorrt-rtx 1\..*waveform\.fp16: got .*Failed to parse the ONNX"
+        EngineError, match=r"tensorrt-rtx 1\..*waveform\.fp16: got .*Plugin not found"
     ):
-        build_engine(
-            rtx, _with(bundle, artifact.path, b"no graph"), artifact, BuildOptions(gpus=("sm89",))
-        )
+        build_engine(rtx, changed, artifact, BuildOptions(gpus=("sm89",)))
 
 
 def test_this_flavour_is_found(rtx):
