@@ -335,6 +335,7 @@ class Separator(OneProcess):
         They are all there, as long as they were, of the same recording as far as its size and time
         of change tell, of this model and these options. Raises as `separate_to`, before any work.
         """
+        _expect_format(format)
         owned = RunFolder.claim(Path(folder), Path(path))
         facts = _facts(self.bundle, Choices.of(self.config, categories, options), format)
         return owned.stems() if owned.holds(facts) else None

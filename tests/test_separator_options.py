@@ -169,3 +169,54 @@ def test_the_least_latency_can_be_had_and_no_less(fake_separator, fails, rate):
     assert separator.stream(sample_rate=rate, latency_s=least).latency_samples == least * rate
     with fails(ConfigError, "expected at least"):
         separator.stream(sample_rate=rate, latency_s=least - 2 / rate)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"start_s": np.float32(0.5), "duration_s": np.int64(1)},
+        {"residual": np.True_, "salvage": np.False_},
+        {"level": np.float32(3.0)},
+        {"threshold": np.float32(0.25)},
+    ],
+    ids=lambda options: "-".join(options),
+)
+def test_numbers_of_numpy_are_options_as_others(fake_separator, noise, tmp_path, options):
+    path = tmp_path / "mix.wav"
+    soundfile.write(path, noise(1, 16_000)[0], 8000)
+    separator = fake_separator().separator
+    files = separator.separate_to(path, tmp_path / "out", ["bell"], **options)
+    plain = {name: value.item() for name, value in options.items()}
+    assert separator.finished(path, tmp_path / "out", ["bell"], **plain) == files.stems
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"threshold": "a"}, ConfigError),
+        ({"threshold": True}, ConfigError),
+        ({"threshold": {"bell": None}}, ConfigError),
+        ({"threshold": {1: 0.5, "kazoo": 0.5}}, ConfigError),
+        ({"level": np.zeros(2)}, ConfigError),
+        ({"start_s": None}, AudioError),
+        ({"duration_s": "1"}, AudioError),
+        ({"format": "mp3"}, AudioError),
+    ],
+    ids=str,
+)
+def test_what_is_no_option_is_said_before_any_work(
+    fake_separator, noise, tmp_path, fails, options, kind
+):
+    path = tmp_path / "mix.wav"
+    soundfile.write(path, noise(1, 16_000)[0], 8000)
+    opened = fake_separator()
+    for work in (opened.separator.separate_to, opened.separator.finished):
+        with fails(kind, "expected"):
+            work(path, tmp_path / "out", ["bell"], **options)
+    assert opened.engine.calls == 0
+
+
+@pytest.mark.parametrize("gain_db", ["a", None, True, np.zeros(2)])
+def test_gains_that_a_stream_cannot_have(fake_separator, fails, gain_db):
+    with fails(ConfigError, "gain"):
+        fake_separator().separator.stream(sample_rate=8000, gain_db=gain_db)

@@ -61,6 +61,19 @@ def checked_channels(channels: Any, most: int = MOST_CHANNELS) -> int:
     return int(channels)
 
 
+def checked_seconds(seconds: Any, what: str) -> float:
+    """A moment, or a time, in seconds.
+
+    Raises
+    ------
+    AudioError
+        If it is no number.
+    """
+    if not is_real(seconds):
+        raise AudioError(f"{what}: got {seconds!r:.40}, expected seconds. Give a number.")
+    return float(seconds)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The most of a recording that is taken; for services, whose files come from strangers.

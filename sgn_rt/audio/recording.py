@@ -13,8 +13,8 @@ from sgn_rt.audio.limits import (
     Limits,
     checked_channels,
     checked_rate,
+    checked_seconds,
     frames_per_block,
-    is_real,
 )
 from sgn_rt.audio.reader import open_audio
 from sgn_rt.audio.samples import as_samples, sample_array
@@ -191,9 +191,5 @@ def _span(whole: Recording, start_s: Any, duration_s: Any) -> tuple[int, int]:
 
 
 def _moment(whole: Recording, what: str, seconds: Any) -> int:
-    if not is_real(seconds):
-        raise AudioError(
-            f"{whole.name}: {what}: got {seconds!r:.40}, expected seconds. Give a number."
-        )
-    samples = float(seconds) * whole.sample_rate
+    samples = checked_seconds(seconds, f"{whole.name}: {what}") * whole.sample_rate
     return round(max(-_FAR, min(samples, _FAR)))

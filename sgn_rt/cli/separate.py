@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -28,12 +28,11 @@ from sgn_rt.streaming.choices import Level, checked_level
 
 
 def _level(context: click.Context, parameter: click.Parameter, text: str) -> Level:
-    try:
-        return checked_level("auto" if text == "auto" else "off" if text == "off" else float(text))
-    except ValueError as error:  # a ConfigError is one
-        raise click.BadParameter(
-            f"{text!r} is not auto, off or a gain in dB.", context, parameter
-        ) from error
+    del context, parameter
+    level: Any = text
+    with suppress(ValueError):
+        level = float(text)
+    return checked_level(level)
 
 
 @click.command("separate")

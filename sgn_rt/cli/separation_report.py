@@ -37,15 +37,15 @@ def show(title: str, files: SeparationFiles) -> None:
     if "residual" in files.stems:
         rows.add_row("residual", "", "", str(files.stems["residual"]))
     out.print(rows)
-    if not files.stems:
+    if not files.present and not set(files.stems) & set(files.presence):
         likeliest = max(files.presence, key=files.presence.__getitem__)
         out.print(
             f"No category counts as present; the likeliest is {likeliest} "
             f"({files.presence[likeliest]:.2f}). Lower --threshold, or name --categories."
         )
     if files.gain_db:
-        level = "" if files.level_dbfs is None else f"of {files.level_dbfs:.1f} dBFS "
-        out.print(f"The network heard it {level}with a gain of {files.gain_db:+.1f} dB.")
+        level = "" if files.level_dbfs is None else f"Its level is {files.level_dbfs:.1f} dBFS. "
+        out.print(f"{level}The network heard it with a gain of {files.gain_db:+.1f} dB.")
     if files.salvaged is not None:
         out.print(f"Damaged, and used as far as it goes: {files.salvaged}")
     if files.clipped:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 from sgn_rt.audio.limits import checked_channels as checked_channels
 from sgn_rt.audio.limits import checked_rate as checked_rate
+from sgn_rt.audio.limits import is_real
 from sgn_rt.errors import CategoryError, ConfigError
 from sgn_rt.model.config import ModelConfig
 
@@ -19,6 +20,8 @@ Progress = Callable[[float], object]
 
 Level = Literal["auto", "off"] | float
 """How the network hears a recording: ``auto``, ``off``, or a gain in dB."""
+
+_LEVELS: Final = ("auto", "off")
 
 
 class RecordingOptions(TypedDict, total=False):
@@ -91,7 +94,7 @@ def checked_categories(config: ModelConfig, categories: Sequence[str] | None) ->
     return chosen
 
 
-def checked_gain(gain_db: float) -> float:
+def checked_gain(gain_db: Any) -> float:
     """The gain, dB.
 
     Raises
@@ -99,15 +102,15 @@ def checked_gain(gain_db: float) -> float:
     ConfigError
         If it is none that a recording needs.
     """
-    if not -MOST_GAIN_DB <= gain_db <= MOST_GAIN_DB:  # also of nan
+    if not is_real(gain_db) or not -MOST_GAIN_DB <= gain_db <= MOST_GAIN_DB:
         raise ConfigError(
-            f"gain: got {gain_db} dB, expected at most {MOST_GAIN_DB:g} dB up or down. "
+            f"gain: got {gain_db!s:.40} dB, expected at most {MOST_GAIN_DB:g} dB up or down. "
             "Check the unit: 20 dB are a factor of 10."
         )
     return float(gain_db)
 
 
-def checked_level(level: Level) -> Level:
+def checked_level(level: Any) -> Level:
     """The level.
 
     Raises
@@ -115,12 +118,13 @@ def checked_level(level: Level) -> Level:
     ConfigError
         If it is neither a word that is known nor a gain.
     """
-    if level in ("auto", "off"):
-        return level
-    if isinstance(level, int | float) and not isinstance(level, bool):
+    if is_real(level):
         return checked_gain(level)
+    for word in _LEVELS:
+        if isinstance(level, str) and level == word:
+            return word
     raise ConfigError(
-        f"level: got {level!r}, expected auto, off or a gain in dB. Choose one of them."
+        f"level: got {level!r:.40}, expected auto, off or a gain in dB. Choose one of them."
     )
 
 

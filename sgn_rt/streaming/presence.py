@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgn_rt._types import Float
+from sgn_rt.audio.limits import is_real
 from sgn_rt.errors import ConfigError
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.stages import PRESENCE_THRESHOLD
@@ -65,9 +66,9 @@ class PresenceRule:
 
     def __post_init__(self) -> None:
         for threshold in np.atleast_1d(self.thresholds).tolist():
-            if not 0.0 <= threshold <= 1.0:  # also of nan
+            if not is_real(threshold) or not 0.0 <= threshold <= 1.0:
                 raise ConfigError(
-                    f"threshold: got {threshold}, expected 0 to 1. Take {PRESENCE_THRESHOLD}."
+                    f"threshold: got {threshold!r:.40}, expected 0 to 1. Take {PRESENCE_THRESHOLD}."
                 )
         if not 0.0 < self.span_s < float("inf"):
             raise ConfigError(
@@ -110,10 +111,10 @@ class PresenceRule:
             return cls(thresholds=own or PRESENCE_THRESHOLD, span_s=span_s)
         if not isinstance(thresholds, Mapping):
             return cls(thresholds=thresholds, span_s=span_s)
-        unknown = sorted(set(thresholds) - set(config.categories))
+        unknown = sorted(repr(name) for name in thresholds if name not in config.categories)
         if unknown:
             raise ConfigError(
-                f"thresholds: got {', '.join(map(repr, unknown))}, expected names from "
+                f"thresholds: got {', '.join(unknown)}, expected names from "
                 f"{', '.join(config.categories)}. Leave out what the model does not know."
             )
         default = own or (PRESENCE_THRESHOLD,) * len(config.categories)

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 import numpy as np
 
 from sgn_rt.audio.level import gain_db, measure_level
+from sgn_rt.audio.limits import checked_seconds
 from sgn_rt.audio.recording import Recording, open_recording
 from sgn_rt.errors import AudioError, CancelledError
 from sgn_rt.model.config import ModelConfig
@@ -100,20 +101,21 @@ class Choices:
 
         Raises
         ------
-        CategoryError, ConfigError
+        AudioError, CategoryError, ConfigError
             For what is not known, or cannot be had.
         TypeError
             For an option that there is not.
         """
         options = checked_options(options)
+        duration_s = options.get("duration_s")
         return cls(
             categories=None if categories is None else checked_categories(config, categories),
             rule=PresenceRule.of(config, options.get("threshold")),
-            residual=options.get("residual", False),
+            residual=bool(options.get("residual", False)),
             level=checked_level(options.get("level", "auto")),
-            start_s=options.get("start_s", 0.0),
-            duration_s=options.get("duration_s"),
-            salvage=options.get("salvage", False),
+            start_s=checked_seconds(options.get("start_s", 0.0), "start"),
+            duration_s=None if duration_s is None else checked_seconds(duration_s, "duration"),
+            salvage=bool(options.get("salvage", False)),
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -108,9 +108,17 @@ def test_a_quiet_recording_is_heard_as_loud_as_the_model_was_trained(run, clip, 
     assert f"with a gain of {reports['auto']['gain_db']:+.1f} dB" in told["auto"]
     assert (reports["off"]["gain_db"], reports["-6"]["gain_db"]) == (0.0, -6.0)
     assert "gain" not in told["off"]
-    bad = run("separate", path, "-o", tmp_path, "--level", "loud")
-    assert bad.code == 2
-    assert "'loud' is not auto, off or a gain in dB" in bad.err
+    for wrong, told_of in (("loud", "level: got 'loud'"), ("200", "gain: got 200.0 dB")):
+        bad = run("separate", path, "-o", tmp_path, "--level", wrong)
+        assert bad.code == 2
+        assert f"{told_of}, expected" in bad.err
+
+
+def test_a_residual_alone_is_no_category(run, clip, tmp_path):
+    result = run("separate", clip, "-o", tmp_path, "--residual", "--threshold", "1")
+    assert result.code == 0
+    assert [path.name for path in (tmp_path / "clip").glob("*.wav")] == ["residual.wav"]
+    assert "No category counts as present" in result.out
 
 
 def test_a_damaged_recording_is_salvaged_on_request(run, tmp_path):
