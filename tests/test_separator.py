@@ -346,8 +346,9 @@ def test_opening(open_fakes, fake_engine, config, bundle_folder, fails):
         assert result.timings.warm_up > 0
     from sgn_rt import Separator
 
-    with fails(ConfigError, "threads: got 0"):
-        Separator.open(bundle_folder, threads=0)
+    for wrong in (0, 1.5, "a", True):
+        with fails(ConfigError, f"threads: got {wrong!r}"):
+            Separator.open(bundle_folder, threads=wrong)
 
 
 def test_a_category_whose_name_is_no_file_name(fake_separator, small_config, wav, tmp_path, tree):

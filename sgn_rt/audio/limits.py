@@ -49,7 +49,7 @@ def checked_channels(channels: Any, most: int = MOST_CHANNELS) -> int:
     AudioError
         If it is no whole number, none, or more than ``most``.
     """
-    if not _is_whole(channels):
+    if not is_whole(channels):
         raise AudioError(
             f"channels: got {_told(channels)}, expected a whole number from 1 to {most}. "
             "Give it as an int."
@@ -95,7 +95,7 @@ class Limits:
                 f"most seconds: got {_told(self.seconds)}, expected a positive number. "
                 "Leave it out for recordings of any length."
             )
-        if not _is_whole(self.channels) or not 1 <= self.channels <= MOST_CHANNELS:
+        if not is_whole(self.channels) or not 1 <= self.channels <= MOST_CHANNELS:
             raise ConfigError(
                 f"most channels: got {_told(self.channels)}, expected 1 to {MOST_CHANNELS}. "
                 "Leave it out for all that a file can have."
@@ -153,7 +153,8 @@ def is_real(value: object) -> TypeGuard[float]:
         return False
 
 
-def _is_whole(value: object) -> TypeGuard[int]:
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether something is a whole number; True and False are none."""
     return not isinstance(value, bool) and isinstance(value, numbers.Integral)
 
 

@@ -17,7 +17,7 @@ from sgn_rt._temporary import remove_leftovers, temporary_folder
 from sgn_rt.audio.exchange import exchange
 from sgn_rt.audio.file_names import safe_name
 from sgn_rt.audio.run_manifest import RUN_MANIFEST, RunManifest, Source, is_plain
-from sgn_rt.audio.source import reason
+from sgn_rt.audio.source import printable, reason
 from sgn_rt.audio.writer import AudioWriter, writing
 from sgn_rt.errors import AudioError
 
@@ -51,11 +51,11 @@ class RunFolder:
         try:
             self._source_stat = source.stat()
             self._made_of = Source.of(source, path)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: what no path can be
             missing = isinstance(error, FileNotFoundError)
             raise AudioError(
-                f"{source}: got {'no such file' if missing else reason(error)}, expected an audio "
-                "file. Check the name."
+                f"{printable(source)}: got {'no such file' if missing else reason(error)}, "
+                "expected an audio file. Check the name."
             ) from error
         self._work: Path | None = None
         self._made: list[Path] = []

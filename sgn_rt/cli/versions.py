@@ -7,7 +7,7 @@ from typing import Final
 from sgn_rt._optional import installed_version
 
 PACKAGES: Final = (
-    "numpy", "scipy", "soundfile", "soxr", "onnxruntime", "onnxruntime-gpu", "torch", "onnx",
+    "numpy", "scipy", "soundfile", "soxr", "av", "onnxruntime", "onnxruntime-gpu", "torch", "onnx",
     "onnxscript", "safetensors", "polygraphy", "matplotlib",
     "tensorrt", "tensorrt-rtx-cu13", "cuda-python",
 )  # fmt: skip

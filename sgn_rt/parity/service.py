@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from sgn_rt.audio.limits import is_whole
 from sgn_rt.engines.base import Engine
 from sgn_rt.engines.factory import ENGINES, candidates, open_engine
 from sgn_rt.engines.guarded import GuardedEngine, ParityMode
@@ -106,7 +107,8 @@ class Service:
 
 
 def _expect_count(what: str, value: int | None, otherwise: str) -> None:
-    if value is not None and value < 1:
+    if value is not None and (not is_whole(value) or value < 1):
         raise ConfigError(
-            f"{what}: got {value}, expected at least 1. Leave it out for {otherwise}."
+            f"{what}: got {value!r:.40}, expected a whole number of at least 1. "
+            f"Leave it out for {otherwise}."
         )

@@ -386,3 +386,6 @@ def test_a_picture_that_comes_later_goes_with_the_run(out, source, fails):
 def test_a_recording_that_is_not_there(out, tmp_path, fails):
     with fails(AudioError, "none.wav: got no such file"):
         RunFolder.claim(out, tmp_path / "none.wav")
+    for wrong in ("a\0b.wav", "\ud800.wav"):
+        with fails(AudioError, "got"):
+            RunFolder.claim(out, tmp_path / wrong)

@@ -13,6 +13,7 @@ from sgn_rt.model.bundle import embedded
 
 def test_what_runs_is_proved_and_what_does_not_says_why(run):
     report = json.loads(run("doctor", "--json", "-").out)
+    assert {"soundfile", "soxr", "av"} <= set(report["packages"])
     assert report["engines"]["onnxruntime"]["usable"]
     assert report["engines"]["torch"]["usable"]
     reason = report["engines"]["onnxruntime-cuda"]["reason"]
