@@ -85,8 +85,8 @@ class Wanted:
     plot
         Whether a picture is wanted, too.
     skip_existing
-        Whether a recording whose stems are there, whole and of the same model and options, is left
-        out.
+        Whether a recording whose stems, and picture if wanted, are there, whole and of the same
+        model and options, is left out.
     """
 
     output: Path
@@ -104,7 +104,7 @@ class Wanted:
         """
         if self.skip_existing:
             there = separator.finished(path, self.output, **self.options)
-            if there is not None:
+            if there is not None and self._is_drawn(there):
                 stems = {name: str(stem) for name, stem in there.items()}
                 return Outcome(path=path, status=Status.SKIPPED, report={"stems": stems})
         checked = separator.checked_windows
@@ -115,6 +115,10 @@ class Wanted:
             self._draw(path, files, separator)
         report = as_json(path, files, separator, checked)
         return Outcome(path=path, status=Status.SEPARATED, report=report, files=files)
+
+    def _is_drawn(self, stems: Mapping[str, Path]) -> bool:
+        """Whether no picture is missing beside stems."""
+        return not self.plot or all((stem.parent / PICTURE).is_file() for stem in stems.values())
 
     def _draw(self, path: Path, files: SeparationFiles, separator: Separator) -> None:
         """Add a picture to the stems."""

@@ -228,6 +228,8 @@ def test_a_picture_goes_with_the_stems_and_never_alone(batch, monkeypatch):
     assert batch.run(plot=True, skip_existing=True) == [Status.SKIPPED]
     assert batch.run() == [Status.SEPARATED]
     assert not (batch.out / "a" / "overview.png").exists()
+    assert batch.run(plot=True, skip_existing=True) == [Status.SEPARATED], "the picture is missing"
+    assert (batch.out / "a" / "overview.png").exists()
     batch.run(plot=True, threshold=1.0)
     assert list(batch.out.iterdir()) == []
 
