@@ -12,8 +12,6 @@ from typing import Any
 
 from sgn_rt.errors import EngineError
 
-MIB = 1 << 20
-
 
 def peak_memory() -> int:
     """Bytes that this process has had resident at most."""

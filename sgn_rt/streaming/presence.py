@@ -171,7 +171,7 @@ class PresenceTracker:
                 f"step of the windows: got {step_s} s, expected a positive number of seconds. "
                 "Please report it."
             )
-        self.rule, self.step_s, self.windows = rule, step_s, 0
+        self.rule, self.windows = rule, 0
         self._bar = _log_odds(np.broadcast_to(thresholds, count))
         self._weight = min(1.0, step_s / rule.span_s)
         self._most = float(np.log(rule.most_odds))
@@ -222,11 +222,6 @@ class PresenceTracker:
     def highest(self) -> Float:
         """Highest probability of each category in any window, shape = (C,), float32, 0 to 1."""
         return self._highest.copy()
-
-    @property
-    def heard_s(self) -> float:
-        """Seconds of signal that the windows have moved on by."""
-        return self.windows * self.step_s
 
 
 def _log_odds(probability: NDArray[np.floating]) -> NDArray[np.float64]:
