@@ -50,7 +50,8 @@ class Report:
     engine
         The engine in service at the end.
     windows
-        Engine -> windows that it computed: more than one engine where one was replaced.
+        Engine -> windows that it computed, those of what was found late once more: more than one
+        engine where one was replaced.
     replacements
         What was replaced, and why.
     peak

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -176,6 +177,7 @@ class Run:
     ) -> None:
         self.recording, self.choices, self._make, self._watch = recording, choices, make, watch
         self.peak = 0.0
+        self._windows: Counter[str] = Counter()
         self.level_dbfs, self.gain_db = _level(recording, choices.level, config)
         named = choices.categories
         self.stream: Stream = (
@@ -237,6 +239,7 @@ class Run:
         else:
             self._pump(self.stream, PieceWriter(store), self._watch)
             names = self.stream.categories
+        self._windows.update(self.stream.engines)
         self._watch.tell(1.0)
         return self._with_residual(names)
 
@@ -249,7 +252,7 @@ class Run:
             "sample_rate": self.recording.sample_rate,
             "channels": self.recording.channels,
             "samples": self.recording.samples,
-            "windows": dict(self.stream.engines),
+            "windows": dict(self._windows),
             "peak": self.peak,
             "level_dbfs": self.level_dbfs,
             "gain_db": self.gain_db,
@@ -274,6 +277,7 @@ class Run:
             again = self._new(Stream, tuple(late))
             rest = self._watch.part(_FIRST_PASS, 1.0 - _FIRST_PASS)
             self._pump(again, PieceWriter(store, until=late), rest)
+            self._windows.update(again.engines)
         return found
 
     def _pump(
