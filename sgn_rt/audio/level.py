@@ -168,10 +168,17 @@ class RunningLevel:
         )
 
 
-def _powers(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Power along the last axis: the variance, as a constant offset is no sound."""
-    with np.errstate(invalid="ignore"):  # of samples that are not finite; their reader says so
-        return np.asarray(samples.var(axis=-1))
+def _powers(samples: Float) -> NDArray[np.float64]:
+    """Power along the last axis: the variance, as a constant offset is no sound.
+
+    In float32 but for the mean: 1e-5 of it is no matter, and twice the speed is.
+    """
+    # Of samples that are not finite, their reader says so.
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = samples.mean(axis=-1, keepdims=True, dtype=np.float64)
+        alone = samples - mean.astype(np.float32)
+        squares = np.einsum("...i,...i->...", alone, alone)
+    return np.asarray(squares / samples.shape[-1], np.float64)
 
 
 class _WindowMeter:
@@ -184,13 +191,13 @@ class _WindowMeter:
                 "Please report it."
             )
         self._part = max(1, window_samples // PARTS)
-        self._rest: NDArray[np.float64] | None = None
+        self._rest: Float | None = None
         self._parts: deque[NDArray[np.float64]] = deque(maxlen=PARTS)
         self._pending = 0
 
     def feed(self, block: Float) -> list[NDArray[np.float64]]:
         """Power of each window that is now complete, shape = (channels,)."""
-        samples = np.asarray(block, np.float64)
+        samples = np.asarray(block, np.float32)
         if self._rest is not None:
             samples = np.concatenate([self._rest, samples], axis=1)
         count = samples.shape[1] // self._part

@@ -14,7 +14,7 @@ import numpy as np
 from sgn_rt.audio.level import gain_db, measure_level
 from sgn_rt.audio.limits import checked_seconds
 from sgn_rt.audio.recording import Recording, open_recording
-from sgn_rt.errors import AudioError, CancelledError
+from sgn_rt.errors import CancelledError
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.streaming.choices import (
     MOST_GAIN_DB,
@@ -292,10 +292,7 @@ class Run:
         with ThreadPoolExecutor(1, thread_name_prefix="sgn-rt-sink") as sink:
             written = sink.submit(writer.write, [], {}, [])
             for block in recording.blocks(stream.round_samples):
-                try:
-                    ready = stream.feed_ahead(block)
-                except AudioError as error:  # of the samples: say whose they are
-                    raise AudioError(f"{recording.name}: {error}") from error
+                ready = stream.feed_ahead(block, checked=True)
                 written.result()
                 written = sink.submit(writer.write, ready, stream.begins, given_up())
                 done += block.shape[1]

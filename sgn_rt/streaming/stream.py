@@ -194,13 +194,14 @@ class Stream(OneProcess):
         self._advance(self._take(block))
         return self._emit(self._intake.fed - self.latency_samples)
 
-    def feed_ahead(self, block: Any) -> list[dict[str, Float]]:
+    def feed_ahead(self, block: Any, *, checked: bool = False) -> list[dict[str, Float]]:
         """As `feed`, for a signal that is at hand: the processors go on while the caller does.
 
         The block's windows are still in work when it returns. What it gives is what was ready, in
-        pieces of any length, later than `feed` would; `flush_ahead` brings the rest.
+        pieces of any length, later than `feed` would; `flush_ahead` brings the rest. A block that
+        is ``checked`` comes from `as_samples`, and stays as it is.
         """
-        self._advance(self._take(block), ahead=1)
+        self._advance(self._take(block, checked=checked), ahead=1)
         return self._pieces()
 
     def flush_ahead(self) -> list[dict[str, Float]]:
@@ -230,15 +231,17 @@ class Stream(OneProcess):
             self._finish()
             self._finished = True
 
-    def _take(self, block: Any) -> int:
+    def _take(self, block: Any, *, checked: bool = False) -> int:
         """Take a block; the number of windows that can be computed with it."""
         self._expect_own_process()
         if self._ended:
             raise SgnError(
                 "stream: got a block after flush, expected none. Call reset() for a new signal."
             )
-        samples = as_samples(block, what="input", channels=self.channels, position=self._intake.fed)
-        self._intake.take(samples)
+        if not checked:
+            fed = self._intake.fed
+            block = as_samples(block, what="input", channels=self.channels, position=fed)
+        self._intake.take(block)
         ready = self._windows
         while self._intake.is_there(ready):
             ready += 1
