@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
+from sgn_rt._types import Float
 from sgn_rt.audio.level import gain_db, measure_level
 from sgn_rt.audio.limits import checked_seconds
 from sgn_rt.audio.recording import Recording, open_recording
@@ -315,6 +316,16 @@ def _level(recording: Recording, level: Level, config: ModelConfig) -> tuple[flo
     if config.training_level_dbfs is None:
         return None, 0.0
     window = max(1, round(config.window_s * recording.sample_rate))
-    measure = measure_level(recording.blocks(window), window)
+    measure = measure_level(_ahead(recording.blocks(window)), window)
     gain = gain_db(measure, config.training_level_dbfs)
     return measure.dbfs, min(max(gain, -MOST_GAIN_DB), MOST_GAIN_DB)
+
+
+def _ahead(blocks: Iterable[Float]) -> Iterator[Float]:
+    """The same blocks, the next of them read while one is in use."""
+    source = iter(blocks)
+    with ThreadPoolExecutor(1, thread_name_prefix="sgn-rt-read") as reader:
+        coming = reader.submit(next, source, None)
+        while (block := coming.result()) is not None:
+            coming = reader.submit(next, source, None)
+            yield block
