@@ -83,6 +83,7 @@ def run(bundle: Bundle, plan: Plan, step: Step) -> dict[str, Any]:
         If the recording cannot be written or the bundle's probes cannot be read; what fails of a
         subject is part of the result.
     """
+    # Longer than a page: one result, key by key in the order in which it is measured.
     threads = plan.threads or available_cpus()
     with tempfile.TemporaryDirectory(prefix="sgn-rt-bench-") as folder:
         setting = Setting(bundle=bundle, threads=threads, folder=Path(folder))

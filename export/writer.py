@@ -97,6 +97,7 @@ def export_bundle(
     ParityError
         Naming artifact, stage, figure and limit; nothing is written then.
     """
+    # Longer than a page for its options, all of them of one call; the work is below.
     target = Path(folder)
     tell = tell or _ignore
     _expect_choice("kinds", kinds, tuple(Kind))
