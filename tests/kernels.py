@@ -88,7 +88,8 @@ def run(setting: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def run_tests(setting: str, tests: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     """Tests, by their paths in this folder, under the kernels of a setting."""
     paths = [str(TESTS / name) for name in tests]
-    return run(setting, "-m", "pytest", "-q", "-p", "no:cacheprovider", *paths)
+    # -P: of the installed package, as by the command pytest, whatever the working folder.
+    return run(setting, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *paths)
 
 
 def main(arguments: list[str]) -> int:
