@@ -10,10 +10,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from sgn_rt._process import OneProcess, Workers, closed
+from sgn_rt._processors import available_cpus
+from sgn_rt.audio.limits import checked_channels, checked_rate
 from sgn_rt.audio.run_folder import STEMS, RunFolder
 from sgn_rt.audio.stem_store import StemStore
 from sgn_rt.audio.writer import Format
-from sgn_rt.engines.base import Engine, available_cpus
+from sgn_rt.engines.base import Engine
 from sgn_rt.engines.guarded import ParityMode, Rejection
 from sgn_rt.errors import AudioError
 from sgn_rt.model.bundle import Bundle
@@ -24,9 +26,7 @@ from sgn_rt.report import Separation, SeparationFiles, Timings
 from sgn_rt.streaming.choices import (
     RecordingOptions,
     checked_categories,
-    checked_channels,
     checked_gain,
-    checked_rate,
 )
 from sgn_rt.streaming.output import RESIDUAL
 from sgn_rt.streaming.presence import PresenceRule
@@ -39,9 +39,7 @@ S = TypeVar("S", bound=Stream)
 
 
 class Separator(OneProcess):
-    """Separates recordings with one model on one engine. Safe to share between threads.
-
-    Use `open`.
+    """Separates recordings with one model on one engine; shared by threads. Use `open`.
 
     Attributes
     ----------

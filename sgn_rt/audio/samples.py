@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -131,6 +132,12 @@ def without_tiny(samples: Float, magnitude: Float | None = None) -> Float:
     tiny = (np.abs(samples) if magnitude is None else magnitude) < SMALLEST
     samples[tiny] = 0.0
     return samples
+
+
+def residual(mixture: Float, sources: Sequence[Float]) -> Float:
+    """What is left of a mixture; of arrays of one shape, in the order of the sources."""
+    rest: Float = mixture - sum(sources)
+    return rest
 
 
 def _kind(samples: Any, array: NDArray[Any]) -> str:

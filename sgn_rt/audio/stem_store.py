@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sgn_rt._types import Float
 from sgn_rt.audio.file_names import distinct_names
 from sgn_rt.audio.recording import Recording
 from sgn_rt.audio.run_folder import RunFolder
+from sgn_rt.audio.samples import residual
 from sgn_rt.audio.writer import AudioWriter, Format, writing
 
 BLOCK = 1 << 16
@@ -102,11 +104,17 @@ class StemStore:
     def add_residual(self, name: str, names: Sequence[str], recording: Recording) -> None:
         """Write what is left of the recording without the sources found."""
         self._join_spools()
-        readers = [self._blocks(self._spools[n][0].path) for n in names]
         at = 0
-        for block in recording.blocks(BLOCK):
-            self.write(name, at, block - sum(next(reader) for reader in readers))
-            at += block.shape[1]
+        with ExitStack() as stack:
+            stems = [
+                stack.enter_context(soundfile.SoundFile(self._spools[stem][0].path))
+                for stem in names
+            ]
+            for block in recording.blocks(BLOCK):  # of whatever lengths its reader gives
+                length = block.shape[1]
+                parts = [file.read(length, dtype="float32", always_2d=True).T for file in stems]
+                self.write(name, at, residual(block, parts))
+                at += length
 
     def finish(self) -> dict[str, Path]:
         """Close everything; the files, by name, each in the run's work folder."""

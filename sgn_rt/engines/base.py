@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import numpy as np
 
 from sgn_rt._process import OneProcess
-from sgn_rt._processors import available_cpus as available_cpus
 from sgn_rt._types import Analysis, Float, Masked, Positions, Separated
 from sgn_rt.errors import EngineError
 from sgn_rt.model.config import ModelConfig

@@ -6,8 +6,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypedDict
 
-from sgn_rt.audio.limits import checked_channels as checked_channels
-from sgn_rt.audio.limits import checked_rate as checked_rate
 from sgn_rt.audio.limits import is_real
 from sgn_rt.errors import CategoryError, ConfigError
 from sgn_rt.model.config import ModelConfig

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from sgn_rt._types import Float
 from sgn_rt.audio.resample import SpanResampler
+from sgn_rt.audio.samples import residual
 from sgn_rt.streaming.buffers import Queue
 from sgn_rt.streaming.track import Track
 
@@ -116,9 +117,3 @@ class Output:
     def drain(self) -> list[dict[str, Float]]:
         """All that is ready, in pieces."""
         return self._ready.drain()
-
-
-def residual(mixture: Float, sources: Sequence[Float]) -> Float:
-    """What is left of a mixture; of arrays of one shape, in the order of the sources."""
-    rest: Float = mixture - sum(sources)
-    return rest

@@ -9,7 +9,7 @@ import numpy as np
 
 from sgn_rt._types import Float
 from sgn_rt.audio.recording import Recording
-from sgn_rt.streaming.output import residual
+from sgn_rt.audio.samples import residual
 
 
 class Store(Protocol):

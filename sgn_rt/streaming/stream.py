@@ -104,11 +104,8 @@ class Stream(OneProcess):
         self._intake = Intake(self._layout, self._to_model, self.channels, gain, level)
         self._rounds_of = Rounds(self._engine, self._pool, gain, finds=self._finds)
         self._output = Output(self._from_model, self._pool)
-        self._tracker = PresenceTracker(
-            self._rule,
-            self._config.categories,
-            step_s=self._layout.step / self._config.sample_rate,
-        )
+        step_s = self._layout.step / self._config.sample_rate
+        self._tracker = PresenceTracker(self._rule, self._config.categories, step_s)
         for name in self._named:
             self._output.tracks[name] = Track(self._layout, self.channels)
         self._rounds: deque[_Round] = deque()
@@ -125,11 +122,6 @@ class Stream(OneProcess):
     def begins(self) -> dict[str, int]:
         """First sample of each source that comes out; 0 where all were named."""
         return {name: track.start for name, track in self._output.tracks.items()}
-
-    @property
-    def tracker(self) -> PresenceTracker:
-        """What is present so far, and by which rule."""
-        return self._tracker
 
     @property
     def presence(self) -> dict[str, float]:
@@ -210,12 +202,9 @@ class Stream(OneProcess):
         return self._pieces()
 
     def flush(self) -> dict[str, Float]:
-        """End the signal and give all that is left of it; then only `reset` is of use.
+        """End the signal and give all that is left of it, as `feed`; then only `reset` is of use.
 
-        Returns
-        -------
-        dict
-            As `feed`; after it as many samples have come out as went in.
+        After it as many samples have come out as went in.
         """
         self._end()
         return self._emit(self._intake.fed)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 import soundfile
 
+from sgn_rt.audio.recording import Recording
+from sgn_rt.audio.run_folder import RunFolder
 from sgn_rt.audio.stem_store import StemStore
 from sgn_rt.streaming.output import RESIDUAL
 from tests.conftest import FakeEngine
@@ -131,6 +135,26 @@ def test_files_of_what_is_found_late(listening, noise, monkeypatch, tmp_path, fo
         np.testing.assert_array_equal(samples, expected, name)
     left = {path.name for path in (tmp_path / "found" / "mix").iterdir()}
     assert left == {path.name for path in found.stems.values()} | {"sgn-rt.json"}
+
+
+def test_the_residual_of_a_reader_whose_blocks_are_uneven(fake_separator, noise, tmp_path):
+    """Readers give blocks of at most what is asked for; packets of some formats are shorter."""
+    separator = fake_separator().separator
+    signal = noise(1, 9000)
+    soundfile.write(tmp_path / "mix.wav", signal[0], 8000, subtype="FLOAT")
+    claimed = RunFolder.claim(tmp_path / "out", tmp_path / "mix.wav")
+    store = StemStore(
+        claimed, ["bell", RESIDUAL], format="wav", sample_rate=8000, channels=1, frames=9000
+    )
+    uneven = [signal[:, :700], signal[:, 700:7000], signal[:, 7000:]]
+    recording = Recording("mix", 8000, 1, 9000, lambda size: iter(uneven))
+    with claimed, closing(store):
+        store.begin(None)
+        store.write("bell", 0, signal / 2)
+        store.add_residual(RESIDUAL, ["bell"], recording)
+        rest, _ = soundfile.read(store.finish()[RESIDUAL], dtype="float32")
+    np.testing.assert_array_equal(rest, signal[0] - signal[0] / 2)
+    assert separator.separate_to(tmp_path / "mix.wav", tmp_path / "out", residual=True).stems
 
 
 def test_what_turns_out_absent_leaves_nothing(fake_separator, noise, tmp_path):
