@@ -8,11 +8,12 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +55,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         folder = item.path.parent.name
         item.add_marker(pytest.mark.xdist_group(folder))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Iterator[None]:
+    """What pytest-xdist sends between processes is UTF-8, which names of files need not be."""
+    data = yield
+    return _in_utf_8(data)
+
+
+def _in_utf_8(value: Any) -> Any:
+    """A report with what is no text in UTF-8 escaped."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_in_utf_8(key): _in_utf_8(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_in_utf_8, value))
+    return value
 
 
 @pytest.fixture(scope="session")

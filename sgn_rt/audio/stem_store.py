@@ -106,10 +106,8 @@ class StemStore:
         self._join_spools()
         at = 0
         with ExitStack() as stack:
-            stems = [
-                stack.enter_context(soundfile.SoundFile(self._spools[stem][0].path))
-                for stem in names
-            ]
+            spools = [os.fsencode(self._spools[stem][0].path) for stem in names]
+            stems = [stack.enter_context(soundfile.SoundFile(path)) for path in spools]
             for block in recording.blocks(BLOCK):  # of whatever lengths its reader gives
                 length = block.shape[1]
                 parts = [file.read(length, dtype="float32", always_2d=True).T for file in stems]
