@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,36 @@ Float: TypeAlias = NDArray[np.float32]
 
 Positions: TypeAlias = NDArray[np.int64]
 """Positions of categories in the configuration's list, shape = (S,)."""
+
+
+Windows: TypeAlias = Float | Sequence[Float]
+"""Windows of the network, shape = (B, N), in one array or each in its own."""
+
+SampleFormat: TypeAlias = Literal["float32", "float16", "int16", "dithered-int16"]
+"""What samples may come back from a GPU in; full scale 1 is 32768 steps of int16."""
+
+
+class Part(NamedTuple):
+    """What is heard of a window.
+
+    Attributes
+    ----------
+    start, stop
+        Samples [start, stop) of it.
+    gain
+        Factor on the sources.
+    format
+        What they may come in. What has nothing to send over a bus gives float32 all the same.
+    position, channel
+        The signal's sample that the window begins with, and its channel; for dither alone.
+    """
+
+    start: int
+    stop: int
+    gain: float = 1.0
+    format: SampleFormat = "float32"
+    position: int = 0
+    channel: int = 0
 
 
 class Separated(NamedTuple):
@@ -57,3 +88,21 @@ class Analysis(NamedTuple):
 
     presence: Float
     state: Any
+
+
+Answered: TypeAlias = tuple[Analysis, NDArray[Any]]
+"""Of a window the network's part, and what is heard of the sources chosen."""
+
+
+def as_batch(windows: Windows) -> Float:
+    """Windows as one array, shape = (B, N); copied where they are several arrays."""
+    if isinstance(windows, np.ndarray):
+        return windows
+    return windows[0][None] if len(windows) == 1 else np.stack(windows)
+
+
+def to_float32(rows: NDArray[Any]) -> Float:
+    """Samples of a `SampleFormat` as float32, full scale 1."""
+    if rows.dtype == np.int16:
+        return rows * np.float32(2.0**-15)
+    return rows.astype(np.float32, copy=False)

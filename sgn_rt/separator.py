@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from sgn_rt._process import OneProcess, Workers, closed
 from sgn_rt._processors import available_cpus
+from sgn_rt._types import SampleFormat
 from sgn_rt.audio.limits import checked_channels, checked_rate
 from sgn_rt.audio.run_folder import STEMS, RunFolder
 from sgn_rt.audio.stem_store import StemStore
@@ -27,6 +28,7 @@ from sgn_rt.streaming.choices import (
     RecordingOptions,
     checked_categories,
     checked_gain,
+    checked_sample_format,
 )
 from sgn_rt.streaming.output import RESIDUAL
 from sgn_rt.streaming.presence import PresenceRule
@@ -48,9 +50,15 @@ class Separator(OneProcess):
     """
 
     def __init__(
-        self, bundle: Bundle, service: Service, *, threads: int | None, load_s: float = 0.0
+        self,
+        bundle: Bundle,
+        service: Service,
+        *,
+        threads: int | None,
+        load_s: float = 0.0,
+        sample_format: SampleFormat = "float32",
     ) -> None:
-        self.bundle = bundle
+        self.bundle, self._sample_format = bundle, sample_format
         self._service, self._load_s = service, load_s + service.load_s
         self._pool = Workers(threads or available_cpus(), "separator")
         self._closed = False
@@ -64,6 +72,7 @@ class Separator(OneProcess):
         *,
         threads: int | None = None,
         check_every: int | None = None,
+        sample_format: SampleFormat = "float32",
     ) -> Separator:
         """Open a model on an engine.
 
@@ -82,19 +91,28 @@ class Separator(OneProcess):
         check_every
             Compute every so many windows once more on the CPU, by ONNX Runtime or PyTorch, and
             treat an engine that differs as one that fails; None for none.
+        sample_format
+            What samples come back from a GPU in, where the bus is what limits: ``float16`` and
+            ``int16`` are half as much, ``dithered-int16`` has triangular noise in the place of
+            rounding's distortion. int16 ends at full scale. Everything after that (cross-fade,
+            rates, files) is float32 all the same; engines on the CPU send nothing, and round
+            nothing.
 
         Raises
         ------
         BundleError
             If the bundle is missing, damaged or newer than this package.
+        ConfigError
+            For an option that there is not.
         DependencyError, EngineError, ParityError
             If the engine, or with ``auto`` every engine, cannot serve.
         """
+        form = checked_sample_format(sample_format)
         start = time.perf_counter()
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         load_s = time.perf_counter() - start
         service = Service(opened, engine, parity, threads, check_every)
-        return cls(opened, service, threads=threads, load_s=load_s)
+        return cls(opened, service, threads=threads, load_s=load_s, sample_format=form)
 
     def close(self) -> None:
         """Let go of threads and of the engine; also done by leaving a ``with`` block.
@@ -215,6 +233,7 @@ class Separator(OneProcess):
             self._pool,
             sample_rate=checked_rate(sample_rate),
             channels=checked_channels(channels),
+            sample_format=self._sample_format,
             **options,
         )
 

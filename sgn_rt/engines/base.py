@@ -7,9 +7,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sgn_rt._process import OneProcess
-from sgn_rt._types import Analysis, Float, Masked, Positions, Separated
+from sgn_rt._types import (
+    Analysis,
+    Answered,
+    Float,
+    Masked,
+    Part,
+    Positions,
+    Separated,
+    Windows,
+    as_batch,
+)
 from sgn_rt.errors import EngineError
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import Precision
@@ -24,6 +35,17 @@ def first_line(error: BaseException) -> str:
     """What an error of another library says, as far as it fits into a message of ours."""
     first, *_ = [*str(error).strip().splitlines(), type(error).__name__]
     return first[:500]
+
+
+def heard(sources: Float, part: Part) -> Float:
+    """What is heard of sources [S, N]: a copy, as a view would hold on to the rest of the window.
+
+    Sources that are heard as they are come back themselves.
+    """
+    cut = sources[:, part.start : part.stop]
+    if part.gain != 1.0:
+        return cut * np.float32(part.gain)
+    return sources if cut.shape == sources.shape else cut.copy()
 
 
 class Engine(OneProcess, ABC):
@@ -100,6 +122,52 @@ class Engine(OneProcess, ABC):
         self._expect_finite("sources", sources, (len(categories), self.config.window_samples))
         return sources
 
+    def hear(
+        self, analyses: Sequence[Analysis], categories: Positions, parts: Sequence[Part]
+    ) -> list[NDArray[Any]]:
+        """What is heard of the sources of windows, one part a window.
+
+        Parameters
+        ----------
+        analyses
+            From this engine's `analyze`.
+        categories
+            As `synthesize`.
+        parts
+            Samples within the window.
+
+        Returns
+        -------
+        list
+            Of each window shape = (S, stop - start), float32, or of the part's format.
+
+        Raises
+        ------
+        EngineError
+            As `analyze`.
+        """
+        return [
+            heard(self.synthesize(analysis, categories), part)
+            for analysis, part in zip(analyses, parts, strict=True)
+        ]
+
+    def answer(
+        self,
+        windows: Windows,
+        wanted: Positions | None,
+        chosen: Positions,
+        parts: Sequence[Part],
+    ) -> list[Answered]:
+        """Both steps for a batch of windows: `analyze`, then `hear` of the categories ``chosen``.
+
+        Raises
+        ------
+        EngineError
+            As `analyze`.
+        """
+        analyses = self.analyze(as_batch(windows), wanted)
+        return list(zip(analyses, self.hear(analyses, chosen, parts), strict=True))
+
     def separate(self, mixture: Float, categories: Positions) -> Separated:
         """Both steps for a batch of windows, shape = (B, N), and S categories.
 
@@ -108,13 +176,13 @@ class Engine(OneProcess, ABC):
         EngineError
             As `analyze`.
         """
-        analyses = self.analyze(mixture, categories)
         samples, known = self.config.window_samples, len(self.config.categories)
         sources = np.empty((len(mixture), len(categories), samples), np.float32)
         presence = np.empty((len(mixture), known), np.float32)
-        for row, analysis in enumerate(analyses):
-            presence[row] = analysis.presence
-            sources[row] = self.synthesize(analysis, categories)
+        whole = [Part(0, samples)] * len(mixture)
+        answers = self.answer(mixture, categories, categories, whole)
+        for row, (analysis, of_window) in enumerate(answers):
+            presence[row], sources[row] = analysis.presence, of_window
         return Separated(sources, presence)
 
     def close(self) -> None:

@@ -8,13 +8,13 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
+from numpy.typing import NDArray
 
 from sgn_rt._optional import pip_command
 from sgn_rt._process import OneProcess, closed
-from sgn_rt._types import Float, Positions, Separated
+from sgn_rt._types import Answered, Part, Positions, Windows
 from sgn_rt.engines.base import Engine
 from sgn_rt.errors import (
     DependencyError,
@@ -29,6 +29,8 @@ from sgn_rt.streaming.answers import Answer
 log = logging.getLogger(__name__)
 
 ParityMode = Literal["fallback", "raise", "off"]
+Checker = Callable[[Engine, Windows, Positions, Sequence[Part], list[Answered]], None]
+"""Looks at an engine's answer, given with what it was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class GuardedEngine(OneProcess):
         prover: Callable[[Engine], object],
         parity: ParityMode,
         asked_for: str | None = None,
-        checker: Callable[[Engine, Float, Positions, Separated], None] | None = None,
+        checker: Checker | None = None,
     ) -> None:
         self._remaining = list(candidates)
         self._opener, self._prover, self._parity = opener, prover, parity
@@ -99,17 +101,25 @@ class GuardedEngine(OneProcess):
             self._closed = True
         self._active.close()
 
-    def answer(self, mixture: Float, wanted: Positions | None, chosen: Positions) -> list[Answer]:
+    def answer(
+        self,
+        windows: Windows,
+        wanted: Positions | None,
+        chosen: Positions,
+        parts: Sequence[Part],
+    ) -> list[Answer]:
         """The network and some sources for a batch of windows, by whichever engine can.
 
         Parameters
         ----------
-        mixture
+        windows
             shape = (B, N), float32.
         wanted
             Categories that `more` may be asked for; None for any.
         chosen
             Categories to make sources of now, shape = (S,), int64.
+        parts
+            What is heard of each window's sources.
 
         Raises
         ------
@@ -124,24 +134,23 @@ class GuardedEngine(OneProcess):
                 raise closed("separator")
             engine = self._active
             try:
-                answers = [
-                    Answer(window, analysis, engine.synthesize(analysis, chosen), engine)
-                    for window, analysis in zip(
-                        mixture, engine.analyze(mixture, wanted), strict=True
-                    )
-                ]
+                answers = engine.answer(windows, wanted, chosen, parts)
                 if self._checker is not None and answers:
-                    sources = np.stack([answer.sources for answer in answers])
-                    presence = np.stack([answer.analysis.presence for answer in answers])
-                    self._checker(engine, mixture, chosen, Separated(sources, presence))
-                return answers
+                    self._checker(engine, windows, chosen, parts, answers)
             except EngineError as error:
                 self._failed(engine, error)
+            else:
+                return [
+                    Answer(window, *answered, engine)
+                    for window, answered in zip(windows, answers, strict=True)
+                ]
 
-    def more(self, answer: Answer, categories: Positions) -> Float:
-        """Further sources of a window, shape = (S, N), without the network.
+    def more(
+        self, answers: Sequence[Answer], categories: Positions, parts: Sequence[Part]
+    ) -> list[NDArray[Any]]:
+        """What is heard of further sources of windows, without the network.
 
-        By the engine that answered, as long as it is in service; else by another, from the window
+        By the engine that answered, as long as it is in service; else by another, from the windows
         on.
 
         Raises
@@ -151,14 +160,15 @@ class GuardedEngine(OneProcess):
         """
         self._expect_own_process()
         engine = self._active
-        if answer.engine is engine and not self._closed:
+        if all(answer.engine is engine for answer in answers) and not self._closed:
             try:
-                return engine.synthesize(answer.analysis, categories)
+                return engine.hear([answer.analysis for answer in answers], categories, parts)
             except EngineError as error:
                 self._failed(engine, error)
-        (again,) = self.answer(answer.mixture[None], None, categories)
-        answer.analysis, answer.engine = again.analysis, again.engine
-        return again.sources
+        again = self.answer([answer.mixture for answer in answers], None, categories, parts)
+        for answer, new in zip(answers, again, strict=True):
+            answer.analysis, answer.engine = new.analysis, new.engine
+        return [new.sources for new in again]
 
     def _failed(self, engine: Engine, error: EngineError) -> None:
         """Replace an engine that failed on a window, or raise what it raised."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
-from sgn_rt._types import Float, Positions, Separated
+from sgn_rt._types import Answered, Float, Part, Positions, Separated, Windows, to_float32
 from sgn_rt.engines.base import Engine
 from sgn_rt.errors import (
     CheckpointError,
@@ -110,7 +110,12 @@ class SpotCheck:
             witness.close()
 
     def __call__(
-        self, engine: Engine, mixture: Float, categories: Positions, answer: Separated
+        self,
+        engine: Engine,
+        windows: Windows,
+        categories: Positions,
+        parts: Sequence[Part],
+        answers: Sequence[Answered],
     ) -> None:
         """Check what of an answer is due.
 
@@ -118,12 +123,12 @@ class SpotCheck:
         ----------
         engine
             Gave the answer. One that is itself the witness, after it has taken over, is believed.
-        mixture
+        windows
             shape = (B, N), float32.
         categories
             shape = (S,), int64.
-        answer
-            As `Engine.separate`.
+        parts, answers
+            As `Engine.answer`.
 
         Raises
         ------
@@ -134,12 +139,14 @@ class SpotCheck:
         if witness is None or _kind(witness) == _kind(engine):
             return
         with self._lock:
-            due = [row for row in range(len(mixture)) if (self._seen + row) % self._every == 0]
-            self._seen += len(mixture)
+            due = [row for row in range(len(windows)) if (self._seen + row) % self._every == 0]
+            self._seen += len(windows)
         for row in due:
-            got = Separated(answer.sources[row], answer.presence[row])
+            analysis, sources = answers[row]
+            part = parts[row]
+            got = Separated(to_float32(sources) / np.float32(part.gain), analysis.presence)
             try:
-                verdict = _compare(engine, witness, mixture[row], categories, got)
+                verdict = _compare(engine, witness, windows[row], categories, part, got)
             except EngineError as error:
                 self._witness = None
                 warnings.warn(f"no more spot checks: {error}", ParityWarning, stacklevel=2)
@@ -155,19 +162,27 @@ def _kind(engine: Engine) -> str:
 
 
 def _compare(
-    engine: Engine, witness: Engine, mixture: Float, categories: Positions, got: Separated
+    engine: Engine,
+    witness: Engine,
+    mixture: Float,
+    categories: Positions,
+    part: Part,
+    got: Separated,
 ) -> str | None:
-    """What is wrong with an answer; None if nothing is."""
-    expected = _answer(witness, mixture, categories)
-    ratio, presence = _difference(mixture, got, expected)
+    """What is wrong with an answer, its gain taken off again; None if nothing is."""
+    exact = part._replace(gain=1.0, format="float32")
+    expected = _answer(witness, mixture, categories, exact)
+    noise = _rounding(part, expected)
+    ratio, presence = _difference(mixture, got, expected, noise)
     least, most = LEAST_DB[engine.precision], PRESENCE
     if ratio >= least and presence <= most:
         return None
     # Before an engine is blamed: is it the window, which no two would agree on?
-    noise = np.random.default_rng(0).standard_normal(len(mixture), np.float32)
-    noise *= np.float32(10 ** (ROUNDING_DB / 20)) * np.sqrt(np.mean(np.square(mixture)))
+    rng = np.random.default_rng(0)
+    dust = rng.standard_normal(len(mixture), np.float32)
+    dust *= np.float32(10 ** (ROUNDING_DB / 20)) * np.sqrt(np.mean(np.square(mixture)))
     own_ratio, own_presence = _difference(
-        mixture, _answer(witness, mixture + noise, categories), expected
+        mixture, _answer(witness, mixture + dust, categories, exact), expected
     )
     least, most = min(least, own_ratio - MARGIN_DB), max(most, 2.0 * own_presence)
     if ratio >= least and presence <= most:
@@ -176,10 +191,10 @@ def _compare(
     if peak > FULL_SCALE:
         quieter = mixture / np.float32(peak)
         try:
-            got = _answer(engine, quieter, categories)
+            got = _answer(engine, quieter, categories, exact)
         except EngineError as error:  # not the witness's
             return str(error)
-        return _compare(engine, witness, quieter, categories, got)
+        return _compare(engine, witness, quieter, categories, exact, got)
     return (
         f"{engine.name}: spot check: got a window {ratio:.1f} dB from what {witness.name} makes of "
         f"it, presence {presence:.3g} off, expected at least {least:.3g} dB and at most "
@@ -187,15 +202,32 @@ def _compare(
     )
 
 
-def _answer(engine: Engine, mixture: Float, categories: Positions) -> Separated:
-    sources, presence = engine.separate(mixture[None], categories)
-    return Separated(sources[0], presence[0])
+def _answer(engine: Engine, mixture: Float, categories: Positions, part: Part) -> Separated:
+    ((analysis, sources),) = engine.answer([mixture], categories, categories, [part])
+    return Separated(sources, analysis.presence)
 
 
-def _difference(mixture: Float, one: Separated, other: Separated) -> tuple[float, float]:
-    """Mixture over the difference of the sources, dB, and difference of presence; the largest."""
+def _rounding(part: Part, expected: Separated) -> float:
+    """Mean square of what the format that samples came in has rounded away."""
+    if part.format == "float32":
+        return 0.0
+    if part.format == "float16":
+        level = float(np.square(expected.sources, dtype=np.float64).mean(axis=-1).max(initial=0.0))
+        return level * 2.0**-22 / 3.0
+    # A twelfth of a squared step; triangular dither adds twice that.
+    step = 2.0**-15 / part.gain
+    return step * step * (3.0 if part.format == "dithered-int16" else 1.0) / 12.0
+
+
+def _difference(
+    mixture: Float, one: Separated, other: Separated, noise: float = 0.0
+) -> tuple[float, float]:
+    """Mixture over the difference of the sources, dB, and difference of presence; the largest.
+
+    Of the difference twice the mean square that is ``noise`` is nobody's.
+    """
     square = np.square(one.sources.astype(np.float64) - other.sources)
-    error = float(square.mean(axis=-1).max(initial=0.0))
+    error = float(square.mean(axis=-1).max(initial=0.0)) - 2.0 * noise
     level = float(np.mean(np.square(mixture, dtype=np.float64)))
     ratio = 10.0 * math.log10(max(level, SILENCE) / error) if error > SILENCE else math.inf
     return ratio, float(np.abs(one.presence - other.presence).max())

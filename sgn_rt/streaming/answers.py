@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from sgn_rt._types import Analysis, Float, Positions
+from numpy.typing import NDArray
+
+from sgn_rt._types import Analysis, Float, Part, Positions, Windows
 
 
 class InService(Protocol):
@@ -27,14 +30,15 @@ class Answer:
     analysis
         The network's part of the answer, presence [C] in it.
     sources
-        Of the categories chosen, shape = (S, N), float32.
+        What is heard of the categories chosen, shape = (S, samples), float32, or of the format
+        that was asked for.
     engine
         The engine that gave it.
     """
 
     mixture: Float
     analysis: Analysis
-    sources: Float
+    sources: NDArray[Any]
     engine: InService
 
 
@@ -46,13 +50,21 @@ class Separates(Protocol):
         """The engine that takes the next window."""
         ...
 
-    def answer(self, mixture: Float, wanted: Positions | None, chosen: Positions) -> list[Answer]:
-        """The network and the sources ``chosen`` for windows [B, N].
+    def answer(
+        self,
+        windows: Windows,
+        wanted: Positions | None,
+        chosen: Positions,
+        parts: Sequence[Part],
+    ) -> list[Answer]:
+        """The network and the sources ``chosen`` for windows, as far as they are heard.
 
         ``wanted`` are those that `more` may be asked for; None for any.
         """
         ...
 
-    def more(self, answer: Answer, categories: Positions) -> Float:
-        """Further sources of a window, shape = (S, N); the network has run already."""
+    def more(
+        self, answers: Sequence[Answer], categories: Positions, parts: Sequence[Part]
+    ) -> list[NDArray[Any]]:
+        """What is heard of further sources of windows; the network has run already."""
         ...

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict, cast, get_args
 
+from sgn_rt._types import SampleFormat
 from sgn_rt.audio.limits import is_real
 from sgn_rt.errors import CategoryError, ConfigError
 from sgn_rt.model.config import ModelConfig
@@ -123,6 +124,23 @@ def checked_level(level: Any) -> Level:
             return word
     raise ConfigError(
         f"level: got {level!r:.40}, expected auto, off or a gain in dB. Choose one of them."
+    )
+
+
+def checked_sample_format(name: Any) -> SampleFormat:
+    """The format.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of those that there are.
+    """
+    for known in get_args(SampleFormat):
+        if isinstance(name, str) and name == known:
+            return cast("SampleFormat", known)
+    raise ConfigError(
+        f"sample format: got {name!r:.40}, expected {', '.join(get_args(SampleFormat))}. "
+        "Choose one of them."
     )
 
 

@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.streaming.rounds import Heard
 from sgn_rt.streaming.stream import Stream
@@ -76,7 +74,7 @@ class FindingStream(Stream):
         self._output.tracks[name] = track
         for index, heard in past:
             size = self._layout.final(index) - self._layout.final(index - 1)
-            track.join(np.stack([window.sources.pop(position) for window in heard]), size)
+            track.join(self._rounds_of.take(heard, position), size)
             if self._settled(index - 1) >= track.start:
                 self._output.catch_up(name, self._settled(index - 1), self._settled(index))
 

@@ -7,23 +7,25 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain
 from math import ceil
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sgn_rt._types import Float, Positions
+from sgn_rt._types import Float, Part, Positions, SampleFormat, to_float32
 from sgn_rt.streaming.answers import Answer, Separates
+
+T = TypeVar("T")
 
 ROUND_BYTES: Final = 128 << 20
 """Of what a round of windows holds on its way, where an engine would like many at a time."""
 
 
 class Job(NamedTuple):
-    """A window of one channel [N], and the part [start, stop) of the answer that is heard."""
+    """A window of one channel [N], and what is heard of its sources."""
 
     mixture: Float
-    start: int
-    stop: int
+    part: Part
 
 
 @dataclass(slots=True)
@@ -33,7 +35,7 @@ class Heard:
     Attributes
     ----------
     sources
-        Category's position -> shape = (stop - start,).
+        Category's position -> shape = (stop - start,), float32, or of the part's format.
     presence
         shape = (C,).
     engine
@@ -42,7 +44,7 @@ class Heard:
         The window, and what it takes to ask for more sources of it; None where nobody will.
     """
 
-    sources: dict[int, Float]
+    sources: dict[int, NDArray[Any]]
     presence: Float
     engine: str
     job: Job
@@ -62,11 +64,21 @@ class Rounds:
         Factor that was put on the mixture, and is taken off the sources.
     finds
         Whether more sources may be asked for when the presence is known.
+    sample_format
+        What samples may come from a GPU in.
     """
 
-    def __init__(self, engine: Separates, pool: Executor, gain: float, *, finds: bool) -> None:
+    def __init__(
+        self,
+        engine: Separates,
+        pool: Executor,
+        gain: float,
+        *,
+        finds: bool,
+        sample_format: SampleFormat = "float32",
+    ) -> None:
         self._engine, self._pool, self._finds = engine, pool, finds
-        self._gain = np.float32(1.0 / gain)
+        self._gain, self._format = float(np.float32(1.0 / gain)), sample_format
 
     def windows(self, samples: int, *, rows: float, held_bytes: int, channels: int) -> int:
         """Windows of a round: as many as the engine likes, and memory allows.
@@ -88,44 +100,53 @@ class Rounds:
         fit = int(ROUND_BYTES // ((4 * samples * max(1.0, rows) + held_bytes) * channels))
         return max(1, min(wanted, fit))
 
+    def jobs(self, windows: Iterable[Float], start: int, stop: int, position: int) -> list[Job]:
+        """Windows of all channels at one place in the signal, heard from ``start`` to ``stop``."""
+        return [
+            Job(window, Part(start, stop, self._gain, self._format, position, channel))
+            for channel, window in enumerate(windows)
+        ]
+
     def begin(self, jobs: Sequence[Job], chosen: Positions) -> Iterable[Heard]:
         """Begin with jobs; what is heard comes in their order, as it is asked for."""
-        engine = self._engine.active
-        batches = [jobs[i : i + engine.batch] for i in range(0, len(jobs), engine.batch)]
-        run = self._pool.map if engine.concurrency > 1 else map
+        run = self._pool.map if self._engine.active.concurrency > 1 else map
+        batches = self._batches(jobs)
         return chain.from_iterable(run(lambda batch: self._answer(batch, chosen), batches))
-
-    def _answer(self, jobs: Sequence[Job], chosen: Positions) -> list[Heard]:
-        mixture = np.stack([job.mixture for job in jobs])
-        answers = self._engine.answer(mixture, None if self._finds else chosen, chosen)
-        return [self._heard(job, answer, chosen) for job, answer in zip(jobs, answers, strict=True)]
-
-    def _heard(self, job: Job, answer: Answer, chosen: Positions) -> Heard:
-        sources = {
-            int(category): self._cut(job, source)
-            for category, source in zip(chosen, answer.sources, strict=True)
-        }
-        answer.sources = answer.sources[:0].copy()
-        kept = answer if self._finds else None
-        return Heard(sources, answer.analysis.presence, answer.engine.name, job, kept)
 
     def more(self, heard: Iterable[Heard], category: int) -> None:
         """Add a source to windows that lack it."""
         lacking = [window for window in heard if category not in window.sources]
-        for window, source in zip(
-            lacking,
-            self._pool.map(lambda window: self._one_more(window, category), lacking),
-            strict=True,
-        ):
-            window.sources[category] = source
+        run = self._pool.map(lambda batch: self._add(batch, category), self._batches(lacking))
+        for _ in run:
+            pass
 
-    def _one_more(self, window: Heard, category: int) -> Float:
-        assert window.answer is not None, "a window of which nothing is kept"
-        (source,) = self._engine.more(window.answer, np.array([category]))
-        window.engine = window.answer.engine.name
-        return self._cut(window.job, source)
+    def take(self, heard: Iterable[Heard], category: int) -> Float:
+        """A source's part of windows at one place in the signal, shape = (channels, samples)."""
+        return to_float32(np.stack([window.sources.pop(category) for window in heard]))
 
-    def _cut(self, job: Job, source: Float) -> Float:
-        """A copy of the part that is heard: a view would hold on to the rest of the window."""
-        part = source[job.start : job.stop]
-        return part * self._gain if self._gain != 1.0 else part.copy()
+    def _batches(self, items: Sequence[T]) -> list[Sequence[T]]:
+        size = self._engine.active.batch
+        return [items[i : i + size] for i in range(0, len(items), size)]
+
+    def _answer(self, jobs: Sequence[Job], chosen: Positions) -> list[Heard]:
+        answers = self._engine.answer(
+            [job.mixture for job in jobs],
+            None if self._finds else chosen,
+            chosen,
+            [job.part for job in jobs],
+        )
+        return [self._heard(job, answer, chosen) for job, answer in zip(jobs, answers, strict=True)]
+
+    def _heard(self, job: Job, answer: Answer, chosen: Positions) -> Heard:
+        sources = dict(zip(chosen.tolist(), answer.sources, strict=True))
+        answer.sources = answer.sources[:0].copy()  # a source lives until it is taken, no longer
+        kept = answer if self._finds else None
+        return Heard(sources, answer.analysis.presence, answer.engine.name, job, kept)
+
+    def _add(self, windows: Sequence[Heard], category: int) -> None:
+        answers = [window.answer for window in windows if window.answer is not None]
+        assert len(answers) == len(windows), "a window of which nothing is kept"
+        parts = [window.job.part for window in windows]
+        rows = self._engine.more(answers, np.array([category]), parts)
+        for window, answer, (source,) in zip(windows, answers, rows, strict=True):
+            window.sources[category], window.engine = source, answer.engine.name

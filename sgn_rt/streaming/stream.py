@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sgn_rt._process import OneProcess
-from sgn_rt._types import Float
+from sgn_rt._types import Float, SampleFormat
 from sgn_rt.audio.level import RunningLevel, TrainingLevel
 from sgn_rt.audio.resample import SpanResampler
 from sgn_rt.audio.samples import as_samples
@@ -78,6 +78,7 @@ class Stream(OneProcess):
         residual: bool = False,
         gain_db: float = 0.0,
         training_level: TrainingLevel | None = None,
+        sample_format: SampleFormat = "float32",
     ) -> None:
         if residual and RESIDUAL in categories:
             raise CategoryError(
@@ -88,6 +89,7 @@ class Stream(OneProcess):
         self._named = tuple(categories)
         self._engine, self._config, self._pool = engine, config, pool
         self._residual, self._rule, self._training_level = residual, rule, training_level
+        self._sample_format = sample_format
         self._to_model = SpanResampler(sample_rate, config.sample_rate)
         self._from_model = SpanResampler(config.sample_rate, sample_rate)
         self._layout, self.latency_samples = place(
@@ -102,7 +104,9 @@ class Stream(OneProcess):
         window = max(1, round(self._config.window_s * self.sample_rate))
         level = RunningLevel(self._training_level, window, self.gain_db)
         self._intake = Intake(self._layout, self._to_model, self.channels, gain, level)
-        self._rounds_of = Rounds(self._engine, self._pool, gain, finds=self._finds)
+        self._rounds_of = Rounds(
+            self._engine, self._pool, gain, finds=self._finds, sample_format=self._sample_format
+        )
         self._output = Output(self._from_model, self._pool)
         step_s = self._layout.step / self._config.sample_rate
         self._tracker = PresenceTracker(self._rule, self._config.categories, step_s)
@@ -259,7 +263,9 @@ class Stream(OneProcess):
         for index in range(self._begun, last):
             start = layout.final(index - 1) - layout.start(index)
             stop = layout.final(index) + layout.fade - layout.start(index)
-            jobs += [Job(mixture, start, stop) for mixture in self._intake.window(index)]
+            jobs += self._rounds_of.jobs(
+                self._intake.window(index), start, stop, layout.start(index)
+            )
         self._rounds.append(_Round(self._begun, last, self._hear(jobs)))
         self._begun = last
 
@@ -299,7 +305,7 @@ class Stream(OneProcess):
         done, length = self._layout.final(self._windows - 1), self._intake.length
         if done < length:
             start, window = self._intake.last_window()
-            jobs = [Job(mixture, done - start, length - start) for mixture in window]
+            jobs = self._rounds_of.jobs(window, done - start, length - start, start)
             heard = list(self._hear(jobs))
             self._add(self._windows, heard, length - done, self._intake.fed)
         else:
@@ -313,7 +319,7 @@ class Stream(OneProcess):
         for name, track in self._output.tracks.items():
             position = self._config.categories.index(name)
             self._rounds_of.more(heard, position)
-            track.join(np.stack([window.sources.pop(position) for window in heard]), size)
+            track.join(self._rounds_of.take(heard, position), size)
         self._engines.update(window.engine for window in heard)
         self._output.settle(until, self._mixture(until))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sgn_rt._process import Workers
+from sgn_rt._types import Part
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.errors import EngineError, SgnError
@@ -28,7 +29,7 @@ def test_no_call_after_close(fake_engine, config, noise):
     guarded.close()
     assert freed == [True]
     with pytest.raises(SgnError, match=AFTER):
-        guarded.answer(noise(1, 1016), None, np.array([0]))
+        guarded.answer(noise(1, 1016), None, np.array([0]), [Part(0, 1016)])
     assert engine.calls == 0
 
 
@@ -44,7 +45,7 @@ def test_an_engine_that_is_closed_under_a_call_is_not_replaced(fake_engine, conf
                "second": fake_engine(config, "second")}  # fmt: skip
     guarded = guard(engines, parity)
     with pytest.raises(SgnError, match=AFTER) as caught:
-        guarded.answer(noise(1, 1016), None, np.array([0]))
+        guarded.answer(noise(1, 1016), None, np.array([0]), [Part(0, 1016)])
     assert not isinstance(caught.value, EngineError)
     assert guarded.replacements == []
     assert engines["second"].calls == 0

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from sgn_rt._process import OneProcess, Workers
+from sgn_rt._types import Part
 from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.errors import SgnError
 
@@ -53,9 +54,9 @@ def test_engines_and_workers_say_it_in_the_child(guarded, noise):
     window, none = noise(1, 1016), np.array([0])
     workers = Workers(2, "separator")
     assert workers.submit(lambda: 7).result() == 7
-    guarded.answer(window, None, none)
+    guarded.answer(window, None, none, [Part(0, window.shape[1])])
     for work in (
-        lambda: guarded.answer(window, None, none),
+        lambda: guarded.answer(window, None, none, [Part(0, window.shape[1])]),
         lambda: guarded.active.separate(window, none),
         lambda: list(workers.map(abs, [1])),
     ):

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
+from sgn_rt._types import Part
 from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.errors import (
     BundleError,
@@ -22,6 +23,10 @@ from sgn_rt.model.contract import Precision
 from sgn_rt.model.stages import Stage, limit_for
 
 PROVED = 1  # windows that the start-up probe runs
+
+
+def ask(guarded, windows):
+    return guarded.answer(windows, None, np.array([0]), [Part(0, windows.shape[1])] * len(windows))
 
 
 def scaled(call, answer):
@@ -311,7 +316,7 @@ def test_failures_do_not_pile_up_where_nothing_is_left(fake_engine, config, nois
     messages = []
     for _ in range(50):
         with pytest.raises(EngineError) as caught:
-            guarded.answer(noise(1, 1016), None, np.array([0]))
+            ask(guarded, noise(1, 1016))
         messages.append(str(caught.value))
     assert len(guarded.rejected) == 1
     assert max(map(len, messages)) == len(messages[0])
@@ -333,9 +338,7 @@ def test_who_shows_the_warning_may_separate(fake_engine, config, noise, monkeypa
             names.append(None)
             for _ in range(2):
                 helper = threading.Thread(
-                    target=lambda: names.append(
-                        guarded.answer(noise(1, 1016), None, np.array([0]))[0].engine.name
-                    ),
+                    target=lambda: names.append(ask(guarded, noise(1, 1016))[0].engine.name),
                     daemon=True,
                 )
                 helper.start()
@@ -346,7 +349,7 @@ def test_who_shows_the_warning_may_separate(fake_engine, config, noise, monkeypa
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         monkeypatch.setattr(warnings, "showwarning", show)
-        guarded.answer(noise(1, 1016), None, np.array([0]))
+        ask(guarded, noise(1, 1016))
     assert names[1:] == ["second", "third"]
 
 
@@ -393,7 +396,7 @@ def test_threads_that_fail_together_replace_once(fake_engine, config, noise):
     names = []
 
     def work():
-        names.append(guarded.answer(noise(1, 1016), None, np.array([0]))[0].engine.name)
+        names.append(ask(guarded, noise(1, 1016))[0].engine.name)
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sgn_rt import Separator
+from sgn_rt._types import Part
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import ConfigError, DependencyError, EngineError, ParityWarning
 from sgn_rt.model.bundle import Bundle
@@ -50,7 +51,8 @@ def checker(fake_engine, config):
 
 def look(check, engine, mixture, categories=(0, 2)):
     positions = np.array(categories, np.int64)
-    check(engine, mixture, positions, engine.separate(mixture, positions))
+    parts = [Part(0, mixture.shape[1])] * len(mixture)
+    check(engine, mixture, positions, parts, engine.answer(mixture, positions, positions, parts))
 
 
 @pytest.fixture
@@ -166,12 +168,38 @@ def test_right_engines_are_not_blamed_for_windows_that_no_two_agree_on(sound):
     engine, everything = open_engine("torch", bundle), np.arange(len(bundle.config.categories))
     check = SpotCheck(1, lambda name: open_engine(name, bundle), lambda engine: None)
     check.ready(engine)
-    answer = engine.separate(mixture, everything)
-    check(engine, mixture, everything, answer)
+    parts = [Part(0, mixture.shape[1])]
+    answers = engine.answer(mixture, everything, everything, parts)
+    check(engine, mixture, everything, parts, answers)
     assert check.checked == 1
-    wrong = answer._replace(sources=answer.sources[:, ::-1])
+    wrong = [(analysis, sources[::-1]) for analysis, sources in answers]
     with pytest.raises(EngineError, match="torch: spot check: got a window"):
-        check(engine, mixture, everything, wrong)
+        check(engine, mixture, everything, parts, wrong)
+
+
+ENDS = [Part(0, 1016), Part(64, 900, 0.1), Part(100, 700, 1.0, "int16")]
+ENDS += [Part(0, 1016, 2.0, "dithered-int16"), Part(5, 1000, 1.0, "float16")]
+
+
+@pytest.mark.parametrize("part", ENDS)
+@pytest.mark.parametrize("level", [1.0, 1e-4])
+def test_what_is_heard_is_checked_in_the_format_that_it_came_in(
+    checker, fake_engine, config, windows, part, level
+):
+    engine, check, categories = fake_engine(config, "first"), checker(1), np.array([0, 2])
+    check.ready(engine)
+    mixture, dither = windows(1, level), np.random.default_rng(1)
+    ((analysis, sources),) = engine.answer(mixture, categories, categories, [part])
+    if part.format == "float16":
+        sources = sources.astype(np.float16)
+    elif part.format != "float32":
+        noise = dither.uniform(-1, 1, sources.shape) + dither.uniform(-1, 1, sources.shape)
+        steps = sources * 2.0**15 + (noise / 2 if part.format == "dithered-int16" else 0.0)
+        sources = np.rint(steps).astype(np.int16)
+    check(engine, mixture, categories, [part], [(analysis, sources)])
+    assert check.checked == 1
+    with pytest.raises(EngineError, match="first: spot check"):
+        check(engine, mixture, categories, [part], [(analysis, sources[::-1])])
 
 
 def loud(fake_engine, config, name, wrong_beyond, error=0.01):

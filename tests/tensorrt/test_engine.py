@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from sgn_rt._types import Part
 from sgn_rt.engines import tensorrt as engines
 from sgn_rt.engines.factory import ENGINES
 from sgn_rt.engines.guarded import GuardedEngine
@@ -237,11 +238,8 @@ def test_falls_back_for_the_window_that_fails_and_from_then_on(engine, config, d
         name = "other"
         detail = "for tests"
 
-        def analyze(self, mixture, wanted):
-            return ["other's analysis"] * len(mixture)
-
-        def synthesize(self, analysis, categories):
-            return analysis.replace("analysis", "answer")
+        def answer(self, windows, wanted, chosen, parts):
+            return [("other's analysis", "other's answer")] * len(windows)
 
     guarded = GuardedEngine(
         ["tensorrt", "other"],
@@ -249,11 +247,12 @@ def test_falls_back_for_the_window_that_fails_and_from_then_on(engine, config, d
         lambda candidate: None,
         "fallback",
     )
-    (answer,) = guarded.answer(windows(config, 1), np.array([0]), np.array([0]))
+    asked = (windows(config, 1), np.array([0]), np.array([0]), [Part(0, config.window_samples)])
+    (answer,) = guarded.answer(*asked)
     assert answer.engine is engine
     device.fail = {"record": 2}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        (answer,) = guarded.answer(windows(config, 1), np.array([0]), np.array([0]))
+        (answer,) = guarded.answer(*asked)
     assert (answer.sources, answer.engine.name) == ("other's answer", "other")
     assert [w.category for w in caught] == [ParityWarning]
