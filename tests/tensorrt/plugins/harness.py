@@ -140,20 +140,24 @@ class Host:
         return Node(self, op, pointer)
 
     @contextmanager
+    def memory(self, size: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Exactly that many bytes, all of them 0xff: their address and a view."""
+        address = self.lib.sgn_test_allocate(ctypes.c_size_t(size))
+        try:
+            room = (ctypes.c_uint8 * size).from_address(address) if size else ()
+            yield address, np.ctypeslib.as_array(room) if size else np.empty(0, np.uint8)
+        finally:
+            self.lib.sgn_test_free(ctypes.c_void_p(address))
+
+    @contextmanager
     def tensor(self, desc: TensorDesc) -> Iterator[tuple[int, np.ndarray]]:
         """Memory of exactly a tensor's size, filled with NaN: its address and a view."""
         dtype = NUMPY[desc.type]
-        size = int(np.prod(desc.shape, dtype=np.int64)) * dtype.itemsize
-        address = self.lib.sgn_test_allocate(ctypes.c_size_t(size))
-        try:
-            view = (
-                np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
-                if size
-                else np.empty(0, np.uint8)
-            )
-            yield address, view.view(dtype).reshape(desc.shape)
-        finally:
-            self.lib.sgn_test_free(ctypes.c_void_p(address))
+        with self.memory(int(np.prod(desc.shape, dtype=np.int64)) * dtype.itemsize) as (
+            address,
+            room,
+        ):
+            yield address, room.view(dtype).reshape(desc.shape)
 
 
 class Node:

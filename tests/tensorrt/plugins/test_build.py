@@ -14,11 +14,15 @@ import pytest
 
 from sgn_rt.errors import PluginError
 from sgn_rt.tensorrt.plugins import build, find, headers
+from sgn_rt.tensorrt.plugins.kernels import SampleFormat
 
 RESOURCES = Path(__file__).with_name("kernel_resources.json")
 UPDATE = "SGN_RT_UPDATE_KERNEL_RESOURCES"
 ARCHITECTURES = {"sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"}
-EXPORTS = {"getCreators", "setLoggerFinder", "sgn_rt_plugin_version"}
+EXPORTS = {
+    "getCreators", "setLoggerFinder", "sgn_rt_plugin_version",
+    "sgn_rt_status_text", "sgn_rt_load_kernels", "sgn_rt_finish",
+}  # fmt: skip
 
 
 def most_registers(architecture: str) -> int:
@@ -26,8 +30,13 @@ def most_registers(architecture: str) -> int:
     return 64 if architecture == "sm_75" else 40
 
 
-KERNEL = re.compile(r"\d+(framing|logMagnitude|masking|overlapAdd)Kernel(?:I(6__half|f|Li1|Li2)E)?")
-ARGUMENT = {"": "", "6__half": "<half>", "f": "<float>", "Li1": "<1>", "Li2": "<2>"}
+KERNEL = re.compile(
+    r"\d+(framing|logMagnitude|masking|overlapAdd|finish)Kernel"
+    r"(?:I(6__half|f|Li1|Li2|LNS_12SampleFormatE[0-3])E)?"
+)
+ARGUMENT = {"": "", "6__half": "<half>", "f": "<float>", "Li1": "<1>", "Li2": "<2>"} | {
+    f"LNS_12SampleFormatE{form.value}": f"<{form.name.lower()}>" for form in SampleFormat
+}
 ENTRY = re.compile(
     r"Compiling entry function '(?P<name>\w+)' for '(?P<arch>sm_\d+)'.*?"
     r"(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, "
@@ -85,7 +94,7 @@ def test_kernel_resources_are_the_recorded_ones(plugin_build) -> None:
 
 
 def test_exports_and_imports(plugin_build) -> None:
-    """Three functions out; nothing of TensorRT, cuFFT or the driver in: it loads without them."""
+    """What is bound, out; nothing of TensorRT, cuFFT or the driver in: it loads without them."""
     text = subprocess.run(
         ["readelf", "--wide", "--dyn-syms", "--dynamic", str(plugin_build.path)],
         capture_output=True, text=True, check=True,

@@ -17,6 +17,8 @@ struct DeviceApi
     cudaError_t (*release)(void* memory);
     // Returns when the bytes have arrived, visible to every stream.
     cudaError_t (*upload)(void* destination, void const* source, std::size_t bytes);
+    // Zeroes, in stream order.
+    cudaError_t (*clear)(void* memory, std::size_t bytes, cudaStream_t stream);
     char const* (*describe)(cudaError_t error);
 };
 

@@ -26,6 +26,11 @@ cudaError_t upload(void* destination, void const* source, std::size_t bytes)
     return copied != cudaSuccess ? copied : cudaStreamSynchronize(cudaStreamPerThread);
 }
 
+cudaError_t clear(void* memory, std::size_t bytes, cudaStream_t stream)
+{
+    return cudaMemsetAsync(memory, 0, bytes, stream);
+}
+
 char const* describe(cudaError_t error)
 {
     return cudaGetErrorString(error);
@@ -35,7 +40,7 @@ char const* describe(cudaError_t error)
 
 DeviceApi const& deviceApi() noexcept
 {
-    static constexpr DeviceApi kCuda{&allocate, &release, &upload, &describe};
+    static constexpr DeviceApi kCuda{&allocate, &release, &upload, &clear, &describe};
     return kCuda;
 }
 

@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cmath>
+#include <cstdint>
 
 #define SGN_HOST_DEVICE __host__ __device__ __forceinline__
 
@@ -64,6 +65,41 @@ SGN_HOST_DEVICE int lastFrame(int position, int frames, int hop_length)
 {
     int const last = position / hop_length;
     return last < frames ? last : frames - 1;
+}
+
+SGN_HOST_DEVICE int clamped(int value, int largest)
+{
+    return value < 0 ? 0 : value < largest ? value : largest;
+}
+
+SGN_HOST_DEVICE bool finite(float value)
+{
+    return fabsf(value) <= 3.402823466e+38F; // false of NaN
+}
+
+// The finaliser of SplitMix64: numbers in, noise out.
+SGN_HOST_DEVICE std::uint64_t mixed(std::uint64_t value)
+{
+    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9U;
+    value = (value ^ (value >> 27)) * 0x94D049BB133111EBU;
+    return value ^ (value >> 31);
+}
+
+// Of one sample: the difference of two uniform numbers of 24 bits, so that all of it is exact. By the sample's number
+// alone, whatever is computed beside it.
+SGN_HOST_DEVICE float triangularNoise(std::uint64_t key, std::int64_t position)
+{
+    std::uint64_t const bits = mixed(key + static_cast<std::uint64_t>(position) * 0x9E3779B97F4A7C15U);
+    int const first = static_cast<int>(bits >> 40);
+    int const second = static_cast<int>((bits >> 8) & 0xFFFFFFU);
+    return static_cast<float>(first - second) * 0x1p-24F;
+}
+
+// Full scale 1 as 32768 steps, half to even, clipped. The product is exact: fused or not, the sum is rounded once.
+SGN_HOST_DEVICE std::int16_t quantised(float value, float noise)
+{
+    float const steps = rintf(value * 32768.0F + noise);
+    return static_cast<std::int16_t>(fminf(fmaxf(steps, -32768.0F), 32767.0F));
 }
 
 // A network value as stored, alone and in pairs of neighbours.

@@ -14,6 +14,16 @@
 namespace sgn
 {
 
+// Of samples that leave the device. Full scale 1 is 32768 of int16.
+enum class SampleFormat : std::int32_t
+{
+    kFloat32,
+    kFloat16,
+    kInt16,
+    kDitheredInt16, // triangular noise of one step on either side
+};
+
+
 // rows[i] = window * mixture around frame first_row + i; frame r is frame r % frames of window r / frames.
 struct FramingArguments
 {
@@ -80,8 +90,32 @@ struct OverlapAddArguments
 };
 cudaError_t launchOverlapAdd(OverlapAddArguments const& arguments, std::int64_t items, cudaStream_t stream);
 
+// out = the part of every source that is heard, times a gain, in the format wanted; flags tell of all samples.
+struct WindowPart // as the application writes it, see WINDOW in kernels.py
+{
+    std::int64_t position; // of the window's first sample in its signal: where the dither's noise is
+    std::uint64_t seed; // of the noise
+    std::int32_t start; // first sample of the part, in the window
+    float gain;
+};
+struct FinishArguments
+{
+    float const* sources; // [batch, source_count, samples]
+    WindowPart const* windows; // [batch]
+    void* out; // [batch, source_count, count]
+    std::int32_t* flags; // [batch], zero before; 1 where any of the window's samples is not finite
+    int source_count;
+    int samples;
+    int count;
+    int tiles;
+    bool aligned_sources; // fours of them
+    bool aligned_out;
+};
+cudaError_t launchFinish(FinishArguments arguments, SampleFormat format, std::int64_t batch, cudaStream_t stream);
+
 // Loads every kernel of an operation; fails where the library has none for the current GPU.
 cudaError_t loadStftKernels();
 cudaError_t loadIstftKernels();
+cudaError_t loadFinishKernels();
 
 } // namespace sgn

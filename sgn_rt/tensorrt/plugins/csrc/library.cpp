@@ -1,4 +1,4 @@
-// What the library exports: the two functions that TensorRT looks for, and its version.
+// What the library exports to TensorRT: the two functions that it looks for; and its version.
 #include "library.h"
 
 #include "creator.h"

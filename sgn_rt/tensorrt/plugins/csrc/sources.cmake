@@ -4,6 +4,7 @@ set(SGN_RT_PLUGIN_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/fft_plan.cpp
   ${CMAKE_CURRENT_LIST_DIR}/fields.cpp
   ${CMAKE_CURRENT_LIST_DIR}/geometry.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/interface.cpp
   ${CMAKE_CURRENT_LIST_DIR}/istft_plugin.cpp
   ${CMAKE_CURRENT_LIST_DIR}/library.cpp
   ${CMAKE_CURRENT_LIST_DIR}/plugin.cpp
@@ -11,6 +12,7 @@ set(SGN_RT_PLUGIN_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/stft_plugin.cpp
   ${CMAKE_CURRENT_LIST_DIR}/tables.cpp)
 set(SGN_RT_PLUGIN_KERNELS
+  ${CMAKE_CURRENT_LIST_DIR}/finish_kernels.cu
   ${CMAKE_CURRENT_LIST_DIR}/istft_kernels.cu
   ${CMAKE_CURRENT_LIST_DIR}/stft_kernels.cu)
 set(SGN_RT_PLUGIN_DEVICE_SOURCES

@@ -68,6 +68,12 @@ cudaError_t upload(void* destination, void const* source, std::size_t bytes)
     return cudaSuccess;
 }
 
+cudaError_t clear(void* memory, std::size_t bytes, cudaStream_t /*stream*/)
+{
+    std::memset(memory, 0, bytes);
+    return cudaSuccess;
+}
+
 char const* describe(cudaError_t error)
 {
     return error == cudaErrorMemoryAllocation ? "out of memory" : "error of the host build";
@@ -77,7 +83,7 @@ char const* describe(cudaError_t error)
 
 DeviceApi const& deviceApi() noexcept
 {
-    static constexpr DeviceApi kHost{&allocate, &release, &upload, &describe};
+    static constexpr DeviceApi kHost{&allocate, &release, &upload, &clear, &describe};
     return kHost;
 }
 

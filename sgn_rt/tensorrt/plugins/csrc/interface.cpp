@@ -1,0 +1,72 @@
+#include "interface.h"
+
+#include "device_api.h"
+#include "geometry.h"
+#include "kernels.h"
+
+#include <cstddef>
+
+namespace
+{
+
+template <typename Value>
+Value* at(std::uint64_t address)
+{
+    return reinterpret_cast<Value*>(static_cast<std::uintptr_t>(address));
+}
+
+bool multiple(std::uint64_t number, std::uint64_t of)
+{
+    return number % of == 0;
+}
+
+} // namespace
+
+extern "C" char const* sgn_rt_status_text(std::int32_t status)
+{
+    return sgn::deviceApi().describe(static_cast<cudaError_t>(status));
+}
+
+extern "C" std::int32_t sgn_rt_load_kernels()
+{
+    return sgn::loadFinishKernels();
+}
+
+extern "C" std::int32_t sgn_rt_finish(std::uint64_t sources, std::uint64_t windows, std::uint64_t out,
+    std::uint64_t flags, std::int64_t batch, std::int64_t source_count, std::int64_t samples, std::int64_t count,
+    std::int32_t format, std::uint64_t stream)
+{
+    using sgn::SampleFormat;
+    bool const sizes = batch >= 0 && batch <= sgn::kMaximumRows && source_count >= 0
+        && source_count <= sgn::kMaximumRows && samples > 0 && samples <= sgn::kMaximumSamples && count > 0
+        && count <= samples && format >= 0 && format <= static_cast<std::int32_t>(SampleFormat::kDitheredInt16);
+    auto const kind = static_cast<SampleFormat>(format);
+    std::uint64_t const width = kind == SampleFormat::kFloat32 ? sizeof(float) : sizeof(std::int16_t);
+    if (!sizes || !multiple(sources, sizeof(float)) || !multiple(windows, sizeof(std::int64_t))
+        || !multiple(out, width) || !multiple(flags, sizeof(std::int32_t)))
+    {
+        return cudaErrorInvalidValue;
+    }
+    if (batch == 0)
+    {
+        return cudaSuccess;
+    }
+    auto* const on = at<CUstream_st>(stream);
+    std::size_t const flag_bytes = sizeof(std::int32_t) * static_cast<std::size_t>(batch);
+    cudaError_t const cleared = sgn::deviceApi().clear(at<void>(flags), flag_bytes, on);
+    if (cleared != cudaSuccess || source_count == 0)
+    {
+        return cleared;
+    }
+    sgn::FinishArguments arguments{};
+    arguments.sources = at<float const>(sources);
+    arguments.windows = at<sgn::WindowPart const>(windows);
+    arguments.out = at<void>(out);
+    arguments.flags = at<std::int32_t>(flags);
+    arguments.source_count = static_cast<int>(source_count);
+    arguments.samples = static_cast<int>(samples);
+    arguments.count = static_cast<int>(count);
+    arguments.aligned_sources = multiple(sources, 4 * sizeof(float)) && samples % 4 == 0;
+    arguments.aligned_out = multiple(out, 4 * width) && count % 4 == 0;
+    return sgn::launchFinish(arguments, kind, batch, on);
+}
