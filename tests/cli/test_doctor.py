@@ -9,6 +9,7 @@ import pytest
 
 from sgn_rt.cli import cli
 from sgn_rt.model.bundle import embedded
+from sgn_rt.tensorrt.device.factory import find_device
 
 
 def test_what_runs_is_proved_and_what_does_not_says_why(run):
@@ -40,3 +41,37 @@ def test_the_way_to_an_engine_begins_with_the_graph_that_is_not_there(run, engin
     refused = run("build", embedded(), "--flavor", "tensorrt-rtx", "--gpu", "sm89")
     assert refused.code == 2
     assert export in refused.err
+
+
+@pytest.fixture
+def no_gpu():
+    device = find_device()
+    if device is not None:
+        pytest.skip(f"there is a GPU, {device.name}")
+
+
+def test_without_a_gpu_the_report_has_one_line_a_part(no_gpu, run, tmp_path):
+    path = tmp_path / "report.txt"
+    done = run("doctor", "--gpu-report", path)
+    assert done.code == 1
+    assert done.out == path.read_text()
+    parts = [line for line in done.out.splitlines() if line.startswith("(")]
+    assert [line.partition(": does not apply: ")[0] for line in parts] == [
+        part.heading for part in Part
+    ]
+    assert all("got" in line for line in parts)
+    report = json.loads((tmp_path / "report.txt.json").read_text())
+    assert {check["verdict"] for check in report["checks"]} == {"does not apply"}
+    assert not report["held"]
+    # Nothing is done again, unless it is asked for.
+    assert "..." in done.err
+    assert "..." not in run("doctor", "--gpu-report", path).err
+    again = run("doctor", "--gpu-report", path, "--again", "--gpu-part", "tensorrt-rtx/graphs")
+    assert again.err.splitlines() == ["tensorrt-rtx/graphs ..."]
+
+
+def test_options_of_the_report_need_its_file(run):
+    for options in (["--gpu-part", "device"], ["--again"]):
+        done = run("doctor", *options)
+        assert done.code == 2
+        assert f"{options[0]}: got it without --gpu-report" in done.err

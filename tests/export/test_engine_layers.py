@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from sgn_rt.checks.gpu_checks import World
+from sgn_rt.checks.tensorrt.world import World
 from sgn_rt.errors import EngineError, ParityError
 from sgn_rt.export import engine_layers as subject
 from sgn_rt.export.engine_layers import check_layers

@@ -1,40 +1,50 @@
-"""The GPU's checks themselves: they hold on a right engine, see a wrong one, and report both."""
+"""The checks of TensorRT themselves: they hold on a right engine, and see a wrong one."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sgn_rt.checks import gpu_report as reports
-from sgn_rt.checks.gpu_checks import (
+from sgn_rt.checks.check import Budget, Place
+from sgn_rt.checks.tensorrt import engine_checks as checks
+from sgn_rt.checks.tensorrt import world as worlds
+from sgn_rt.checks.tensorrt.engine_checks import (
     CHECKS,
-    World,
     check_graphs,
     check_growth,
     check_parts,
+    check_session,
     check_threads,
 )
-from sgn_rt.checks.gpu_report import gpu_report, run_checks, show
+from sgn_rt.checks.tensorrt.world import World
 from sgn_rt.engines.tensorrt import TensorRTEngine
-from sgn_rt.errors import EngineError
+from sgn_rt.errors import EngineError, UnavailableError
 from sgn_rt.model.contract import Precision
+from sgn_rt.tensorrt.bindings import Flavor
+from sgn_rt.tensorrt.build.build_engines import KINDS
 
-STRUCTURAL = {name: CHECKS[name] for name in ("graphs", "parts", "threads", "session", "growth")}
+STRUCTURAL = [
+    check for check in CHECKS if check.name in ("graphs", "parts", "threads", "session", "growth")
+]
 
 
 @pytest.fixture
 def world(bundle, trt, device, loaded, make_sidecar):
     made = World(bundle, trt, device, soak_windows=50)
     made.engines[Precision.FP16] = TensorRTEngine(
-        "tensorrt", bundle, make_sidecar(), loaded, device
+        "tensorrt", bundle, make_sidecar(), loaded, made.graphs
     )
     return made
 
 
 def test_all_hold_on_a_right_engine(world, nothing_left):
-    outcomes = run_checks(world, STRUCTURAL)
-    assert [outcome.failure for outcome in outcomes] == [None] * len(STRUCTURAL)
-    world.engines.clear()
+    for check in STRUCTURAL:
+        assert check.run(world)
+    world.close()
     assert nothing_left() == {}
 
 
@@ -60,7 +70,7 @@ def test_a_session_that_answers_something_else_is_seen(world, monkeypatch):
     right = Session.run
     monkeypatch.setattr(Session, "run", lambda self, mixture, wanted: right(self, mixture, [1]))
     with pytest.raises(EngineError, match="session: got a difference of"):
-        CHECKS["session"](world)
+        check_session(world)
 
 
 def test_parts_that_are_mixed_up_are_seen(world, monkeypatch):
@@ -87,43 +97,53 @@ def test_memory_that_grows_is_seen(world, device, monkeypatch):
         check_growth(world)
 
 
-def test_every_outcome_is_in_the_report(world):
-    def fails(world):
-        raise EngineError("engine: got a failure, expected none. Report it.")
-
-    def breaks(world):
-        raise ZeroDivisionError("by a kernel")
-
-    checks = {"fails": fails, "breaks": breaks, "holds": lambda world: {"figure": 1.5}}
-    outcomes = run_checks(world, checks)
-    assert [outcome.passed for outcome in outcomes] == [False, False, True]
-    text = "\n".join(line for outcome in outcomes for line in show(outcome))
-    assert "fails: FAILED" in text
-    assert "expected none" in text
-    assert "ZeroDivisionError: by a kernel" in text
-    assert "holds: held" in text
-    assert "figure: 1.5" in text
+def test_a_soak_that_replays_no_graph_is_seen(world, monkeypatch):
+    """Shapes that alternate, as the check's own once did, never come to a second equal call."""
+    monkeypatch.setattr(checks, "IN_A_ROW", 1)
+    with pytest.raises(EngineError, match="CUDA graphs: got 0 replayed in 50 calls"):
+        check_growth(world)
 
 
-def test_the_report_is_whole_with_or_without_a_gpu(bundle, trt, device, monkeypatch):
-    bundle.name = "small"
-    monkeypatch.setattr(reports, "is_installed", lambda flavor: flavor == trt.flavor)
-    monkeypatch.setattr(reports, "load", lambda flavor: trt)
-    monkeypatch.setattr(reports, "open_device", lambda: device)
-    monkeypatch.setattr(reports, "run_checks", lambda world, checks, tell: [])
-    text, passed = gpu_report(bundle, id)
-    assert passed
-    assert "tensorrt 10.13.3.9, Fake GPU (sm89), fake 1.0" in text
+def test_a_soak_replays_graphs_and_says_how_many(world):
+    figures = check_growth(world)
+    assert figures["calls"] == 50
+    assert figures["graphs_replayed"] >= 25
 
-    def none():
-        raise EngineError("GPU: got none, expected one. Check `nvidia-smi`.")
 
-    monkeypatch.setattr(reports, "open_device", none)
-    text, passed = gpu_report(bundle, id)
-    assert not passed
-    assert "FAILED: GPU: got none" in text
+def test_a_soak_ends_with_its_time(world):
+    now = iter(range(10**6))
+    world.budget, world.soak_windows = Budget(200.0, lambda: float(next(now))), 10**6
+    assert 100 < check_growth(world)["calls"] < 200
 
-    monkeypatch.setattr(reports, "is_installed", lambda flavor: False)
-    text, passed = gpu_report(bundle, id)
-    assert not passed
-    assert "neither tensorrt nor tensorrt_rtx" in text
+
+@pytest.fixture
+def flavors(trt, device, monkeypatch):
+    """A TensorRT for RTX that knows sm80 and sm89, on the fake GPU."""
+    rtx = replace(trt, flavor=Flavor.RTX, module=SimpleNamespace(
+        ComputeCapability=SimpleNamespace(SM80=1, SM89=2)))  # fmt: skip
+    monkeypatch.setattr(worlds, "load", lambda flavor: rtx if flavor == Flavor.RTX else trt)
+    monkeypatch.setattr(worlds, "open_device", lambda: device)
+
+
+def test_a_gpu_that_rtx_does_not_know_is_not_its_failure(flavors, device, tmp_path, fails):
+    """Hopper: TensorRT for RTX has no sm90."""
+    device.capability = "sm90"
+    with fails(UnavailableError, "got Fake GPU (sm90), expected one of sm80, sm89"):
+        worlds.open_rtx(Place(bundle=tmp_path))
+
+
+def test_a_bundle_without_graphs_is_exported_where_that_can_be(flavors, bundle, monkeypatch, fails):
+    bundle.artifacts, bundle.has_checkpoint = (), True
+    whole = SimpleNamespace(artifacts=(SimpleNamespace(kind=KINDS[0]),))
+    opened = {Path("small"): bundle, Path("whole"): whole}
+    monkeypatch.setattr("sgn_rt.checks.check.Bundle.open", opened.get)
+    place = Place(bundle=Path("small"), export=lambda folder, kinds: Path("whole"))
+    assert worlds.open_tensorrt(place).bundle is whole
+    with fails(UnavailableError, "got a bundle without a graph to build from"):
+        worlds.open_tensorrt(replace(place, export=None))
+
+
+def test_a_device_that_no_longer_answers_is_not_usable(world, device):
+    assert world.is_usable
+    device.fail = {"synchronize": device.counts["synchronize"] + 1}
+    assert not world.is_usable

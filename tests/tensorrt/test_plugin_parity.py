@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sgn_rt.checks import plugin_parity as plugin_probe
-from sgn_rt.checks.plugin_parity import compare_probe
+from sgn_rt.checks.tensorrt import plugin_parity as plugin_probe
+from sgn_rt.checks.tensorrt.plugin_parity import compare_probe
 from sgn_rt.errors import EngineError
 from sgn_rt.model.contract import Precision
 from sgn_rt.model.transform import Transform

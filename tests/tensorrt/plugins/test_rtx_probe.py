@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sgn_rt.checks.plugin_parity import build_probe
+from sgn_rt.checks.tensorrt.plugin_parity import build_probe
 from sgn_rt.errors import ConfigError
 from sgn_rt.model.contract import Precision
 

@@ -1,37 +1,23 @@
-"""Checks that need a GPU, for tests and for ``sgn-rt doctor --gpu-report``. Not yet run on one.
-
-Each takes a `World` and gives figures, or raises. They build what they need in memory: the bundle
-is not changed.
-"""
+"""Checks of TensorRT's engines, for tests and for ``sgn-rt doctor``. Not yet run on a GPU."""
 
 from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
 from sgn_rt._types import Float, Positions, Separated
-from sgn_rt.checks.plugin_parity import compare_probe
-from sgn_rt.engines.tensorrt import TensorRTEngine, engine_of
+from sgn_rt.checks.check import Check, Group, Part
+from sgn_rt.checks.tensorrt.plugin_parity import compare_probe
+from sgn_rt.checks.tensorrt.world import World, open_rtx, open_tensorrt
 from sgn_rt.errors import EngineError, ParityError
-from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Precision
 from sgn_rt.parity.measure import measure
-from sgn_rt.tensorrt.bindings import TensorRT
-from sgn_rt.tensorrt.build.build_engines import (
-    BuildRequest,
-    build_one,
-    choose_artifacts,
-    choose_gpus,
-)
-from sgn_rt.tensorrt.build.builder import BuildOptions
 from sgn_rt.tensorrt.device.dlpack import DeviceArray
-from sgn_rt.tensorrt.device.protocol import Device
 from sgn_rt.tensorrt.plugins.library import plugin_library
 from sgn_rt.tensorrt.run.lane import Lane
 
@@ -40,53 +26,8 @@ SAME: Final = 1e-5
 sums run in another order. Far below what parity allows, and far above zero for wrong addresses."""
 GROWTH_BYTES: Final = 8 << 20
 """Memory that may come to be held while thousands of windows run: allocators' own granularity."""
-
-
-@dataclass(slots=True)
-class World:
-    """What checks run on.
-
-    Attributes
-    ----------
-    bundle, trt, device
-        The model, TensorRT, the GPU.
-    soak_windows
-        Windows of the check for growth.
-    """
-
-    bundle: Bundle
-    trt: TensorRT
-    device: Device
-    soak_windows: int = 10_000
-    engines: dict[Precision, TensorRTEngine] = field(default_factory=dict)
-
-    def engine(self, precision: Precision) -> TensorRTEngine:
-        """The engine of a precision, built once."""
-        if precision not in self.engines:
-            request = BuildRequest(precisions=(precision,))
-            (artifact,) = choose_artifacts(self.bundle, request)
-            options = BuildOptions(gpus=choose_gpus(self.trt, (), self.device))
-            sidecar, content = build_one(
-                self.bundle, self.trt, artifact, options, device=self.device
-            )
-            self.engines[precision] = engine_of(
-                self.bundle, str(self.trt.flavor), sidecar, content, self.trt, self.device
-            )
-        return self.engines[precision]
-
-    @property
-    def best(self) -> TensorRTEngine:
-        """The engine of half precision, or the one that there is."""
-        return self.engine(Precision.FP16)
-
-    def windows(self, count: int, seed: int = 0) -> Float:
-        """Noise, shape = (count, N), float32."""
-        rng = np.random.default_rng(seed)
-        shape = (count, self.bundle.config.window_samples)
-        return (0.1 * rng.standard_normal(shape)).astype(np.float32)
-
-
-Check = Callable[[World], Mapping[str, Any]]
+IN_A_ROW: Final = 5
+"""Equal calls after each other: the second is captured as a graph, those after it replay it."""
 
 
 def _same(what: str, got: Separated, expected: Separated) -> float:
@@ -225,33 +166,44 @@ def check_session(world: World) -> Mapping[str, Any]:
 
 
 def check_growth(world: World) -> Mapping[str, Any]:
-    """Thousands of windows, in changing shapes, and no more memory held than after the first."""
+    """Thousands of windows, shapes changing, graphs replayed: no more memory held than at first."""
     engine, device = world.best, world.device
     windows = world.windows(2)
-    calls = [(windows[:1], np.arange(1)), (windows, np.arange(1)), (windows[:1], np.arange(2))]
-    for turn in range(30):
+    shapes = [(windows[:1], np.arange(1)), (windows, np.arange(1)), (windows[:1], np.arange(2))]
+    # Of each shape several in a row: the second is captured, what comes after it is replayed.
+    calls = [shape for shape in shapes for _ in range(IN_A_ROW)]
+    for turn in range(2 * len(calls)):
         engine.separate(*calls[turn % len(calls)])
     with device.current():
         free = device.free_bytes()
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    replayed, done, enough = world.graphs.launches, 0, world.budget.left / 4
     start = time.perf_counter()
-    for turn in range(world.soak_windows):
-        engine.separate(*calls[turn % len(calls)])
+    while done < world.soak_windows and world.budget.left > enough:
+        engine.separate(*calls[done % len(calls)])
+        done += 1
     seconds = time.perf_counter() - start
+    replayed = world.graphs.launches - replayed
     with device.current():
         grown = free - device.free_bytes()
     grown_host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - held
     for what, size in (("device", grown), ("host", grown_host)):
         if size > GROWTH_BYTES:
             raise EngineError(
-                f"{what} memory: got {size} bytes more after {world.soak_windows} calls, expected "
+                f"{what} memory: got {size} bytes more after {done} calls, expected "
                 f"at most {GROWTH_BYTES}. Please report this."
             )
+    if device.can_capture and replayed < done // 2:
+        raise EngineError(
+            f"CUDA graphs: got {replayed} replayed in {done} calls, expected at least half of "
+            "them: equal calls follow each other. Please report this."
+        )
     return {
-        "calls": world.soak_windows,
+        "calls": done,
+        "graphs_replayed": replayed,
         "device_bytes": grown,
         "host_bytes": grown_host,
-        "ms_per_call": 1e3 * seconds / max(world.soak_windows, 1),
+        "ms_per_call": 1e3 * seconds / max(done, 1),
     }
 
 
@@ -268,14 +220,18 @@ def check_plugins(world: World) -> Mapping[str, Any]:
     }
 
 
-CHECKS: Final[dict[str, Check]] = {
-    "parity-fp32": check_parity_fp32,
-    "parity-fp16": check_parity_fp16,
-    "plugins": check_plugins,
-    "graphs": check_graphs,
-    "parts": check_parts,
-    "threads": check_threads,
-    "session": check_session,
-    "growth": check_growth,
-}
-"""By name, in the order in which they run."""
+CHECKS: Final = (
+    Check(name="parity-fp32", run=check_parity_fp32, limit_s=180.0),
+    Check(name="parity-fp16", run=check_parity_fp16, limit_s=180.0),
+    Check(name="plugins", run=check_plugins, limit_s=120.0),
+    # Each of these may be the first to need the engine, which is built then.
+    Check(name="graphs", run=check_graphs, limit_s=120.0),
+    Check(name="parts", run=check_parts, limit_s=120.0),
+    Check(name="threads", run=check_threads, limit_s=120.0),
+    Check(name="session", run=check_session, limit_s=120.0),
+    Check(name="growth", run=check_growth, limit_s=120.0),
+)
+GROUPS: Final = (
+    Group(part=Part.TENSORRT, name="tensorrt", open=open_tensorrt, checks=CHECKS),
+    Group(part=Part.TENSORRT, name="tensorrt-rtx", open=open_rtx, checks=CHECKS),
+)

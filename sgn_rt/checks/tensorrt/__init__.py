@@ -1,0 +1,1 @@
+"""Part (c): TensorRT and TensorRT for RTX."""
