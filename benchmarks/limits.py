@@ -27,7 +27,7 @@ from sgn_rt.export.proof import measure_graph
 from sgn_rt.export.writer import write_unproved
 from sgn_rt.model.bundle import Bundle, embedded
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind, Precision
+from sgn_rt.model.contract import BUNDLE_CHECKPOINT, SECOND_HALVES, Kind, Precision
 from sgn_rt.model.stages import StageResult
 from sgn_rt.reference import PAPER, Sgn, load, random_model, save_checkpoint
 
@@ -120,8 +120,8 @@ def figures(
         write_unproved(model, probe, folder, kinds=kinds, precisions=precisions, name=name)
         bundle = Bundle.open(folder)
         for artifact in bundle.artifacts:
-            if artifact.kind == Kind.MASKS:
-                continue  # measured with its core
+            if artifact.kind in SECOND_HALVES:
+                continue  # measured with the first
             try:
                 results = measure_graph(bundle, artifact, model, _quietly)
             except EngineError as error:

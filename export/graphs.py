@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import onnx
 import torch
+from torch import nn
 
 import sgn_rt
 from sgn_rt.export.clean import clean
 from sgn_rt.export.cpu import CpuNetwork, GridMask
 from sgn_rt.export.network import Core, Mask, Masks, Network
-from sgn_rt.export.plugin import Plugin
+from sgn_rt.export.plugin import Plugin, PluginNetwork, Synthesis, as_nodes
 from sgn_rt.export.waveform import Waveform
 from sgn_rt.export.weights import GraphWeights
 from sgn_rt.model.contract import (
@@ -31,6 +32,7 @@ from sgn_rt.model.contract import (
     axes_of,
     type_of,
 )
+from sgn_rt.model.shapes import axis_sizes
 from sgn_rt.reference.model import Sgn
 
 OPSET: Final = 20
@@ -54,8 +56,8 @@ def export_module(model: Sgn, kind: Kind, precision: Precision) -> Network:
     """The PyTorch module that a graph is made from; it computes the same, rounding included.
 
     Running it in ``FP16`` on the CPU rounds after every operator, as the graph's types say. ONNX
-    Runtime does not: it computes float16 operators that it lacks in float32. That of ``MASKS`` is
-    `masks_module`.
+    Runtime does not: it computes float16 operators that it lacks in float32. Of ``PLUGIN`` it is
+    both halves, one behind the other. That of ``MASKS`` is `masks_module`.
     """
     module = float_module(model, kind, precision)
     return module if precision == Precision.FP32 else module.half_body()
@@ -66,24 +68,29 @@ def masks_module(precision: Precision) -> Masks:
     return Masks(GridMask() if precision == Precision.FP32 else Mask()).eval()
 
 
+def _traced(model: Sgn, kind: Kind, precision: Precision) -> nn.Module:
+    """The module that `build_graph` traces, with nodes for what the plugin library computes."""
+    if kind == Kind.MASKS:
+        return masks_module(precision)
+    if kind == Kind.SYNTHESIS:
+        return as_nodes(Synthesis(model.config)).eval()
+    if kind != Kind.PLUGIN:
+        return export_module(model, kind, precision)
+    network = PluginNetwork(GraphWeights(model)).eval()
+    return as_nodes(network if precision == Precision.FP32 else network.half_body())
+
+
 def _examples(model: Sgn, kind: Kind, precision: Precision) -> tuple[torch.Tensor, ...]:
     """Inputs of a graph, of its types and shapes."""
-    config = model.config
-    sizes: dict[Axis, int] = {
-        # Two of each: torch.export takes a size of one for a constant.
-        Axis.BATCH: 2,
-        Axis.SOURCES: 2,
-        Axis.SAMPLES: config.window_samples,
-        Axis.FREQUENCY: config.frequency_bins,
-        Axis.FRAMES: config.frames,
-        Axis.WEIGHTS: config.mask_basis + 1,
-    }
-    basis = masks_module(precision).basis_shape(config)
-    sizes |= dict(zip((Axis.CHANNELS, Axis.ROWS, Axis.COLUMNS), basis, strict=True))
+    # Two of each: torch.export takes a size of one for a constant.
+    sizes = axis_sizes(model.config) | {Axis.BATCH: 2, Axis.SOURCES: 2}
+    if kind == Kind.MASKS:
+        basis = masks_module(precision).basis_shape(model.config)
+        sizes |= dict(zip((Axis.CHANNELS, Axis.ROWS, Axis.COLUMNS), basis, strict=True))
     return tuple(
         torch.zeros(
             [axis if isinstance(axis, int) else sizes[axis] for axis in axes_of(kind, name)],
-            dtype=getattr(torch, type_of(name, precision)),
+            dtype=getattr(torch, type_of(kind, name, precision)),
         )
         for name in GRAPH_INPUTS[kind]
     )
@@ -105,13 +112,7 @@ def build_graph(model: Sgn, kind: Kind, precision: Precision) -> onnx.ModelProto
     onnx.ModelProto
         Checked and shape-inferred. Two exports of the same weights are identical.
     """
-    module: torch.nn.Module
-    if kind == Kind.MASKS:
-        module = masks_module(precision)
-    else:
-        module = export_module(model, kind, precision)
-    if isinstance(module, Plugin):
-        module.as_nodes()
+    module = _traced(model, kind, precision)
     axes = {axis: torch.export.Dim(str(axis)) for axis in DYNAMIC_AXES}
     shapes = tuple(
         {i: axes[axis] for i, axis in enumerate(axes_of(kind, name)) if axis in DYNAMIC_AXES}

@@ -29,9 +29,10 @@ from polygraphy.logger import G_LOGGER
 from sgn_rt.errors import EngineError
 from sgn_rt.export.checkpoint_values import CheckpointValues, Values
 from sgn_rt.export.layer_result import LIMITS, WEIGHT, WEIGHT_LIMITS, LayerResult
+from sgn_rt.export.pair import load_graph
 from sgn_rt.export.standard import standard_copy
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import GRAPH_INPUTS, Kind, Precision, Tensor
+from sgn_rt.model.contract import Kind, Precision, Tensor
 from sgn_rt.model.probe import Probe
 
 Run = Callable[[Values], Values]
@@ -51,39 +52,6 @@ class Layer:
 
     name: str
     operator: str
-
-
-def load_graph(bundle: Bundle, artifact: Artifact) -> ModelProto:
-    """A graph of a bundle, with its weights; ``core`` with its masks behind it, of all categories.
-
-    Raises
-    ------
-    EngineError
-        For ``masks`` alone, which nothing can be compared with.
-    """
-    if artifact.kind == Kind.MASKS:
-        raise EngineError(
-            f"{artifact.name}: got half of a pair, expected core.{artifact.precision}: its layers "
-            "are compared with the core's. Choose that."
-        )
-    graph = _load(bundle, artifact)
-    if artifact.kind != Kind.CORE or bundle.schema == 1:
-        return graph
-    masks = bundle.find(Kind.MASKS, artifact.precision)
-    assert masks is not None, "no bundle opens without it"
-    return _joined(graph, _load(bundle, masks))
-
-
-def _load(bundle: Bundle, artifact: Artifact) -> ModelProto:
-    bundle.read(artifact.path)  # verifies it once more
-    return onnx.load_model(bundle.root / artifact.path)
-
-
-def _joined(core: ModelProto, masks: ModelProto) -> ModelProto:
-    """Both graphs of a pair as one, from log-magnitude to masks."""
-    del masks.metadata_props[:]  # it says that it is of another kind
-    between = [(str(name), str(name)) for name in GRAPH_INPUTS[Kind.MASKS]]
-    return onnx.compose.merge_models(core, masks, io_map=between)
 
 
 def _types(graph: ModelProto) -> dict[str, int]:

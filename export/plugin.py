@@ -1,14 +1,17 @@
-"""The network between the plugins' two operations: mixture to sources, for TensorRT.
+"""A network for TensorRT in two graphs: mixture to basis maps, and those to sources.
 
-`sgn::Stft` and `sgn::Istft` stand in the graph as one node each. Masks go into `sgn::Istft` in the
-body's type. The log-magnitude comes out of `sgn::Stft` in float32 in every precision, and is cast
-behind the input's norm: TensorRT does norm and cast in the one kernel that also lays out the
-first convolution's input, so float16 would save none, and the masks' error (99.9th percentile,
-published network) would be 9.4e-4 in the place of 7.6e-4.
+`sgn::Stft` and `sgn::Istft` stand in them as one node each. The first graph (``plugin``) runs once
+for a window, and says what is there; the second (``synthesis``) makes the sources that are wanted
+of what the first has left on the device, when that is known.
 
-What differs from the ``waveform`` graph's network is for the kernels that TensorRT makes of it (for
-RTX 1.7.1, published network, float16: 80 kernels before, 73 now;
-`tests/tensorrt/plugins/rtx_figures.json`). Numbers of kernels, that is; no time was measured.
+Masks go into `sgn::Istft` in the body's type. The log-magnitude comes out of `sgn::Stft` in float32
+in every precision, and is cast behind the input's norm: TensorRT does norm and cast in the one
+kernel that also lays out the first convolution's input, so float16 would save none, and the masks'
+error (99.9th percentile, published network) would be 9.4e-4 in the place of 7.6e-4.
+
+What differs from the ``waveform`` graph's network is for the kernels that TensorRT makes of it;
+`tests/tensorrt/plugins/rtx_figures.json` has their numbers, for both. Numbers of kernels, that is;
+no time was measured.
 """
 
 from __future__ import annotations
@@ -53,6 +56,14 @@ def _node(op: PluginOp, config: ModelConfig, *inputs: Tensor, shapes: Any) -> An
         shapes=shapes,
         version=int(PLUGIN_VERSION),
     )
+
+
+def as_nodes(module: nn.Module) -> nn.Module:
+    """Have the operations in a module exported as nodes, in place; PyTorch can no longer run it."""
+    for part in module.modules():
+        if isinstance(part, PluginStft | PluginIstft):
+            part.as_node = True
+    return module
 
 
 class PluginStft(nn.Module):
@@ -121,42 +132,79 @@ class PluginAttention(Attention):
 
 
 class PluginMask(nn.Module):
-    """Guide [B, S, K + 1] and basis maps [B, K, L, T] to masks [B, S, L, T] in the body's type.
+    """Guide [B, C, K + 1] and basis maps [B, L, T, K] to masks [B, S, L, T] in the body's type.
 
     The maps stand first in the product, channels last, as TensorRT's convolutions leave them: no
     kernel rearranges them, the largest tensor there is.
     """
 
-    def forward(self, guide: Tensor, basis: Tensor) -> Tensor:
-        count, height, width = basis.shape[1:]
-        weights, bias = torch.split(guide, [count, 1], dim=-1)
-        points = basis.permute(0, 2, 3, 1).reshape(-1, height * width, count)
+    def forward(self, guide: Tensor, basis: Tensor, categories: Tensor) -> Tensor:
+        height, width, count = basis.shape[1:]
+        chosen = guide.index_select(1, categories).to(basis.dtype)
+        weights, bias = torch.split(chosen, [count, 1], dim=-1)
+        points = basis.reshape(-1, height * width, count)
         logits = (points @ weights.transpose(1, 2)).transpose(1, 2) + bias
         return logits.sigmoid().reshape(*logits.shape[:2], height, width)
 
 
-class Plugin(Network):
-    """Mixture [B, N] and categories [S] to sources [B, S, N], presence, embedding; all float32.
+class Synthesis(nn.Module):
+    """The second half: what the first gives, and categories [S], to sources [B, S, N], float32.
 
-    In PyTorch it computes all of that, operator by operator; in a graph, after `as_nodes`, the
-    transforms are nodes of the plugin library.
+    Has no weights.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.mask = PluginMask()
+        self.istft = PluginIstft(config)
+
+    def forward(self, spectrum: Tensor, basis: Tensor, guide: Tensor, categories: Tensor) -> Tensor:
+        """MODEL steps 9, from the masks on, to 11."""
+        sources: Tensor = self.istft(spectrum, self.mask(guide, basis, categories))
+        return sources
+
+
+class Plugin(Network):
+    """Both halves: mixture [B, N] and categories [S] to sources [B, S, N], presence, embedding.
+
+    All of these are float32. In PyTorch it computes all of that, operator by operator.
     """
 
     def __init__(self, weights: GraphWeights) -> None:
         super().__init__(weights)
         self.stft = PluginStft(weights.config)
-        self.istft = PluginIstft(weights.config)
-        self.mask = PluginMask()
+        synthesis = Synthesis(weights.config)
+        self.mask, self.istft = synthesis.mask, synthesis.istft
         for name in weights.blocks:
             self.set_submodule(f"{name}.attention", PluginAttention(weights, f"{name}.attention"))
 
-    def as_nodes(self) -> Plugin:
-        """Have the two operations exported as nodes, in place; PyTorch can no longer run it."""
-        self.stft.as_node = self.istft.as_node = True
-        return self
-
-    def forward(self, mixture: Tensor, categories: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, mixture: Tensor, categories: Tensor) -> tuple[Tensor, ...]:
         """MODEL steps 1 to 11."""
         spectrum, log_magnitude = self.stft(mixture)
         masks, presence, embedding = self.masks(log_magnitude, categories)
         return self.istft(spectrum, masks), presence, embedding
+
+    def masks(self, log_magnitude: Tensor, categories: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Masks [B, S, L, T] of the categories [S] in the body's type, presence and embedding."""
+        presence, embedding, guide, basis = self.network(log_magnitude)
+        return self.mask(guide, basis, categories), presence, embedding
+
+    def network(self, log_magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Presence, embedding, guide [B, C, K + 1] and basis maps [B, L, T, K] in the body's type.
+
+        The masks' guide is computed of every category: which are wanted is not known yet.
+        """
+        presence, embedding, basis = self.analyze(log_magnitude)
+        return presence, embedding, self.mask_guide(embedding), basis.permute(0, 2, 3, 1)
+
+
+class PluginNetwork(Plugin):
+    """The first half: mixture [B, N] to presence, embedding, guide, basis maps and spectrum.
+
+    The spectrum is [B, T, F, 2], float32.
+    """
+
+    def forward(self, mixture: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        """MODEL steps 1 to 9, up to the masks."""
+        spectrum, log_magnitude = self.stft(mixture)
+        return *self.network(log_magnitude), spectrum

@@ -16,9 +16,17 @@ from sgn_rt.engines.base import Engine, MaskEngine, MasksAtOnce, WholeEngine
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import EngineError, ParityError
 from sgn_rt.export.graphs import export_module, masks_module
+from sgn_rt.export.pair import load_graph
 from sgn_rt.export.standard import standard_copy
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import PLUGIN_NAMESPACE, Kind, PluginOp, Precision, Tensor
+from sgn_rt.model.contract import (
+    PLUGIN_NAMESPACE,
+    SECOND_HALVES,
+    Kind,
+    PluginOp,
+    Precision,
+    Tensor,
+)
 from sgn_rt.model.stages import StageResult
 from sgn_rt.model.transform import Transform
 from sgn_rt.parity.measure import measure
@@ -28,7 +36,7 @@ from sgn_rt.reference import Sgn
 def prove(bundle: Bundle, model: Sgn, tell: Callable[[str], None]) -> dict[str, list[StageResult]]:
     """Measure every stage of every graph of a bundle, and refuse what does not hold.
 
-    ``core`` and ``masks`` are measured as the pair that they are, under the core's name.
+    A pair is measured as what it is, under the first's name.
 
     Returns
     -------
@@ -42,7 +50,7 @@ def prove(bundle: Bundle, model: Sgn, tell: Callable[[str], None]) -> dict[str, 
     """
     measured = {}
     for artifact in bundle.artifacts:
-        if artifact.kind == Kind.MASKS:
+        if artifact.kind in SECOND_HALVES:
             continue
         try:
             results = measure_graph(bundle, artifact, model, tell)
@@ -106,7 +114,7 @@ def _engine(bundle: Bundle, artifact: Artifact) -> Engine:
     """What runs an artifact on the CPU, as many of its stages open to view as there are."""
     if artifact.kind == Kind.CORE:
         return open_engine(f"onnxruntime:{artifact.name}", bundle)
-    model = onnx.load_model(bundle.root / artifact.path)
+    model = load_graph(bundle, artifact)
     if artifact.kind == Kind.WAVEFORM:
         whole = open_engine(f"onnxruntime:{artifact.name}", bundle)
         return _Staged(bundle, model, _waveform_cuts(model.graph), whole)
@@ -180,7 +188,7 @@ class _RoundedWhole(WholeEngine, MasksAtOnce, _Rounded):
 
 
 class _Copy(WholeEngine):
-    """A ``plugin`` graph's copy in standard operators."""
+    """The copy in standard operators of both graphs of ``plugin``, joined."""
 
     concurrency = 1
 

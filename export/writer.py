@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ from sgn_rt.model.contract import (
     BUNDLE_MANIFEST,
     BUNDLE_PROBE,
     BUNDLE_SCHEMA,
+    SECOND_HALVES,
     Kind,
     Precision,
+    partner,
 )
 from sgn_rt.model.manifest import DIGEST_KEY, digest_of
 from sgn_rt.model.probe import Probe
@@ -61,8 +64,8 @@ def export_bundle(
     folder
         The bundle to write; it appears whole, or not at all.
     kinds, precisions
-        The graphs: every kind in every precision. ``core`` and ``masks`` are a pair: who names one
-        gets both.
+        The graphs: every kind in every precision. ``core`` and ``masks`` are a pair, and so are
+        ``plugin`` and ``synthesis``: who names one gets both.
     key_map
         Renames the tensors of other training code.
     music
@@ -117,7 +120,7 @@ def export_bundle(
         )  # fmt: skip
         measured = prove(Bundle.open(work), model, tell)
         for entry in manifest["artifacts"]:
-            results = measured[_proved_as(entry)]
+            results = measured[_proved_as(entry, measured)]
             entry["parity"] = {result.stage: result.to_dict() for result in results}
         _write_manifest(work, manifest)
         _put_in_place(work, target)
@@ -155,10 +158,9 @@ def write_unproved(
     tell = tell or _ignore
     (folder / BUNDLE_PROBE).write_bytes(probe.to_bytes())
     artifacts = []
-    for kind in _with_pairs(kinds):
-        for precision in precisions:
-            tell(f"exporting {kind}.{precision}")
-            artifacts.append(_write_graph(model, kind, precision, folder, shared=shared_weights))
+    for kind, precision in _with_pairs(kinds, precisions):
+        tell(f"exporting {kind}.{precision}")
+        artifacts.append(_write_graph(model, kind, precision, folder, shared=shared_weights))
     manifest = {
         "schema": BUNDLE_SCHEMA,
         "generator": f"sgn-rt {sgn_rt.__version__}",
@@ -188,17 +190,23 @@ def _work_beside(target: Path) -> Iterator[Path]:
         raise _unwritable(target, error) from error
 
 
-def _with_pairs(kinds: Sequence[Kind]) -> list[Kind]:
-    """Kinds in their order, each once, and no half of a pair."""
-    pair = {Kind.CORE, Kind.MASKS}
-    wanted = {*kinds} | (pair if pair & {*kinds} else set())
-    return [kind for kind in Kind if kind in wanted]
+def _with_pairs(
+    kinds: Sequence[Kind], precisions: Sequence[Precision]
+) -> list[tuple[Kind, Precision]]:
+    """Graphs in their order, each once, and no half of a pair."""
+    wanted = set()
+    for kind, precision in product(Kind, precisions):
+        second = partner(kind, precision)
+        if kind not in SECOND_HALVES and (kind in kinds or (second and second[0] in kinds)):
+            wanted |= {(kind, precision), second}
+    return [graph for graph in product(Kind, Precision) if graph in wanted]
 
 
-def _proved_as(entry: Mapping[str, Any]) -> str:
-    """Name of the artifact under which a graph is proved: masks with their core."""
-    kind = Kind.CORE if entry["kind"] == Kind.MASKS else entry["kind"]
-    return f"{kind}.{entry['precision']}"
+def _proved_as(entry: Mapping[str, Any], measured: Collection[str]) -> str:
+    """Name of the graph under which another is proved: the second half of a pair with the first."""
+    mine = (entry["kind"], entry["precision"])
+    firsts = (f"{k}.{p}" for k, p in product(Kind, Precision) if mine in ((k, p), partner(k, p)))
+    return next(name for name in firsts if name in measured)
 
 
 def _ignore(line: str) -> None:

@@ -22,7 +22,7 @@ from sgn_rt.cli.common import (
 from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.errors import ConfigError
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import WHOLE_KINDS, Kind, Precision
+from sgn_rt.model.contract import ENGINE_KINDS, Kind, Precision
 
 if TYPE_CHECKING:
     from sgn_rt.tensorrt.sidecar import Sidecar
@@ -40,7 +40,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 @names_option("--precision", "precisions", members=Precision, default=[str(Precision.FP16)],
               show_default=True, metavar="P,Q",
               help="fp16, fp32 or both, an engine for each.")  # fmt: skip
-@click.option("--kind", type=click.Choice([str(kind) for kind in WHOLE_KINDS]),
+@click.option("--kind", type=click.Choice([str(kind) for kind in ENGINE_KINDS]),
               help="Graph to build from; the best in the bundle if left out.")  # fmt: skip
 @click.option("--max-batch", type=click.IntRange(min=1), default=8, show_default=True,
               help="Windows that it takes at a time.")  # fmt: skip

@@ -22,8 +22,9 @@ from sgn_rt.model.contract import Kind, Precision
 @names_option("--kind", "kinds", members=Kind, default=[",".join(Kind)], show_default=True,
               metavar="K,L",
               help="Graphs: core (log-magnitude to what masks are made of) with masks (of the "
-                   "categories chosen), waveform (mixture to sources), plugin (the same, for "
-                   "TensorRT with sgn-rt's plugins).")  # fmt: skip
+                   "categories chosen), waveform (mixture to sources), plugin (mixture to what "
+                   "sources are made of) with synthesis (sources of the categories chosen), for "
+                   "TensorRT with sgn-rt's plugins.")  # fmt: skip
 @click.option("--key-map", type=click.Path(path_type=Path), metavar="FILE",
               help="TOML file that renames the tensors of other training code.")  # fmt: skip
 @click.option("--music", type=click.Path(path_type=Path), metavar="FOLDER",

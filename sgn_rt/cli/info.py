@@ -12,7 +12,7 @@ from rich.table import Table
 from sgn_rt.cli.common import console, json_option, table, write_json
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import Kind, Tensor
+from sgn_rt.model.contract import SECOND_HALVES, Tensor
 from sgn_rt.tensorrt.bindings import version_text
 from sgn_rt.tensorrt.sidecar import Sidecar, read_sidecars
 
@@ -75,8 +75,8 @@ def _graphs(opened: Bundle) -> Table:
         )
         size = opened.files[artifact.path].size
         weights = ", ".join(artifact.external) or "inside"
-        if artifact.kind == Kind.MASKS:
-            weights, stages = "none", f"of core.{artifact.precision}, which it goes with"
+        if artifact.kind in SECOND_HALVES:
+            weights, stages = "none", "of the network that it goes with"
         row = (
             artifact.name,
             artifact.path,

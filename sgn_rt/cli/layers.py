@@ -13,7 +13,7 @@ from sgn_rt.cli.common import console, progress_bar, table
 from sgn_rt.cli.parity_report import Comparison
 from sgn_rt.errors import BundleError, EngineError
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import Kind
+from sgn_rt.model.contract import SECOND_HALVES
 from sgn_rt.model.export_command import export_command
 from sgn_rt.tensorrt.bindings import Flavor, load
 from sgn_rt.tensorrt.build.build_engines import BuildRequest, choose_artifacts
@@ -46,8 +46,8 @@ def every_graph(bundle: Bundle, specs: Sequence[str]) -> list[str]:
             f"{bundle.root}: got a bundle without a graph, expected one whose layers to compare. "
             "Export the bundle again."
         )
-    # The layers of masks are looked at behind those of their core.
-    return [f"onnxruntime:{a.name}" for a in bundle.artifacts if a.kind != Kind.MASKS]
+    # The layers of a pair's second graph are looked at behind those of the first.
+    return [f"onnxruntime:{a.name}" for a in bundle.artifacts if a.kind not in SECOND_HALVES]
 
 
 def compare_layers_of(bundle: Bundle, spec: str) -> Comparison:

@@ -19,7 +19,7 @@ from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import BundleError
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import Kind
+from sgn_rt.model.contract import SECOND_HALVES, Kind
 from sgn_rt.model.stages import StageResult
 from sgn_rt.parity.measure import measure
 from sgn_rt.tensorrt.bindings import Flavor, is_installed
@@ -99,8 +99,8 @@ def _specs(bundle: Bundle, engines: Sequence[str], report: ParityReport) -> list
         return list(dict.fromkeys(engines))
     specs = []
     for artifact in bundle.artifacts:
-        if artifact.kind == Kind.MASKS:
-            continue  # its core brings it along
+        if artifact.kind in SECOND_HALVES:
+            continue  # its network brings it along
         spec = _runner(bundle, artifact)
         if spec is None:
             why = f"{artifact.name} runs in TensorRT alone, which has no engine of it here"

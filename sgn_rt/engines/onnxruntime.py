@@ -64,7 +64,7 @@ def choose_artifact(bundle: Bundle, provider: str, wanted: str | None) -> Artifa
                 f"core gives, expected core or waveform. Choose core.{artifact.precision}: it "
                 "brings its masks along."
             )
-        if artifact.kind == Kind.PLUGIN:
+        if artifact.kind in (Kind.PLUGIN, Kind.SYNTHESIS):
             raise EngineError(
                 f"onnxruntime ({provider}): got {artifact.name}, a graph with the operations of "
                 "sgn-rt's TensorRT plugins, expected core or waveform. Choose one of those, or "

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from sgn_rt.model.contract import (
     BUNDLE_SCHEMAS,
     Kind,
     Precision,
+    partner,
 )
 from sgn_rt.model.manifest import DIGEST_KEY, digest_of
 from sgn_rt.model.probe import Probe
@@ -31,6 +32,8 @@ from sgn_rt.model.stages import checked_parity
 
 _MANIFEST_LIMIT = 16 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_PLUGIN_CUT = 3
+"""The schema that cut ``plugin`` into network and synthesis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +153,13 @@ def _checked_digest(where: Path, manifest: Mapping[str, Any]) -> str:
     return expected
 
 
-def _check_pairs(where: Path, artifacts: Iterable[Artifact]) -> None:
-    """No network without the graph that makes masks of what it gives."""
-    names = {artifact.name for artifact in artifacts}
-    for precision in Precision:
-        core, masks = f"{Kind.CORE}.{precision}", f"{Kind.MASKS}.{precision}"
-        _expect(where, "artifacts", core not in names or masks in names, core, f"{masks}, too")
+def _check_pairs(where: Path, artifacts: Sequence[Artifact]) -> None:
+    """No network without the graph that makes masks, or sources, of what it gives."""
+    there = {(artifact.kind, artifact.precision) for artifact in artifacts}
+    for artifact in artifacts:
+        second = partner(artifact.kind, artifact.precision)
+        whole = second is None or second in there
+        _expect(where, "artifacts", whole, artifact.name, f"{'.'.join(second or ())}, too")
 
 
 class Bundle:
@@ -177,6 +181,8 @@ class Bundle:
         Every file of the bundle but the manifest.
     artifacts
         The graphs.
+    outdated
+        Graphs that no engine of this version runs: ``plugin`` of schemas 1 and 2, which was whole.
     """
 
     def __init__(self, root: Path, manifest: Mapping[str, Any]) -> None:
@@ -207,9 +213,10 @@ class Bundle:
             record.path: record
             for record in (_file_record(root, *item) for item in manifest["files"].items())
         }
-        self.artifacts: tuple[Artifact, ...] = tuple(
-            _artifact(root, entry, self.files) for entry in manifest["artifacts"]
-        )
+        artifacts = [_artifact(root, entry, self.files) for entry in manifest["artifacts"]]
+        old = {Kind.PLUGIN} if self.schema < _PLUGIN_CUT else set()
+        self.artifacts = tuple(a for a in artifacts if a.kind not in old)
+        self.outdated = tuple(a for a in artifacts if a.kind in old)
         if self.schema > 1:
             _check_pairs(root, self.artifacts)
 

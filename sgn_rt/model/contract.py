@@ -11,9 +11,10 @@ from typing import Final
 CHECKPOINT_FORMAT: Final = "sgn-checkpoint/1"
 CHECKPOINT_CONFIG_KEY: Final = "sgn_config"
 
-BUNDLE_SCHEMA: Final = 2
-"""What the exporter writes. 2 cuts the network from the masks, and seals the manifest."""
-BUNDLE_SCHEMAS: Final = (1, BUNDLE_SCHEMA)
+BUNDLE_SCHEMA: Final = 3
+"""What the exporter writes. 2 cut ``core`` from the masks, and sealed the manifest; 3 cuts
+``plugin``."""
+BUNDLE_SCHEMAS: Final = (1, 2, BUNDLE_SCHEMA)
 """What opens."""
 BUNDLE_MANIFEST: Final = "bundle.json"
 BUNDLE_CHECKPOINT: Final = "checkpoint.safetensors"
@@ -33,18 +34,20 @@ NORM_EPSILON: Final = 1e-5
 class Kind(StrEnum):
     """What a graph computes (see README, "The bundle").
 
-    ``CORE`` and ``MASKS`` are a pair in each precision: the network runs once for a window, and
-    masks are made of its basis maps, for the categories chosen.
+    ``CORE`` and ``MASKS`` are a pair, and so are ``PLUGIN`` and ``SYNTHESIS`` (`partner`): the
+    network runs once for a window, and masks, or sources, are made of its basis maps, for the
+    categories chosen. ``WAVEFORM`` is whole, from mixture to sources.
     """
 
     CORE = "core"
     MASKS = "masks"
     WAVEFORM = "waveform"
     PLUGIN = "plugin"
+    SYNTHESIS = "synthesis"
 
 
-WHOLE_KINDS: Final = (Kind.WAVEFORM, Kind.PLUGIN)
-"""Graphs that go from mixture to sources."""
+ENGINE_KINDS: Final = (Kind.PLUGIN, Kind.WAVEFORM)
+"""Graphs that TensorRT engines are asked for by, the best first: sound goes in, and comes out."""
 
 
 class GraphKey(StrEnum):
@@ -64,6 +67,25 @@ class Precision(StrEnum):
     FP16 = "fp16"
 
 
+_SECOND_HALVES: Final = {Kind.CORE: Kind.MASKS, Kind.PLUGIN: Kind.SYNTHESIS}
+_SECOND_PRECISIONS: Final[dict[tuple[Kind, Precision], Precision]] = {}
+"""Where it is another than that of the network."""
+
+SECOND_HALVES: Final = frozenset(_SECOND_HALVES.values())
+"""Graphs without weights, each of no use but to the network that it goes with."""
+
+
+def partner(kind: Kind, precision: Precision) -> tuple[Kind, Precision] | None:
+    """The graph that a network needs beside it; None for one that needs none.
+
+    Several networks may share one.
+    """
+    second = _SECOND_HALVES.get(kind)
+    if second is None:
+        return None
+    return second, _SECOND_PRECISIONS.get((kind, precision), precision)
+
+
 class Tensor(StrEnum):
     """Names of graph inputs and outputs."""
 
@@ -72,12 +94,15 @@ class Tensor(StrEnum):
     CATEGORIES = "categories"
     SOURCES = "sources"
     MASKS = "masks"
+    SPECTRUM = "spectrum"
+    """Of the mixture: real and imaginary part of each frame's bins."""
     PRESENCE = "presence"
     EMBEDDING = "embedding"
     GUIDE = "guide"
     """Of each category: the weights of the basis maps, and a bias."""
     BASIS = "basis"
-    """Basis maps, laid out as is fastest where the graph is meant to run: for ``MASKS`` alone."""
+    """Basis maps, laid out as is fastest where the graph is meant to run: for the other half of
+    the pair alone."""
 
 
 class Axis(StrEnum):
@@ -87,6 +112,7 @@ class Axis(StrEnum):
     SAMPLES = "samples"
     FREQUENCY = "frequency"
     FRAMES = "frames"
+    BINS = "bins"
     SOURCES = "sources"
     CATEGORY = "category"
     DIM = "dim"
@@ -100,13 +126,17 @@ GRAPH_INPUTS: Final[dict[Kind, tuple[Tensor, ...]]] = {
     Kind.CORE: (Tensor.LOG_MAGNITUDE,),
     Kind.MASKS: (Tensor.BASIS, Tensor.GUIDE),
     Kind.WAVEFORM: (Tensor.MIXTURE, Tensor.CATEGORIES),
-    Kind.PLUGIN: (Tensor.MIXTURE, Tensor.CATEGORIES),
+    Kind.PLUGIN: (Tensor.MIXTURE,),
+    Kind.SYNTHESIS: (Tensor.SPECTRUM, Tensor.BASIS, Tensor.GUIDE, Tensor.CATEGORIES),
 }
 GRAPH_OUTPUTS: Final[dict[Kind, tuple[Tensor, ...]]] = {
     Kind.CORE: (Tensor.PRESENCE, Tensor.EMBEDDING, Tensor.GUIDE, Tensor.BASIS),
     Kind.MASKS: (Tensor.MASKS,),
     Kind.WAVEFORM: (Tensor.SOURCES, Tensor.PRESENCE, Tensor.EMBEDDING),
-    Kind.PLUGIN: (Tensor.SOURCES, Tensor.PRESENCE, Tensor.EMBEDDING),
+    Kind.PLUGIN: (
+        *(Tensor.PRESENCE, Tensor.EMBEDDING, Tensor.GUIDE, Tensor.BASIS, Tensor.SPECTRUM),
+    ),
+    Kind.SYNTHESIS: (Tensor.SOURCES,),
 }
 _AXES: Final[dict[Tensor, tuple[Axis | int, ...]]] = {
     Tensor.MIXTURE: (Axis.BATCH, Axis.SAMPLES),
@@ -114,33 +144,37 @@ _AXES: Final[dict[Tensor, tuple[Axis | int, ...]]] = {
     Tensor.CATEGORIES: (Axis.SOURCES,),
     Tensor.SOURCES: (Axis.BATCH, Axis.SOURCES, Axis.SAMPLES),
     Tensor.MASKS: (Axis.BATCH, Axis.SOURCES, Axis.FREQUENCY, Axis.FRAMES),
+    Tensor.SPECTRUM: (Axis.BATCH, Axis.FRAMES, Axis.BINS, 2),
     Tensor.PRESENCE: (Axis.BATCH, Axis.CATEGORY),
     Tensor.EMBEDDING: (Axis.BATCH, Axis.CATEGORY, Axis.DIM),
     Tensor.GUIDE: (Axis.BATCH, Axis.CATEGORY, Axis.WEIGHTS),
     Tensor.BASIS: (Axis.BATCH, Axis.CHANNELS, Axis.ROWS, Axis.COLUMNS),
 }
+_OTHER_AXES: Final[dict[tuple[Kind, Tensor], tuple[Axis | int, ...]]] = {
+    # The masks' guide is of the categories chosen; the synthesis picks them itself, on the GPU.
+    (Kind.MASKS, Tensor.GUIDE): (Axis.BATCH, Axis.SOURCES, Axis.WEIGHTS),
+    # Channels last, as TensorRT's convolutions leave them.
+    (Kind.PLUGIN, Tensor.BASIS): (Axis.BATCH, Axis.FREQUENCY, Axis.FRAMES, Axis.CHANNELS),
+    (Kind.SYNTHESIS, Tensor.BASIS): (Axis.BATCH, Axis.FREQUENCY, Axis.FRAMES, Axis.CHANNELS),
+}
 DYNAMIC_AXES: Final = (Axis.BATCH, Axis.SOURCES)
 
 
 def axes_of(kind: Kind, name: Tensor) -> tuple[Axis | int, ...]:
-    """Axes of an input or output of a graph.
-
-    The guide comes out of ``CORE`` for every category, and goes into ``MASKS`` for those chosen.
-    """
-    if (kind, name) == (Kind.MASKS, Tensor.GUIDE):
-        return (Axis.BATCH, Axis.SOURCES, Axis.WEIGHTS)
-    return _AXES[name]
+    """Axes of an input or output of a graph; in what a pair shares, those of the one that asks."""
+    return _OTHER_AXES.get((kind, name), _AXES[name])
 
 
-def type_of(name: Tensor, precision: Precision) -> str:
+def type_of(kind: Kind, name: Tensor, precision: Precision) -> str:
     """Type of an input or output, as NumPy names it: float32, but for positions and basis maps.
 
-    Basis maps have the type of the body; they go from one graph into the other and nowhere else.
+    Basis maps go from one graph of a pair into the other and nowhere else: in the type of the
+    second's body.
     """
     if name == Tensor.CATEGORIES:
         return "int64"
-    half = name == Tensor.BASIS and precision == Precision.FP16
-    return "float16" if half else "float32"
+    _, second = partner(kind, precision) or (kind, precision)
+    return "float16" if name == Tensor.BASIS and second == Precision.FP16 else "float32"
 
 
 class PluginOp(StrEnum):

@@ -22,7 +22,7 @@ from sgn_rt.model.contract import (
     BUNDLE_SCHEMA,
     GRAPH_INPUTS,
     GRAPH_OUTPUTS,
-    WHOLE_KINDS,
+    SECOND_HALVES,
     Axis,
     Kind,
     Precision,
@@ -46,7 +46,7 @@ OPERATORS = {
 }
 every_graph = pytest.mark.parametrize(("kind", "precision"), list(OPERATORS))
 every_whole = pytest.mark.parametrize(
-    ("kind", "precision"), [names for names in OPERATORS if names[0] in WHOLE_KINDS]
+    ("kind", "precision"), [names for names in OPERATORS if names[0] == Kind.WAVEFORM]
 )
 every_masks = pytest.mark.parametrize(
     ("kind", "precision"), [(Kind.MASKS, precision) for precision in Precision]
@@ -73,7 +73,7 @@ def types_of(graph) -> dict[str, int]:
 def test_operators(published, kind, precision):
     counts = Counter(node.op_type for node in published(kind, precision).graph.node)
     assert set(counts) == OPERATORS[kind, precision]
-    whole = kind in WHOLE_KINDS
+    whole = kind == Kind.WAVEFORM
     # The one look-up is that of the chosen categories, before anything whose cost is per source.
     assert counts["Gather"] == whole
     assert counts["LeakyRelu"] == 6
@@ -90,6 +90,20 @@ def test_masks_are_one_product_and_hold_no_weights(published, kind, precision):
     assert counts["MatMul"] == counts["Sigmoid"] == 1
     assert {tensor.data_type for tensor in graph.graph.initializer} == {TensorProto.INT64}
     assert graph.ByteSize() < 4096
+
+
+@pytest.mark.parametrize("precision", Precision)
+def test_what_the_plugins_network_gives_goes_into_the_synthesis_as_it_is(published, precision):
+    network, synthesis = (published(k, precision).graph for k in (Kind.PLUGIN, Kind.SYNTHESIS))
+    given = {value.name: value.type.tensor_type for value in network.output}
+    *shared, categories = synthesis.input
+    assert [value.name for value in shared] == [Tensor.SPECTRUM, Tensor.BASIS, Tensor.GUIDE]
+    assert [value.type.tensor_type for value in shared] == [given[v.name] for v in shared]
+    # Those chosen are picked before anything whose cost is per source.
+    first = synthesis.node[0]
+    assert (first.op_type, list(first.input)) == ("Gather", [Tensor.GUIDE, categories.name])
+    # Nothing of the model is in it twice: what it holds are shapes.
+    assert {tensor.data_type for tensor in synthesis.initializer} == {TensorProto.INT64}
 
 
 @pytest.mark.parametrize("precision", Precision)
@@ -126,28 +140,30 @@ def test_activations_stand_behind_convolutions(published, kind, precision):
 
 
 @pytest.mark.parametrize("precision", Precision)
-@pytest.mark.parametrize("kind", [Kind.CORE, Kind.MASKS, Kind.WAVEFORM])
+@pytest.mark.parametrize("kind", Kind)
 def test_inputs_and_outputs(instruments, published, kind, precision):
     graph = published(kind, precision).graph
     config = instruments.config
     sizes = {
         Axis.SAMPLES: config.window_samples, Axis.FREQUENCY: config.frequency_bins,
-        Axis.FRAMES: config.frames, Axis.CATEGORY: len(config.categories),
+        Axis.FRAMES: config.frames, Axis.BINS: config.bins, Axis.CATEGORY: len(config.categories),
         Axis.DIM: config.embedding_dim, Axis.WEIGHTS: config.mask_basis + 1,
+        Axis.CHANNELS: config.mask_basis,
     }  # fmt: skip
-    basis = masks_module(precision).basis_shape(config)
-    sizes |= zip((Axis.CHANNELS, Axis.ROWS, Axis.COLUMNS), basis, strict=True)
+    if kind in (Kind.CORE, Kind.MASKS):
+        basis = masks_module(precision).basis_shape(config)
+        sizes |= zip((Axis.CHANNELS, Axis.ROWS, Axis.COLUMNS), basis, strict=True)
     for values, names in ((graph.input, GRAPH_INPUTS[kind]), (graph.output, GRAPH_OUTPUTS[kind])):
         assert [value.name for value in values] == list(names)
         for value, name in zip(values, names, strict=True):
             tensor = value.type.tensor_type
             dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-            assert dtype.name == type_of(name, precision)
+            assert dtype.name == type_of(kind, name, precision)
             shape = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
             assert shape == [sizes.get(axis, axis) for axis in axes_of(kind, name)]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind != Kind.MASKS])
+@pytest.mark.parametrize("kind", [k for k in Kind if k not in SECOND_HALVES])
 def test_half_precision_is_in_the_types(published, kind):
     graph = published(kind, Precision.FP16)
     types = types_of(graph)

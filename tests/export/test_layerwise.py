@@ -18,13 +18,13 @@ from sgn_rt.export.layerwise import (
     OperatorByOperator,
     compare_layers,
     layers_of,
-    load_graph,
     widened,
     with_outputs,
 )
+from sgn_rt.export.pair import load_graph
 from sgn_rt.export.standard import standard_copy
 from sgn_rt.model.bundle import Bundle, embedded
-from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind, Precision
+from sgn_rt.model.contract import BUNDLE_CHECKPOINT, SECOND_HALVES, Kind, Precision
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def scale(name: str, factor: float):
     return change
 
 
-COMPARED = [kind for kind in Kind if kind != Kind.MASKS]
+COMPARED = [kind for kind in Kind if kind not in SECOND_HALVES]
 
 
 @pytest.mark.parametrize("kind", COMPARED)
@@ -188,9 +188,13 @@ def test_numbers_that_overflow_are_found_where_they_do(changed):
     assert not first.to_dict()["passed"]
 
 
-def test_masks_are_looked_at_behind_their_core(bundle, fails):
-    with fails(EngineError, "masks.fp16", "expected core.fp16"):
-        compare_layers(bundle, artifact_of(bundle, Kind.MASKS))
+@pytest.mark.parametrize("kind", sorted(SECOND_HALVES))
+def test_second_halves_are_looked_at_behind_the_first(bundle, fails, kind):
+    with fails(EngineError, f"{kind}.fp16", "expected the network that it goes with"):
+        compare_layers(bundle, artifact_of(bundle, kind))
+
+
+def test_masks_are_looked_at_behind_their_core(bundle):
     for precision in Precision:
         graph = load_graph(bundle, artifact_of(bundle, Kind.CORE, precision))
         assert [value.name for value in graph.graph.input] == ["log_magnitude"]

@@ -1,4 +1,4 @@
-"""The ``plugin`` graph: what stands in it, and what it computes, on a machine without TensorRT."""
+"""``plugin`` and ``synthesis``: what stands in them and what they compute, without TensorRT."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from sgn_rt.audio.labelled_music import load_music
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import EngineError, ParityError
 from sgn_rt.export.graphs import build_graph, export_module
+from sgn_rt.export.pair import joined, load_graph
+from sgn_rt.export.plugin import PluginNetwork, Synthesis
 from sgn_rt.export.standard import standard_copy
+from sgn_rt.export.weights import GraphWeights
 from sgn_rt.export.writer import export_bundle
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import (
@@ -29,12 +32,18 @@ from sgn_rt.model.contract import (
 from sgn_rt.model.stages import LIMITS, Stage
 from sgn_rt.reference import random_model, save_checkpoint
 
+PAIR = (Kind.PLUGIN, Kind.SYNTHESIS)
 STANDARD = {
-    "Add", "Cast", "Concat", "Conv", "ConvTranspose", "Div", "Gather", "Gelu",
-    "LayerNormalization", "LeakyRelu", "MatMul", "Mul", "Pad", "ReduceSum", "Relu", "Reshape",
-    "Sigmoid", "Softmax", "Split", "Squeeze", "Transpose",
+    Kind.PLUGIN: {
+        "Add", "Cast", "Concat", "Conv", "ConvTranspose", "Div", "Gelu", "LayerNormalization",
+        "LeakyRelu", "MatMul", "Mul", "Pad", "ReduceSum", "Relu", "Reshape", "Sigmoid", "Softmax",
+        "Split", "Squeeze", "Transpose",
+    },
+    Kind.SYNTHESIS: {
+        "Add", "Cast", "Gather", "MatMul", "Reshape", "Sigmoid", "Split", "Transpose",
+    },
 }  # fmt: skip
-"""All that stands in the graph beside the plugins; all of it native to TensorRT's parser."""
+"""All that stands in the graphs beside the plugins; all of it native to TensorRT's parser."""
 
 
 @pytest.fixture(scope="module")
@@ -49,19 +58,26 @@ def bundle(checkpoint_path, tmp_path_factory) -> Bundle:
 def small(small_config):
     """A small model of random weights, and its graphs as they are made."""
     model = random_model(small_config(), seed=3)
-    return model, {p: build_graph(model, Kind.PLUGIN, p) for p in Precision}
+    return model, {(k, p): build_graph(model, k, p) for k in PAIR for p in Precision}
 
 
-def _graph(bundle: Bundle, precision: Precision) -> onnx.ModelProto:
-    artifact = bundle.find(Kind.PLUGIN, precision)
+def _whole(graphs, precision: Precision) -> onnx.ModelProto:
+    """Both graphs of a pair as one."""
+    copies = [onnx.ModelProto.FromString(graphs[k, precision].SerializeToString()) for k in PAIR]
+    return joined(*copies)
+
+
+def _graph(bundle: Bundle, precision: Precision, kind: Kind | None = None) -> onnx.ModelProto:
+    """One of a pair's graphs, or both as one."""
+    artifact = bundle.find(kind or Kind.PLUGIN, precision)
     assert artifact is not None
+    if kind is None:
+        return load_graph(bundle, artifact)
     return onnx.load_from_string(bundle.read(artifact.path))
 
 
 def _plugins(graph: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
-    nodes = [node for node in graph.graph.node if node.domain]
-    assert sorted(node.op_type for node in nodes) == sorted(PluginOp)
-    return {node.op_type: node for node in nodes}
+    return {node.op_type: node for node in graph.graph.node if node.domain}
 
 
 def _attributes(node: onnx.NodeProto) -> dict:
@@ -72,6 +88,14 @@ def _types(graph: onnx.ModelProto) -> dict[str, int]:
     values = [*graph.graph.value_info, *graph.graph.input, *graph.graph.output]
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     return types | {tensor.name: tensor.data_type for tensor in graph.graph.initializer}
+
+
+@pytest.mark.parametrize("precision", Precision)
+def test_each_half_has_one_transform(bundle, precision):
+    for kind, op in zip(PAIR, (PluginOp.STFT, PluginOp.ISTFT), strict=True):
+        graph = _graph(bundle, precision, kind)
+        assert [node.op_type for node in graph.graph.node if node.domain] == [op]
+        assert {(o.domain, o.version) for o in graph.opset_import} == {("", 20), ("sgn", 1)}
 
 
 @pytest.mark.parametrize("precision", Precision)
@@ -93,17 +117,29 @@ def test_the_transforms_are_two_nodes_that_say_all(bundle, precision):
         for name, kind in PLUGIN_ATTRIBUTES[PluginOp(op)].items():
             assert types[name] == (onnx.AttributeProto.INT if kind is int
                                    else onnx.AttributeProto.FLOAT)  # fmt: skip
-    assert {(o.domain, o.version) for o in graph.opset_import} == {("", 20), ("sgn", 1)}
+
+
+@pytest.mark.parametrize("kind", PAIR)
+@pytest.mark.parametrize("precision", Precision)
+def test_nothing_else_stands_in_the_graphs_than_tensorrt_takes(bundle, kind, precision):
+    graph = _graph(bundle, precision, kind)
+    assert {node.op_type for node in graph.graph.node if not node.domain} == STANDARD[kind] - (
+        {"Cast"} if precision == Precision.FP32 else set()
+    )
+    names = {str(name) for name in (*GRAPH_INPUTS[kind], *GRAPH_OUTPUTS[kind])}
+    assert {value.name for value in (*graph.graph.input, *graph.graph.output)} == names
 
 
 @pytest.mark.parametrize("precision", Precision)
-def test_nothing_else_stands_in_the_graph_than_tensorrt_takes(bundle, precision):
-    graph = _graph(bundle, precision)
-    assert {node.op_type for node in graph.graph.node if not node.domain} == STANDARD - (
-        {"Cast"} if precision == Precision.FP32 else set()
-    )
-    names = {str(name) for name in (*GRAPH_INPUTS[Kind.PLUGIN], *GRAPH_OUTPUTS[Kind.PLUGIN])}
-    assert {value.name for value in (*graph.graph.input, *graph.graph.output)} == names
+def test_basis_maps_are_cut_where_nothing_rearranges_them(bundle, precision):
+    """Channels last out of the last convolution, and so into the product with the guide."""
+    network, synthesis = (_graph(bundle, precision, kind).graph for kind in PAIR)
+    (last,) = (node for node in network.node if "basis" in node.output)
+    assert [helper.get_attribute_value(a) for a in last.attribute] == [[0, 2, 3, 1]]
+    assert last.input[0] == "decoder.6.conv/ConvTranspose"
+    (taker,) = (node for node in synthesis.node if "basis" in node.input)
+    (product,) = (node for node in synthesis.node if node.op_type == "MatMul")
+    assert (taker.op_type, product.input[0]) == ("Reshape", taker.output[0])
 
 
 def test_float16_has_no_cast_but_at_islands_of_float32(bundle):
@@ -195,7 +231,9 @@ def test_other_models_hold_parity(changes, small_config, tmp_path):
     folder = tmp_path / "bundle"
     export_bundle(tmp_path / "other.safetensors", folder, kinds=[Kind.PLUGIN])
     opened = Bundle.open(folder)
-    assert [a.name for a in opened.artifacts] == ["plugin.fp32", "plugin.fp16"]
+    assert [a.name for a in opened.artifacts] == [
+        *("plugin.fp32", "plugin.fp16", "synthesis.fp32", "synthesis.fp16"),
+    ]
     attributes = _attributes(_plugins(_graph(opened, Precision.FP16))["Istft"])
     assert (attributes["n_fft"], attributes["samples"]) == (config.n_fft, config.window_samples)
 
@@ -213,18 +251,39 @@ def test_any_batch_and_any_sources(small, batch, sources):
     rng = np.random.default_rng(4)
     mixture = 0.1 * rng.standard_normal((batch, model.config.window_samples)).astype(np.float32)
     categories = rng.integers(0, len(model.config.categories), sources)
-    copy = standard_copy(graphs[Precision.FP32], model.config)
-    result = _run(copy, mixture, categories)
+    copy = standard_copy(_whole(graphs, Precision.FP32), model.config)
+    result = dict(
+        zip([o.name for o in copy.graph.output], _run(copy, mixture, categories), strict=True)
+    )
     with torch.inference_mode():
         expected = model(torch.from_numpy(mixture), torch.from_numpy(categories))
-    for ours, theirs in zip(result, expected, strict=True):
-        np.testing.assert_allclose(ours, theirs.numpy(), atol=2e-5)
+    assert result.keys() == set(GRAPH_OUTPUTS[Kind.WAVEFORM])
+    for name, ours in result.items():
+        np.testing.assert_allclose(ours, getattr(expected, name).numpy(), atol=2e-5)
+
+
+@torch.inference_mode()
+def test_both_modules_one_behind_the_other_are_the_reference(small):
+    model, _ = small
+    weights = GraphWeights(model)
+    network, synthesis = PluginNetwork(weights).eval(), Synthesis(model.config).eval()
+    generator = torch.Generator().manual_seed(5)
+    mixture = 0.1 * torch.randn(2, model.config.window_samples, generator=generator)
+    categories = torch.tensor([2, 0, 2])
+    presence, embedding, guide, basis, spectrum = network(mixture)
+    sources = synthesis(spectrum, basis, guide, categories)
+    both = export_module(model, Kind.PLUGIN, Precision.FP32)(mixture, categories)
+    expected = model(mixture, categories)
+    named = (expected.sources, expected.presence, expected.embedding)
+    for mine, whole, theirs in zip((sources, presence, embedding), both, named, strict=True):
+        assert torch.equal(mine, whole)
+        torch.testing.assert_close(mine, theirs, atol=2e-5, rtol=0)
 
 
 def test_two_exports_are_identical(small):
     model, graphs = small
-    for precision, graph in graphs.items():
-        again = build_graph(model, Kind.PLUGIN, precision)
+    for (kind, precision), graph in graphs.items():
+        again = build_graph(model, kind, precision)
         assert again.SerializeToString(deterministic=True) == graph.SerializeToString(
             deterministic=True
         )
@@ -236,8 +295,7 @@ def test_two_exports_are_identical(small):
 )
 def test_attributes_that_do_not_fit_are_no_parity(small, op, name, value):
     model, graphs = small
-    graph = onnx.ModelProto()
-    graph.CopyFrom(graphs[Precision.FP16])
+    graph = _whole(graphs, Precision.FP16)
     node = _plugins(graph)[op]
     kept = [a for a in node.attribute if a.name != name]
     del node.attribute[:]
@@ -249,8 +307,7 @@ def test_attributes_that_do_not_fit_are_no_parity(small, op, name, value):
 def test_a_copy_is_made_of_what_the_nodes_say(small):
     """Not of the configuration: a graph that was exported wrong must be seen to be wrong."""
     model, graphs = small
-    graph = onnx.ModelProto()
-    graph.CopyFrom(graphs[Precision.FP32])
+    graph = _whole(graphs, Precision.FP32)
     epsilon = next(a for a in _plugins(graph)["Stft"].attribute if a.name == "log_epsilon")
     epsilon.f = 0.5
     copy = standard_copy(graph, model.config)
@@ -258,6 +315,7 @@ def test_a_copy_is_made_of_what_the_nodes_say(small):
     assert 0.5 in [float(value) for value in values.values()]
 
 
-def test_onnx_runtime_refuses_it_by_name(bundle):
-    with pytest.raises(EngineError, match=r"got plugin.fp16, .* expected core or waveform"):
-        open_engine("onnxruntime:plugin.fp16", bundle)
+@pytest.mark.parametrize("kind", PAIR)
+def test_onnx_runtime_refuses_it_by_name(bundle, kind):
+    with pytest.raises(EngineError, match=rf"got {kind}.fp16, .* expected core or waveform"):
+        open_engine(f"onnxruntime:{kind}.fp16", bundle)

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import onnx
@@ -19,7 +20,7 @@ from sgn_rt.errors import BundleError, CheckpointError, ConfigError, ParityError
 from sgn_rt.export import writer
 from sgn_rt.export.writer import export_bundle
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.model.contract import SECOND_HALVES, Kind, Precision, partner
 from sgn_rt.model.stages import Stage, limit_for
 from sgn_rt.parity.measure import measure
 from sgn_rt.reference import random_model, save_checkpoint
@@ -61,23 +62,26 @@ def test_bundle_holds_every_graph_with_its_measured_parity(small_bundle):
     assert {path.name for path in small_bundle.iterdir()} == listed
 
 
-def test_masks_are_proved_with_their_core(small_bundle):
+def test_second_halves_are_proved_with_the_first(small_bundle):
     opened = Bundle.open(small_bundle)
-    for precision in Precision:
-        core, masks = (opened.find(kind, precision) for kind in (Kind.CORE, Kind.MASKS))
-        assert core is not None
-        assert masks is not None
-        assert masks.parity == core.parity
+    for kind, precision in product((Kind.CORE, Kind.PLUGIN), Precision):
+        first, second = (opened.find(*of) for of in ((kind, precision), partner(kind, precision)))
+        assert first is not None
+        assert second is not None
+        assert second.parity == first.parity
 
 
-@pytest.mark.parametrize("kind", [Kind.CORE, Kind.MASKS])
-def test_half_of_a_pair_brings_the_other(small_checkpoint, exported, tmp_path, kind):
+@pytest.mark.parametrize(
+    "pair", [(Kind.CORE, Kind.MASKS), (Kind.PLUGIN, Kind.SYNTHESIS)], ids=lambda pair: pair[0]
+)
+@pytest.mark.parametrize("named", [0, 1], ids=["first", "second"])
+def test_half_of_a_pair_brings_the_other(small_checkpoint, exported, tmp_path, pair, named):
     measured = export_bundle(
-        small_checkpoint, tmp_path / "pair", kinds=[kind], precisions=[Precision.FP32]
+        small_checkpoint, tmp_path / "pair", kinds=[pair[named]], precisions=[Precision.FP32]
     )
-    assert list(measured) == ["core.fp32"]
+    assert list(measured) == [f"{pair[0]}.fp32"]
     names = [artifact.name for artifact in Bundle.open(tmp_path / "pair").artifacts]
-    assert names == ["core.fp32", "masks.fp32"]
+    assert names == [f"{kind}.fp32" for kind in pair]
 
 
 def test_float16_figures_are_those_of_real_rounding(small_bundle):
@@ -137,7 +141,7 @@ def test_a_spoiled_weight_stops_the_export(
 
     def spoiled(model, kind, precision):
         graph = good(model, kind, precision)
-        if kind != Kind.MASKS:  # has no weights
+        if kind not in SECOND_HALVES:  # those have no weights
             _spoil(graph, "encoder.0.conv.bias")
         return graph
 

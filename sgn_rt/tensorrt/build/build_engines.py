@@ -11,7 +11,7 @@ import sgn_rt
 from sgn_rt._atomic import write_named
 from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import WHOLE_KINDS, Kind, Precision
+from sgn_rt.model.contract import ENGINE_KINDS, Kind, Precision
 from sgn_rt.model.export_command import export_command
 from sgn_rt.model.stages import StageResult
 from sgn_rt.tensorrt.bindings import TensorRT
@@ -27,9 +27,6 @@ from sgn_rt.tensorrt.device.protocol import Device
 from sgn_rt.tensorrt.plugins.library import has_plugins, plugin_library
 from sgn_rt.tensorrt.sidecar import Sidecar, engine_name, graph_digest, write_engine, write_sidecar
 from sgn_rt.tensorrt.trust import trust
-
-KINDS: tuple[Kind, ...] = tuple(reversed(WHOLE_KINDS))
-"""Graphs that engines are made of, the best first: what goes in and comes out is sound."""
 
 Tell = Callable[[str], Progress]
 """Told what is built next; gives what its progress is told to."""
@@ -107,14 +104,14 @@ def choose_artifacts(bundle: Bundle, request: BuildRequest) -> list[Artifact]:
         raise ConfigError(
             f"precisions: got none, expected at least one of {', '.join(Precision)}. Name one."
         )
-    if request.kind not in (None, *KINDS):
+    if request.kind not in (None, *ENGINE_KINDS):
         raise ConfigError(
-            f"kind: got {request.kind}, expected {' or '.join(KINDS)}: engines go from sound to "
-            "sound. Choose one of these."
+            f"kind: got {request.kind}, expected {' or '.join(ENGINE_KINDS)}: engines go from "
+            "sound to sound. Choose one of these."
         )
     chosen = []
     for precision in request.precisions:
-        kinds = KINDS if request.kind is None else (request.kind,)
+        kinds = ENGINE_KINDS if request.kind is None else (request.kind,)
         found = [a for kind in kinds if (a := bundle.find(kind, precision)) is not None]
         if not found:
             have = ", ".join(artifact.name for artifact in bundle.artifacts) or "no graph"
