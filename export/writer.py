@@ -30,6 +30,7 @@ from sgn_rt.model.contract import (
     SECOND_HALVES,
     Kind,
     Precision,
+    networks_of,
     partner,
 )
 from sgn_rt.model.manifest import DIGEST_KEY, digest_of
@@ -205,8 +206,8 @@ def _with_pairs(
 def _proved_as(entry: Mapping[str, Any], measured: Collection[str]) -> str:
     """Name of the graph under which another is proved: the second half of a pair with the first."""
     mine = (entry["kind"], entry["precision"])
-    firsts = (f"{k}.{p}" for k, p in product(Kind, Precision) if mine in ((k, p), partner(k, p)))
-    return next(name for name in firsts if name in measured)
+    names = (f"{kind}.{precision}" for kind, precision in (mine, *networks_of(*mine)))
+    return next(name for name in names if name in measured)
 
 
 def _ignore(line: str) -> None:

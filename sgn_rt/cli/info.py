@@ -11,8 +11,8 @@ from rich.table import Table
 
 from sgn_rt.cli.common import console, json_option, table, write_json
 from sgn_rt.errors import EngineError
-from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import SECOND_HALVES, Tensor
+from sgn_rt.model.bundle import OUTDATED, Bundle
+from sgn_rt.model.contract import SECOND_HALVES, Tensor, networks_of
 from sgn_rt.tensorrt.bindings import version_text
 from sgn_rt.tensorrt.sidecar import Sidecar, read_sidecars
 
@@ -61,6 +61,7 @@ def _as_json(bundle: Bundle, engines: Sequence[Sidecar], unreadable: str | None)
         "folder": str(bundle.root),
         "config": bundle.config.to_dict(),
         "artifacts": {a.name: {"path": a.path, "parity": a.parity} for a in bundle.artifacts},
+        "outdated": [artifact.name for artifact in bundle.outdated],
         "engines": {engine.name: engine.to_dict() for engine in engines},
         "engines_error": unreadable,
     }
@@ -68,7 +69,7 @@ def _as_json(bundle: Bundle, engines: Sequence[Sidecar], unreadable: str | None)
 
 def _graphs(opened: Bundle) -> Table:
     rows = table("graph", "file", "MB", "opset", "weights", "parity as exported")
-    for artifact in opened.artifacts:
+    for artifact in (*opened.artifacts, *opened.outdated):
         stages = ", ".join(
             f"{stage} {_figure(entry['figure'])} {entry['unit']}".strip()
             for stage, entry in artifact.parity.items()
@@ -76,7 +77,11 @@ def _graphs(opened: Bundle) -> Table:
         size = opened.files[artifact.path].size
         weights = ", ".join(artifact.external) or "inside"
         if artifact.kind in SECOND_HALVES:
-            weights, stages = "none", "of the network that it goes with"
+            goes_with = {f"{k}.{p}" for k, p in networks_of(artifact.kind, artifact.precision)}
+            names = [a.name for a in opened.artifacts if a.name in goes_with]
+            weights, stages = "none", f"of {' and '.join(names)}, which it goes with"
+        if artifact in opened.outdated:
+            stages = OUTDATED
         row = (
             artifact.name,
             artifact.path,

@@ -89,9 +89,8 @@ def _subject(bundle: Bundle, spec: str) -> tuple[Artifact, Run | None]:
     name, _, wanted = spec.partition(":")
     named = next((a for a in bundle.artifacts if a.name == wanted), None)
     if wanted and named is None:
-        have = ", ".join(a.name for a in bundle.artifacts) or "no graph"
         raise BundleError(
-            f"{spec}: got a bundle with {have}, expected {wanted}. Export it: "
+            f"{spec}: got a bundle with {bundle.graphs}, expected {wanted}. Export it: "
             f"`{export_command(bundle)}`"
         )
     if name == "onnxruntime" and named is not None:

@@ -18,7 +18,7 @@ from sgn_rt.cli.parity_report import Comparison, ParityReport, told
 from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import BundleError
-from sgn_rt.model.bundle import Artifact, Bundle
+from sgn_rt.model.bundle import OUTDATED, Artifact, Bundle
 from sgn_rt.model.contract import SECOND_HALVES, Kind
 from sgn_rt.model.stages import StageResult
 from sgn_rt.parity.measure import measure
@@ -98,14 +98,20 @@ def _specs(bundle: Bundle, engines: Sequence[str], report: ParityReport) -> list
     if engines:
         return list(dict.fromkeys(engines))
     specs = []
+
+    def leave_out(artifact: Artifact, why: str) -> None:
+        report.comparisons.append(Comparison(engine=artifact.name, skipped=why))
+        console(err=True).print(f"not compared: {why}")
+
+    for artifact in bundle.outdated:
+        leave_out(artifact, f"{artifact.name} was {OUTDATED}")
     for artifact in bundle.artifacts:
         if artifact.kind in SECOND_HALVES:
             continue  # its network brings it along
         spec = _runner(bundle, artifact)
         if spec is None:
-            why = f"{artifact.name} runs in TensorRT alone, which has no engine of it here"
-            report.comparisons.append(Comparison(engine=artifact.name, skipped=why))
-            console(err=True).print(f"not compared: {why}")
+            reason = "runs in TensorRT alone, which has no engine of it here"
+            leave_out(artifact, f"{artifact.name} {reason}")
         else:
             specs.append(spec)
     if not specs:

@@ -71,10 +71,10 @@ def choose_artifact(bundle: Bundle, provider: str, wanted: str | None) -> Artifa
                 "build a TensorRT engine of it."
             )
         return artifact
-    names = ", ".join(artifact.name for artifact in bundle.artifacts) or "no graph"
     preferred = " or ".join(f"{kind}.{precision}" for kind, precision in PREFERENCE[provider])
     raise UnavailableError(
-        f"onnxruntime ({provider}): got a bundle with {names}, expected {wanted or preferred}. "
+        f"onnxruntime ({provider}): got a bundle with {bundle.graphs}, expected "
+        f"{wanted or preferred}. "
         f"Export them, e.g. `{export_command(bundle)}`, or choose another engine."
     )
 

@@ -14,7 +14,7 @@ from sgn_rt._types import Float, Positions, Separated
 from sgn_rt.engines.base import WholeEngine
 from sgn_rt.errors import EngineError, PluginError, UnavailableError
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import GRAPH_INPUTS, Kind, Precision, Tensor
+from sgn_rt.model.contract import ENGINE_KINDS, GRAPH_INPUTS, Kind, Precision, Tensor
 from sgn_rt.model.export_command import export_command
 from sgn_rt.model.stages import StageResult
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT, load, version_text
@@ -208,9 +208,7 @@ def _fitting(
 
 def _build_steps(bundle: Bundle, flavor: Flavor) -> str:
     """What leads to an engine; that a bundle has no graph for one comes first."""
-    from sgn_rt.tensorrt.build.build_engines import KINDS
-
-    if any(artifact.kind in KINDS for artifact in bundle.artifacts):
+    if any(artifact.kind in ENGINE_KINDS for artifact in bundle.artifacts):
         return f"`sgn-rt build {shlex.quote(str(bundle.root))} --flavor {flavor}`"
     return (
         f"`{export_command(bundle)}`, then `sgn-rt build BUNDLE --flavor {flavor}`, and open BUNDLE"
@@ -221,6 +219,11 @@ def engine_of(
     bundle: Bundle, name: str, sidecar: Sidecar, content: bytes, trt: TensorRT, device: Device
 ) -> TensorRTEngine:
     """An engine in service, of verified content."""
+    if sidecar.kind == Kind.PLUGIN:
+        raise EngineError(
+            f"engine {sidecar.name}: got a network of the pair plugin and synthesis, expected an "
+            "engine of waveform: pairs do not run yet. Build one with --kind waveform."
+        )
     library = None if sidecar.plugin is None else _library_for(sidecar)
     plugins = None if library is None else library.path
     loaded = LoadedEngine(trt, device, bundle.config, sidecar, content, plugins)

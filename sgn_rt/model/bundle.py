@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from sgn_rt.errors import BundleError, CheckpointError, ConfigError
 from sgn_rt.model.config import ModelConfig, config_of_checkpoint
@@ -32,6 +32,8 @@ from sgn_rt.model.stages import checked_parity
 
 _MANIFEST_LIMIT = 16 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+OUTDATED: Final = "exported before it was cut in two: export it again"
+"""Of a graph that this version no longer runs, for people."""
 _PLUGIN_CUT = 3
 """The schema that cut ``plugin`` into network and synthesis."""
 
@@ -330,8 +332,14 @@ class Bundle:
         return content
 
     def __repr__(self) -> str:
-        graphs = ", ".join(artifact.name for artifact in self.artifacts) or "no graph"
-        return f"<Bundle {self.name!r}: {graphs} in {str(self.root)!r}>"
+        return f"<Bundle {self.name!r}: {self.graphs} in {str(self.root)!r}>"
+
+    @property
+    def graphs(self) -> str:
+        """Its graphs by name, for messages; those that are outdated as such."""
+        names = [artifact.name for artifact in self.artifacts]
+        names += [f"{artifact.name} ({OUTDATED})" for artifact in self.outdated]
+        return ", ".join(names) or "no graph"
 
     def find(self, kind: Kind, precision: Precision) -> Artifact | None:
         """The graph of that kind and precision, if the bundle has one."""

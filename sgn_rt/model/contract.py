@@ -6,6 +6,7 @@ Standard library only: everything else imports from here, nothing here imports f
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import product
 from typing import Final
 
 CHECKPOINT_FORMAT: Final = "sgn-checkpoint/1"
@@ -84,6 +85,12 @@ def partner(kind: Kind, precision: Precision) -> tuple[Kind, Precision] | None:
     if second is None:
         return None
     return second, _SECOND_PRECISIONS.get((kind, precision), precision)
+
+
+def networks_of(kind: Kind, precision: Precision) -> list[tuple[Kind, Precision]]:
+    """The networks that a graph is the `partner` of."""
+    every = product(Kind, Precision)
+    return [network for network in every if partner(*network) == (kind, precision)]
 
 
 class Tensor(StrEnum):

@@ -30,11 +30,23 @@ def test_info_lists_the_model(run):
 
 def test_info_tells_schema_digest_and_pairs(run):
     told = json.loads(run("info", "--json", "-").out)
-    assert told["schema"] == 2
+    assert told["schema"] == 3
     assert told["digest"] == json.loads((embedded() / "bundle.json").read_text())["digest"]
     shown = run("info").out
-    assert f"bundle schema 2, digest {told['digest'][:12]}" in shown
+    assert f"bundle schema 3, digest {told['digest'][:12]}" in shown
     assert "of core.fp32, which it goes with" in shown
     old = Path(__file__).parents[1] / "data" / "bundle_schema1"
     assert json.loads(run("info", old, "--json", "-").out)["digest"] is None
     assert "bundle schema 1, no digest" in run("info", old).out
+
+
+def test_info_tells_a_graph_from_before_the_cut(run, bundle_folder, edit_manifest):
+    def change(manifest):
+        manifest["schema"] = 2
+        manifest["artifacts"].append(manifest["artifacts"][0] | {"kind": "plugin"})
+
+    edit_manifest(bundle_folder, change)
+    assert json.loads(run("info", bundle_folder, "--json", "-").out)["outdated"] == ["plugin.fp32"]
+    shown = " ".join(run("info", bundle_folder).out.split())
+    assert "plugin.fp32" in shown
+    assert "exported before" in shown

@@ -191,7 +191,7 @@ def test_a_stage_that_does_not_hold_is_a_failure(run, reports, monkeypatch):
 
 
 def test_a_graph_that_nothing_here_runs_is_left_out_and_said_so(run, listed, reports):
-    result = run("parity", listed({"plugin.fp32": None}), *reports.options)
+    result = run("parity", listed({"plugin.fp32": None, "synthesis.fp32": None}), *reports.options)
     assert result.code == 0
     assert "not compared: plugin.fp32 runs in TensorRT alone" in result.err
     assert list(reports.json["engines"]) == [CORE]
@@ -199,7 +199,18 @@ def test_a_graph_that_nothing_here_runs_is_left_out_and_said_so(run, listed, rep
     assert reports.cases["plugin.fp32", "run"] == "skipped"
 
 
-@pytest.mark.parametrize("graphs", [{"plugin.fp32": None}, {}])
+def test_a_graph_from_before_the_cut_is_left_out_and_said_so(run, listed, edit_manifest, reports):
+    folder = listed({"plugin.fp32": None}, only=True)
+    edit_manifest(folder, lambda manifest: manifest.update(schema=2))
+    result = run("parity", folder, "--engine", "torch")
+    assert result.code == 0
+    result = run("parity", folder, *reports.options)
+    assert result.code == 2
+    assert "not compared: plugin.fp32 was exported before it was cut in two" in result.err
+    assert "export it again" in reports.json["skipped"]["plugin.fp32"]
+
+
+@pytest.mark.parametrize("graphs", [{"plugin.fp32": None, "synthesis.fp32": None}, {}])
 def test_a_comparison_of_nothing_is_no_success(run, listed, reports, graphs):
     result = run("parity", listed(graphs, only=True), *reports.options)
     assert result.code == 2

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sgn_rt.errors import BundleError
-from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.bundle import OUTDATED, Bundle
 from sgn_rt.model.contract import BUNDLE_MANIFEST, BUNDLE_PROBE, Kind, Precision
 from sgn_rt.model.manifest import digest_of
 
@@ -24,7 +24,7 @@ SCHEMA_1 = Path(__file__).parents[1] / "data" / "bundle_schema1"
 def test_what_is_in_it(bundle_folder, config):
     bundle = Bundle.open(bundle_folder)
     assert bundle.config == config
-    assert bundle.schema == 2
+    assert bundle.schema == 3
     assert (bundle.name, bundle.licence, bundle.generator) == ("fake", "CC0-1.0", "tests")
     assert sorted(bundle.files) == FILES
     assert bundle.has_checkpoint
@@ -158,7 +158,7 @@ def record(**changes):
 
 
 CHANGES = {
-    "newer": (lambda m: m.update(schema=3), "got 3, expected at most 2", "upgrade this one"),
+    "newer": (lambda m: m.update(schema=4), "got 4, expected at most 3", "upgrade this one"),
     "older": (lambda m: m.update(schema=0), "bundle schema: got 0", "Export"),
     "schema true": (lambda m: m.update(schema=True), "bundle schema: got True", "Export"),
     "schema text": (lambda m: m.update(schema="1"), "bundle schema: got '1'", "Export"),
@@ -272,6 +272,30 @@ def test_a_bundle_of_schema_1_opens(fails, edit_manifest, tmp_path):
     edit_manifest(folder, lambda m: m["config"].update(sample_rate=44100))
     with fails(BundleError, "configuration: got sample_rate 44100, expected sample_rate 8000"):
         Bundle.open(folder)
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_plugin_graph_from_before_the_cut_is_told_and_never_found(
+    bundle_folder, edit_manifest, schema
+):
+    def change(manifest):
+        plugin = manifest["artifacts"][0] | {"kind": "plugin"}
+        manifest.update(schema=schema, artifacts=[plugin, *manifest["artifacts"]])
+
+    edit_manifest(bundle_folder, change)
+    bundle = Bundle.open(bundle_folder)
+    assert [artifact.name for artifact in bundle.outdated] == ["plugin.fp32"]
+    assert bundle.find(Kind.PLUGIN, Precision.FP32) is None
+    assert bundle.graphs == f"core.fp32, masks.fp32, plugin.fp32 ({OUTDATED})"
+
+
+def test_a_plugin_graph_needs_its_synthesis(bundle_folder, edit_manifest, fails):
+    plugin, synthesis = ({"kind": kind} for kind in ("plugin", "synthesis"))
+    edit_manifest(bundle_folder, lambda m: m["artifacts"].append(m["artifacts"][0] | plugin))
+    with fails(BundleError, "got 'plugin.fp32', expected synthesis.fp32, too"):
+        Bundle.open(bundle_folder)
+    edit_manifest(bundle_folder, lambda m: m["artifacts"].append(m["artifacts"][0] | synthesis))
+    assert Bundle.open(bundle_folder).outdated == ()
 
 
 def test_unknown_keys_are_left_to_later_versions(bundle_folder, edit_manifest):

@@ -114,9 +114,8 @@ def choose_artifacts(bundle: Bundle, request: BuildRequest) -> list[Artifact]:
         kinds = ENGINE_KINDS if request.kind is None else (request.kind,)
         found = [a for kind in kinds if (a := bundle.find(kind, precision)) is not None]
         if not found:
-            have = ", ".join(artifact.name for artifact in bundle.artifacts) or "no graph"
             raise BundleError(
-                f"{bundle.root}: got a bundle with {have}, expected "
+                f"{bundle.root}: got a bundle with {bundle.graphs}, expected "
                 f"{' or '.join(f'{kind}.{precision}' for kind in kinds)} to build from. "
                 f"Export it: `{export_command(bundle)}`"
             )

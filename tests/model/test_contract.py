@@ -1,0 +1,61 @@
+"""What exporter and runtime agree on: pairs of graphs, and what goes from one into the other."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from sgn_rt.model.contract import (
+    GRAPH_INPUTS,
+    GRAPH_OUTPUTS,
+    SECOND_HALVES,
+    Axis,
+    Kind,
+    Precision,
+    Tensor,
+    axes_of,
+    networks_of,
+    partner,
+    type_of,
+)
+from sgn_rt.model.shapes import shape_of
+
+PAIRS = [(kind, p) for kind, p in product(Kind, Precision) if partner(kind, p) is not None]
+
+
+@pytest.mark.parametrize("network", PAIRS, ids="-".join)
+def test_a_pair_agrees_on_what_goes_between(network):
+    second = partner(*network)
+    assert second is not None
+    assert second[0] in SECOND_HALVES
+    assert network in networks_of(*second)
+    shared = [name for name in GRAPH_INPUTS[second[0]] if name in GRAPH_OUTPUTS[network[0]]]
+    assert Tensor.BASIS in shared
+    for name in shared:
+        of_both = ((network[0], name, network[1]), (second[0], name, second[1]))
+        assert len({type_of(*each) for each in of_both}) == 1
+        if (second[0], name) != (Kind.MASKS, Tensor.GUIDE):  # the host picks those chosen
+            assert axes_of(network[0], name) == axes_of(second[0], name)
+
+
+def test_what_is_whole_needs_nothing_beside_it():
+    for kind, precision in product({Kind.WAVEFORM, *SECOND_HALVES}, Precision):
+        assert partner(kind, precision) is None
+
+
+def test_the_network_is_run_before_categories_are_chosen():
+    for kind in (Kind.CORE, Kind.PLUGIN):
+        assert Tensor.CATEGORIES not in GRAPH_INPUTS[kind]
+        assert all(Axis.SOURCES not in axes_of(kind, name) for name in GRAPH_OUTPUTS[kind])
+
+
+def test_shapes_follow_from_the_model(config):
+    def shape(name):
+        return shape_of(Kind.SYNTHESIS, name, config, batch=3, sources=2)
+
+    assert shape(Tensor.SPECTRUM) == (3, config.frames, config.bins, 2)
+    assert shape(Tensor.BASIS) == (3, config.frequency_bins, config.frames, config.mask_basis)
+    assert shape(Tensor.GUIDE) == (3, len(config.categories), config.mask_basis + 1)
+    assert shape(Tensor.CATEGORIES) == (2,)
+    assert shape(Tensor.SOURCES) == (3, 2, config.window_samples)
