@@ -116,6 +116,7 @@ def bundle(tmp_path, config):
         root=tmp_path,
         config=config,
         artifacts=(artifact,),
+        graphs=artifact.name,
         has_checkpoint=False,
         files={artifact.path: record},
         find=lambda kind, precision: (

@@ -23,9 +23,8 @@ from sgn_rt.checks.tensorrt.engine_checks import (
 from sgn_rt.checks.tensorrt.world import World
 from sgn_rt.engines.tensorrt import TensorRTEngine
 from sgn_rt.errors import EngineError, UnavailableError
-from sgn_rt.model.contract import Precision
+from sgn_rt.model.contract import ENGINE_KINDS, Precision
 from sgn_rt.tensorrt.bindings import Flavor
-from sgn_rt.tensorrt.build.build_engines import KINDS
 
 STRUCTURAL = [
     check for check in CHECKS if check.name in ("graphs", "parts", "threads", "session", "growth")
@@ -134,7 +133,7 @@ def test_a_gpu_that_rtx_does_not_know_is_not_its_failure(flavors, device, tmp_pa
 
 def test_a_bundle_without_graphs_is_exported_where_that_can_be(flavors, bundle, monkeypatch, fails):
     bundle.artifacts, bundle.has_checkpoint = (), True
-    whole = SimpleNamespace(artifacts=(SimpleNamespace(kind=KINDS[0]),))
+    whole = SimpleNamespace(artifacts=(SimpleNamespace(kind=ENGINE_KINDS[0]),))
     opened = {Path("small"): bundle, Path("whole"): whole}
     monkeypatch.setattr("sgn_rt.checks.check.Bundle.open", opened.get)
     place = Place(bundle=Path("small"), export=lambda folder, kinds: Path("whole"))

@@ -13,11 +13,10 @@ from sgn_rt.checks.check import Budget, Place
 from sgn_rt.engines.tensorrt import TensorRTEngine, engine_of
 from sgn_rt.errors import EngineError, UnavailableError
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import Precision
+from sgn_rt.model.contract import ENGINE_KINDS, Precision
 from sgn_rt.model.export_command import export_command
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT, load
 from sgn_rt.tensorrt.build.build_engines import (
-    KINDS,
     BuildRequest,
     build_one,
     choose_artifacts,
@@ -154,10 +153,11 @@ def expect_target(trt: TensorRT, device: Device) -> None:
 def _open(flavor: Flavor, place: Place) -> World:
     trt, device = load(flavor), open_device()
     expect_target(trt, device)
-    bundle = place.open(KINDS)
-    if not any(artifact.kind in KINDS for artifact in bundle.artifacts):
+    bundle = place.open(ENGINE_KINDS)
+    if not any(artifact.kind in ENGINE_KINDS for artifact in bundle.artifacts):
         raise UnavailableError(
-            f"{trt}: got a bundle without a graph to build from, expected {' or '.join(KINDS)}. "
+            f"{trt}: got a bundle without a graph to build from, expected "
+            f"{' or '.join(ENGINE_KINDS)}. "
             f"Export one: `{export_command(bundle)}`, and name BUNDLE."
         )
     return World(bundle, trt, device)
