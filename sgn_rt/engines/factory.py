@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sgn_rt._processors import available_cpus
 from sgn_rt.engines.base import Engine, first_line
-from sgn_rt.engines.onnxruntime import CPU, CUDA, TENSORRT, graphs_for, open_onnxruntime
+from sgn_rt.engines.onnxruntime import graphs_for, open_onnxruntime
+from sgn_rt.engines.onnxruntime_session import CPU, CUDA, TENSORRT
 from sgn_rt.engines.tensorrt import graphs_to_build, open_tensorrt
 from sgn_rt.engines.torch import TorchEngine
 from sgn_rt.errors import EngineError, SgnError

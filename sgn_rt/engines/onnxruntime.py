@@ -1,4 +1,4 @@
-"""ONNX Runtime: the CPU's engine, and CUDA's and TensorRT's where onnxruntime-gpu brings them."""
+"""ONNX Runtime: the CPU's engine, and which graph runs on which of its providers."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sgn_rt._optional import pip_command, require
 from sgn_rt._types import Float, Masked, Positions, Separated
-from sgn_rt.engines.base import Engine, MaskEngine, MasksAtOnce, WholeEngine, first_line
-from sgn_rt.engines.confined import SECONDS_A_WINDOW, TimeLimit, expect_version, without_files
+from sgn_rt.engines.base import Engine, MaskEngine, MasksAtOnce, WholeEngine
+from sgn_rt.engines.onnxruntime_gpu import (
+    BATCH,
+    SIDE_BY_SIDE,
+    OnGpu,
+    expect_float32,
+    in_batches,
+    providers_on,
+)
+from sgn_rt.engines.onnxruntime_session import CPU, CUDA, TENSORRT, Session, load_onnxruntime
 from sgn_rt.errors import EngineError, UnavailableError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import Kind, Precision, Tensor
 from sgn_rt.model.export_command import export_command
-from sgn_rt.model.graph_file import expect_described, expect_inside
-from sgn_rt.tensorrt.bindings import Flavor, is_installed
-from sgn_rt.tensorrt.device.factory import has_driver
-
-CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+from sgn_rt.tensorrt.device.factory import current_ordinal
 
 PREFERENCE = {
     # The FFT around the network is by far the fastest on the CPU; half precision is emulated there.
@@ -70,6 +73,11 @@ def choose_artifact(bundle: Bundle, provider: str, wanted: str | None) -> Artifa
                 "sgn-rt's TensorRT plugins, expected core or waveform. Choose one of those, or "
                 "build a TensorRT engine of it."
             )
+        if provider == TENSORRT and artifact.kind != Kind.WAVEFORM:
+            raise EngineError(
+                f"onnxruntime ({provider}): got {artifact.name}, whose shapes it is not told, "
+                f"expected waveform. Choose waveform.{artifact.precision}."
+            )
         return artifact
     preferred = " or ".join(f"{kind}.{precision}" for kind, precision in PREFERENCE[provider])
     raise UnavailableError(
@@ -77,80 +85,6 @@ def choose_artifact(bundle: Bundle, provider: str, wanted: str | None) -> Artifa
         f"{wanted or preferred}. "
         f"Export them, e.g. `{export_command(bundle)}`, or choose another engine."
     )
-
-
-class _Session:
-    """An ONNX Runtime session on one provider, or an error: never another provider in its place."""
-
-    def __init__(self, bundle: Bundle, artifact: Artifact, provider: str) -> None:
-        ort = require(
-            "onnxruntime",
-            extra="cpu" if provider == CPU else "gpu",
-            purpose=f"the onnxruntime engine on {provider}",
-        )
-        expect_version(ort, "cpu" if provider == CPU else "gpu")
-        available = ort.get_available_providers()
-        if provider not in available:
-            raise UnavailableError(
-                f"onnxruntime: provider: got only {', '.join(available)}, expected {provider}. "
-                "Put onnxruntime-gpu and its CUDA libraries in the place of onnxruntime: "
-                f"pip uninstall onnxruntime, then {pip_command('gpu')}"
-            )
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
-        # Whole windows run side by side, one thread each: better than threads inside of one.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        content = bundle.read(artifact.path)
-        expect_inside(content, artifact.external, f"onnxruntime: {artifact.path}")
-        expect_described(content, bundle, artifact, f"onnxruntime: {artifact.path}")
-        held = [bundle.read(name) for name in artifact.external]
-        if held:
-            options.add_external_initializers_from_files_in_memory(
-                list(artifact.external), held, [len(content) for content in held]
-            )
-        try:
-            with without_files(options):
-                self._session: Any = ort.InferenceSession(content, options, providers=[provider])
-        except Exception as error:  # ONNX Runtime's exceptions have no common base but this
-            raise EngineError(
-                f"onnxruntime: {artifact.path}: got {first_line(error)}, expected a graph that "
-                f"{provider} loads. Export the bundle again, or choose another engine."
-            ) from error
-        running = self._session.get_providers()
-        if not running or running[0] != provider:
-            # The providers are in the package; what they load belongs to the machine.
-            missing = provider == TENSORRT and not is_installed(Flavor.TENSORRT)
-            kind = UnavailableError if missing or not has_driver() else EngineError
-            raise kind(
-                f"onnxruntime: provider: got {', '.join(running)}, expected {provider}. "
-                "Its libraries failed to load: check the CUDA installation, or choose another "
-                "engine."
-            )
-        self._run_options, self._limit = ort.RunOptions, TimeLimit(SECONDS_A_WINDOW)
-        self.version = str(ort.__version__)
-
-    def run(self, outputs: Sequence[str], inputs: dict[str, Any]) -> list[Any]:
-        """Run the part of the graph that the outputs need."""
-        session = self._session
-        if session is None:
-            raise EngineError("onnxruntime: got a call after close, expected none. Open another.")
-        options = self._run_options()
-        options.only_execute_path_to_fetches = True
-        windows = len(next(iter(inputs.values())))
-        try:
-            with self._limit.on(options, windows):
-                results: list[Any] = session.run(list(outputs), inputs, options)
-        except Exception as error:  # as above
-            got = "no end, for minutes" if options.terminate else first_line(error)
-            raise EngineError(
-                f"onnxruntime: got {got}, expected a result. Choose another engine."
-            ) from error
-        return results
-
-    def close(self) -> None:
-        """Let go of the session; runs that are under way end first."""
-        self._session = None
 
 
 class _Maps(NamedTuple):
@@ -168,7 +102,7 @@ class _Core(MaskEngine):
     network), and what goes from one graph into the other is never copied.
     """
 
-    def __init__(self, config: ModelConfig, session: _Session, masks: _Session) -> None:
+    def __init__(self, config: ModelConfig, session: Session, masks: Session) -> None:
         super().__init__(config)
         self.session, self.masks_session = session, masks
 
@@ -206,7 +140,7 @@ class _Core(MaskEngine):
 class _CoreAtOnce(MasksAtOnce):
     """The ``core`` graph of schema 1, which takes categories and gives their masks."""
 
-    def __init__(self, config: ModelConfig, session: _Session) -> None:
+    def __init__(self, config: ModelConfig, session: Session) -> None:
         super().__init__(config)
         self.session = session
 
@@ -229,7 +163,7 @@ class _CoreAtOnce(MasksAtOnce):
 class _Waveform(WholeEngine):
     """The ``waveform`` graph."""
 
-    def __init__(self, config: ModelConfig, session: _Session) -> None:
+    def __init__(self, config: ModelConfig, session: Session) -> None:
         super().__init__(config)
         self.session = session
 
@@ -245,20 +179,46 @@ class _Waveform(WholeEngine):
         return Separated(*self.session.run([Tensor.SOURCES, Tensor.PRESENCE], inputs))
 
 
-def _masks_session(bundle: Bundle, precision: Precision) -> _Session:
-    """Of the graph that belongs to a core: on the CPU, as the inverse STFT behind it is there.
+class _CoreOnGpu(_Core):
+    """The ``core`` graph on a GPU, many windows to a call; masks and FFT stay on the CPU."""
 
-    Elsewhere the basis maps would go back to the device for every source.
-    """
-    artifact = bundle.find(Kind.MASKS, precision)
-    assert artifact is not None, "no bundle opens without it"
-    return _Session(bundle, artifact, CPU)
+    batch = BATCH
+    concurrency = SIDE_BY_SIDE
+
+    def _network(
+        self, log_magnitude: Float, wanted: Positions | None
+    ) -> Sequence[tuple[Float, _Maps | Float]]:
+        del wanted  # the decoder is what the GPU is for
+        outputs = (Tensor.PRESENCE, Tensor.BASIS, Tensor.GUIDE)
+        rows = in_batches(self.session, log_magnitude, outputs)
+        return [(presence[0], _Maps(*maps)) for presence, *maps in rows]
 
 
 def open_onnxruntime(
-    bundle: Bundle, *, name: str, provider: str, artifact: str | None, threads: int
+    bundle: Bundle,
+    *,
+    name: str,
+    provider: str,
+    artifact: str | None,
+    threads: int,
+    device: int | None = None,
 ) -> Engine:
     """An engine on one of ONNX Runtime's providers.
+
+    Parameters
+    ----------
+    bundle
+        The model.
+    name
+        As the engine is chosen.
+    provider
+        ONNX Runtime's name of it.
+    artifact
+        ``kind.precision`` of the graph; None for the provider's best.
+    threads
+        Processors to use, on the CPU.
+    device
+        Number of the GPU; None for the one that is current in this thread.
 
     Raises
     ------
@@ -270,18 +230,49 @@ def open_onnxruntime(
         If a graph is there and does not load.
     """
     chosen = choose_artifact(bundle, provider, artifact)
-    session = _Session(bundle, chosen, provider)
-    engine: _Core | _CoreAtOnce | _Waveform
-    if chosen.kind == Kind.WAVEFORM:
-        engine = _Waveform(bundle.config, session)
-    elif bundle.schema == 1:
-        engine = _CoreAtOnce(bundle.config, session)
+    if provider == CPU:
+        engine, version = _on_cpu(bundle, chosen)
+        engine.concurrency = threads
+        engine.detail = f"{chosen.name} on {provider}, onnxruntime {version}"
     else:
-        engine = _Core(bundle.config, session, _masks_session(bundle, chosen.precision))
-    engine.name = name
-    engine.detail = f"{chosen.name} on {provider}, onnxruntime {session.version}"
-    if isinstance(engine, _Core) and provider != CPU:
-        engine.detail += ", masks on the CPU"
-    engine.precision = chosen.precision
-    engine.concurrency = threads if provider == CPU else 1
+        ordinal = current_ordinal() if device is None else device
+        engine, version = _on_gpu(bundle, chosen, provider, ordinal)
+        engine.detail = f"{chosen.name} on {provider} of GPU {ordinal}, onnxruntime {version}"
+        if isinstance(engine, MaskEngine):
+            engine.detail += ", masks on the CPU"
+    engine.name, engine.precision = name, chosen.precision
     return engine
+
+
+def _on_cpu(bundle: Bundle, chosen: Artifact) -> tuple[Engine, str]:
+    session = Session(load_onnxruntime(CPU), bundle, chosen, [(CPU, {})])
+    if chosen.kind == Kind.WAVEFORM:
+        return _Waveform(bundle.config, session), session.version
+    if bundle.schema == 1:
+        return _CoreAtOnce(bundle.config, session), session.version
+    masks = _masks_session(bundle, chosen.precision)
+    return _Core(bundle.config, session, masks), session.version
+
+
+def _on_gpu(bundle: Bundle, chosen: Artifact, provider: str, ordinal: int) -> tuple[Engine, str]:
+    ort = load_onnxruntime(provider)
+    expect_float32(provider)
+    session = Session(ort, bundle, chosen, providers_on(provider, bundle, chosen, ordinal))
+    if chosen.kind == Kind.WAVEFORM:
+        return OnGpu(bundle.config, session, ordinal), session.version
+    if bundle.schema == 1:
+        engine = _CoreAtOnce(bundle.config, session)
+        engine.concurrency = 1
+        return engine, session.version
+    masks = _masks_session(bundle, chosen.precision)
+    return _CoreOnGpu(bundle.config, session, masks), session.version
+
+
+def _masks_session(bundle: Bundle, precision: Precision) -> Session:
+    """Of the graph that belongs to a core: on the CPU, as the inverse STFT behind it is there.
+
+    Elsewhere the basis maps would go back to the device for every source.
+    """
+    artifact = bundle.find(Kind.MASKS, precision)
+    assert artifact is not None, "no bundle opens without it"
+    return Session(load_onnxruntime(CPU), bundle, artifact, [(CPU, {})])

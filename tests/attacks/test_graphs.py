@@ -246,7 +246,7 @@ def test_a_graph_that_never_ends_is_ended(bundle, replace_file, monkeypatch):
         make.make_node("Loop", ["", "ever", "presence.before"], ["presence"], body=body)
     )
     replace_file(bundle, CORE, model.SerializeToString())
-    monkeypatch.setattr("sgn_rt.engines.onnxruntime.SECONDS_A_WINDOW", 2.0)
+    monkeypatch.setattr("sgn_rt.engines.onnxruntime_session.SECONDS_A_WINDOW", 2.0)
     with (
         pytest.warns(ParityWarning, match="now onnxruntime:waveform.fp32, as .*got no end, for mi"),
         Separator.open(bundle, threads=1) as separator,

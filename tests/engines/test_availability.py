@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from sgn_rt.engines import factory, onnxruntime
+from sgn_rt.engines import factory, onnxruntime_session
 from sgn_rt.engines.factory import ENGINES, candidates, open_engine
-from sgn_rt.engines.onnxruntime import CPU, CUDA, TENSORRT
+from sgn_rt.engines.onnxruntime_session import CPU, CUDA, TENSORRT, Session
 from sgn_rt.errors import EngineError, UnavailableError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Kind, Precision
@@ -84,7 +84,7 @@ class Runtime:
             add_external_initializers_from_files_in_memory=lambda *files: None,
         )
 
-    def InferenceSession(self, content, options, providers):  # noqa: N802 - its name
+    def InferenceSession(self, content, options, providers, enable_fallback):  # noqa: N802 - its name
         return SimpleNamespace(get_providers=lambda: [CPU])
 
 
@@ -101,15 +101,14 @@ class Runtime:
 def test_a_provider_whose_libraries_do_not_load(
     bundle_folder, monkeypatch, provider, driver, tensorrt, silent
 ):
-    monkeypatch.setattr(onnxruntime, "require", lambda *name, **more: Runtime())
-    monkeypatch.setattr(onnxruntime, "expect_inside", lambda *graph: None)
-    monkeypatch.setattr(onnxruntime, "expect_described", lambda *graph: None)
-    monkeypatch.setattr(onnxruntime, "has_driver", lambda: driver)
-    monkeypatch.setattr(onnxruntime, "is_installed", lambda flavor: tensorrt)
+    monkeypatch.setattr(onnxruntime_session, "expect_inside", lambda *graph: None)
+    monkeypatch.setattr(onnxruntime_session, "expect_described", lambda *graph: None)
+    monkeypatch.setattr(onnxruntime_session, "has_driver", lambda: driver)
+    monkeypatch.setattr(onnxruntime_session, "is_installed", lambda flavor: tensorrt)
     bundle = Bundle.open(bundle_folder)
     artifact, _ = bundle.artifacts
     with pytest.raises(EngineError, match="libraries failed to load") as caught:
-        onnxruntime._Session(bundle, artifact, provider)
+        Session(Runtime(), bundle, artifact, [(provider, {})])
     assert isinstance(caught.value, UnavailableError) is silent
 
 

@@ -42,3 +42,9 @@ def find_device() -> Device | None:
         return open_device()
     except (DependencyError, EngineError):
         return None
+
+
+def current_ordinal() -> int:
+    """Number of the GPU that is current in this thread; 0 where nothing tells."""
+    device = find_device()
+    return 0 if device is None else device.dlpack_device[1]
