@@ -73,7 +73,7 @@ def choose_artifact(bundle: Bundle, provider: str, wanted: str | None) -> Artifa
                 "sgn-rt's TensorRT plugins, expected core or waveform. Choose one of those, or "
                 "build a TensorRT engine of it."
             )
-        if provider == TENSORRT and artifact.kind != Kind.WAVEFORM:
+        if wanted and provider == TENSORRT and artifact.kind != Kind.WAVEFORM:
             raise EngineError(
                 f"onnxruntime ({provider}): got {artifact.name}, whose shapes it is not told, "
                 f"expected waveform. Choose waveform.{artifact.precision}."
