@@ -4,140 +4,44 @@ from __future__ import annotations
 
 import os
 import shlex
-import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
-import numpy as np
-
-from sgn_rt._types import Float, Positions, Separated
-from sgn_rt.engines.base import WholeEngine
+from sgn_rt.engines.tensorrt_engine import TensorRTEngine
 from sgn_rt.errors import EngineError, PluginError, UnavailableError
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import ENGINE_KINDS, GRAPH_INPUTS, Kind, Precision, Tensor
+from sgn_rt.model.contract import ENGINE_KINDS, Precision, partner
 from sgn_rt.model.export_command import export_command
-from sgn_rt.model.stages import StageResult
-from sgn_rt.tensorrt.bindings import Flavor, TensorRT, load, version_text
+from sgn_rt.tensorrt.bindings import Flavor, TensorRT, load
 from sgn_rt.tensorrt.device.factory import open_device
 from sgn_rt.tensorrt.device.protocol import Device
+from sgn_rt.tensorrt.plugins.kernels import Kernels
 from sgn_rt.tensorrt.plugins.library import FoundLibrary, plugin_library
-from sgn_rt.tensorrt.run.lane import Lane
-from sgn_rt.tensorrt.run.pool import LanePool
-from sgn_rt.tensorrt.run.runtime import LoadedEngine
-from sgn_rt.tensorrt.run.session import Session
+from sgn_rt.tensorrt.run.options import RunOptions
+from sgn_rt.tensorrt.run.runtime import LoadedEngine, Model
+from sgn_rt.tensorrt.run.shared import lock_of, shared
 from sgn_rt.tensorrt.sidecar import Machine, Sidecar, read_engine, read_sidecars
 from sgn_rt.tensorrt.trust import expect_trusted, is_trusted
 
-LANES: Final = 2
-"""Execution contexts at most: one copies while the other computes; each costs activation memory."""
 REBUILD_VARIABLE: Final = "SGN_RT_REBUILD_ENGINES"
 """Set to 1: an engine that does not fit this machine is built again when it is opened."""
 
 
-class TensorRTEngine(WholeEngine):
-    """An engine of the bundle on the GPU.
-
-    More windows or categories than it takes at a time go through it in parts.
-
-    Parameters
-    ----------
-    name
-        As it was chosen.
-    bundle, sidecar
-        The engine.
-    loaded, device
-        Where it runs.
-    """
-
-    def __init__(
-        self, name: str, bundle: Bundle, sidecar: Sidecar, loaded: LoadedEngine, device: Device
-    ) -> None:
-        super().__init__(bundle.config)
-        self.name, self.precision, self.concurrency = name, sidecar.precision, LANES
-        self.batch, self.most_sources = loaded.max_batch, loaded.max_sources
-        version = version_text(sidecar.version)
-        self.detail = f"{sidecar.name} on {device.name}, version {version}, {device.layer}"
-        self.sidecar = sidecar
-        self._bundle, self._loaded, self._device = bundle, loaded, device
-        self._pool = LanePool(lambda: Lane(loaded, device), LANES)
-        self._end = weakref.finalize(self, _end, self._pool, loaded, device)
-
-    def session(self, stream: object = None) -> Session:
-        """For applications: device memory in and out, on their stream, one session per thread."""
-        return Session(self._loaded, self._device, stream)
-
-    def new_lane(self) -> Lane:
-        """A lane of the caller's own, to be closed by it."""
-        return Lane(self._loaded, self._device)
-
-    def close(self) -> None:
-        """Free the lanes; also done when the engine is no longer used."""
-        self._end()
-
-    def proved(self, results: Sequence[StageResult]) -> None:
-        """Write down that it has passed its start-up probe, if that is not known yet."""
-        with self._device.current():
-            self._loaded.keep_kernels()
-        if self.sidecar.proof is None and results:
-            from sgn_rt.tensorrt.build.build_engines import record_proof
-
-            record_proof(self._bundle, self.sidecar, results, self._device.name)
-
-    def _separate(self, mixture: Float, categories: Positions) -> Separated:
-        batch, samples = mixture.shape
-        wanted = len(categories)
-        # Presence alone still takes a source: an engine has no empty inputs.
-        asked = categories if wanted else np.zeros(1, np.int64)
-        sources = np.empty((batch, wanted, samples), np.float32)
-        presence = np.empty((batch, len(self.config.categories)), np.float32)
-        parts = list(_parts(batch, len(asked), self._loaded.max_batch, self._loaded.max_sources))
-        if not parts:
-            return Separated(sources, presence)
-
-        def keep(part: tuple[slice, slice], answer: Separated) -> None:
-            rows, columns = part
-            presence[rows] = answer.presence
-            if wanted:
-                sources[rows, columns] = answer.sources
-
-        with self._pool.borrow(min(LANES, len(parts))) as lanes:
-            running: list[tuple[slice, slice] | None] = [None] * len(lanes)
-            for index, part in enumerate(parts):
-                turn = index % len(lanes)
-                before = running[turn]
-                if before is not None:
-                    keep(before, lanes[turn].collect())
-                rows, columns = part
-                lanes[turn].submit(mixture[rows], asked[columns])
-                running[turn] = part
-            for lane, last in zip(lanes, running, strict=True):
-                if last is not None:
-                    keep(last, lane.collect())
-        return Separated(sources, presence)
-
-
-def _end(pool: LanePool, loaded: LoadedEngine, device: Device) -> None:
-    pool.close()
-    with device.current():
-        loaded.keep_kernels()
-
-
-def _parts(
-    batch: int, sources: int, max_batch: int, max_sources: int
-) -> Iterator[tuple[slice, slice]]:
-    for row in range(0, batch, max_batch):
-        for column in range(0, sources, max_sources):
-            yield slice(row, row + max_batch), slice(column, column + max_sources)
-
-
 def graphs_to_build(bundle: Bundle) -> list[Artifact]:
     """A bundle's graphs that engines are made of, the best first."""
-    graphs = [a for a in bundle.artifacts if Tensor.MIXTURE in GRAPH_INPUTS[a.kind]]
-    return sorted(graphs, key=lambda a: (a.kind != Kind.PLUGIN, a.precision != Precision.FP16))
+    graphs = [artifact for artifact in bundle.artifacts if artifact.kind in ENGINE_KINDS]
+    return sorted(graphs, key=lambda a: (ENGINE_KINDS.index(a.kind), a.precision != Precision.FP16))
 
 
 def open_tensorrt(
-    bundle: Bundle, *, name: str, flavor: Flavor, artifact: str | None, rebuild: bool | None = None
+    bundle: Bundle,
+    *,
+    name: str,
+    flavor: Flavor,
+    artifact: str | None,
+    rebuild: bool | None = None,
+    options: RunOptions | None = None,
 ) -> TensorRTEngine:
     """The best engine in a bundle that this machine runs.
 
@@ -153,6 +57,8 @@ def open_tensorrt(
         ``kind.precision`` of the graph that it has to be of; None for the best.
     rebuild
         Build an engine again that does not fit; None for what ``SGN_RT_REBUILD_ENGINES`` says.
+    options
+        How it uses the GPU.
 
     Raises
     ------
@@ -173,7 +79,9 @@ def open_tensorrt(
     candidates = [
         sidecar
         for sidecar in sidecars
-        if sidecar.flavor == flavor and artifact in (None, sidecar.artifact)
+        if sidecar.kind in ENGINE_KINDS
+        and sidecar.flavor == flavor
+        and artifact in (None, sidecar.artifact)
     ]
     if not candidates and unreadable is None:
         raise UnavailableError(
@@ -186,8 +94,33 @@ def open_tensorrt(
         raise unreadable
     fitting = _fitting(bundle, candidates, trt, device, rebuild)
     sidecar = min(fitting, key=lambda each: (not is_trusted(each), _rank(each)))
-    expect_trusted(sidecar)
-    return engine_of(bundle, name, sidecar, read_engine(bundle, sidecar), trt, device)
+    halves = _halves(bundle, sidecar)
+    for half in halves:
+        expect_trusted(half)
+    contents = [(half, read_engine(bundle, half)) for half in halves]
+    return engine_of(bundle, name, contents, trt, device, options)
+
+
+def _halves(bundle: Bundle, sidecar: Sidecar) -> list[Sidecar]:
+    """An engine, and the synthesis that it needs beside it."""
+    other = partner(sidecar.kind, sidecar.precision)
+    if other is None:
+        return [sidecar]
+    for each in read_sidecars(bundle):
+        same_build = (each.flavor, each.version, each.gpus, each.hardware_compatible) == (
+            *(sidecar.flavor, sidecar.version, sidecar.gpus, sidecar.hardware_compatible),
+        )
+        if (each.kind, each.precision) == other and same_build:
+            return [sidecar, each]
+    raise _half_missing(sidecar)
+
+
+def _half_missing(sidecar: Sidecar) -> EngineError:
+    return EngineError(
+        f"engine {sidecar.name}: got no engine of the synthesis that was built with it, expected "
+        "one: it gives what sources are made of, and no sources. "
+        f"Run `{sidecar.build_command}`"
+    )
 
 
 def _fitting(
@@ -216,18 +149,48 @@ def _build_steps(bundle: Bundle, flavor: Flavor) -> str:
 
 
 def engine_of(
-    bundle: Bundle, name: str, sidecar: Sidecar, content: bytes, trt: TensorRT, device: Device
+    bundle: Bundle,
+    name: str,
+    halves: Sequence[tuple[Sidecar, bytes]],
+    trt: TensorRT,
+    device: Device,
+    options: RunOptions | None = None,
 ) -> TensorRTEngine:
-    """An engine in service, of verified content."""
-    if sidecar.kind == Kind.PLUGIN:
-        raise EngineError(
-            f"engine {sidecar.name}: got a network of the pair plugin and synthesis, expected an "
-            "engine of waveform: pairs do not run yet. Build one with --kind waveform."
-        )
-    library = None if sidecar.plugin is None else _library_for(sidecar)
-    plugins = None if library is None else library.path
-    loaded = LoadedEngine(trt, device, bundle.config, sidecar, content, plugins)
-    return TensorRTEngine(name, bundle, sidecar, loaded, device)
+    """An engine in service.
+
+    Parameters
+    ----------
+    bundle, name
+        As `open_tensorrt`.
+    halves
+        The engine with its verified content, and the synthesis that it needs beside it, if any.
+    trt, device, options
+        What runs it, and how.
+    """
+    first, *seconds = (sidecar for sidecar, _ in halves)
+    if partner(first.kind, first.precision) is not None and not seconds:
+        raise _half_missing(first)
+    library = None
+    for sidecar, _ in halves:
+        if sidecar.plugin is not None:
+            library = _library_for(sidecar)
+    kernels = None
+    if library is not None:
+        kernels = Kernels(library.path)
+        with device.current():
+            kernels.load()
+
+    def loaded(sidecar: Sidecar, content: bytes) -> LoadedEngine:
+        plugins = None if library is None or sidecar.plugin is None else library.path
+        lock = lock_of(device)
+        return LoadedEngine(trt, device, bundle.config, sidecar, content, plugins, lock)
+
+    engines = [
+        shared(trt, device, sidecar, partial(loaded, sidecar, content))
+        for sidecar, content in halves
+    ]
+    model = Model(device, *engines, kernels=kernels)
+    return TensorRTEngine(name, bundle, model, options)
 
 
 def _rank(sidecar: Sidecar) -> tuple[int, int, int]:

@@ -19,7 +19,7 @@ def prove_content(
     """A function that runs an engine just built on the GPU here, and measures its parity."""
 
     def prove(sidecar: Sidecar, content: bytes) -> list[StageResult]:
-        engine = engine_of(bundle, str(trt.flavor), sidecar, content, trt, device)
+        engine = engine_of(bundle, str(trt.flavor), [(sidecar, content)], trt, device)
         try:
             return measure(engine, bundle.probe)
         finally:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import threading
 from types import SimpleNamespace
 
 import pytest
 
 from sgn_rt._atomic import CACHE_VARIABLE
 from sgn_rt.model.bundle import FileRecord
-from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.model.contract import GRAPH_INPUTS, Kind, Precision
+from sgn_rt.model.shapes import shape_of
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
 from sgn_rt.tensorrt.build.engine_summary import Figure
-from sgn_rt.tensorrt.run.runtime import LoadedEngine
+from sgn_rt.tensorrt.run.runtime import LoadedEngine, Model
 from sgn_rt.tensorrt.sidecar import Profile, Sidecar
 
-from .fakes import FakeDevice, FakeTensorRT
+from .fakes import FakeDevice, FakeTensorRT, HostKernels
 
 CONTENT = b"an engine"
 GRAPH = hashlib.sha256(b"a graph").hexdigest()
@@ -58,6 +60,26 @@ def trt(module):
     return TensorRT(flavor=Flavor.TENSORRT, module=module, version=(10, 13, 3, 9))
 
 
+def profiles(config, kind: Kind, *batches: int):
+    """For so many windows each, and up to 2 categories."""
+
+    def of(largest: int) -> dict[str, Profile]:
+        def shape(name, batch, sources):
+            return shape_of(kind, name, config, batch=batch, sources=sources)
+
+        return {
+            str(name): Profile(
+                smallest=shape(name, 1, 1),
+                best=shape(name, largest, 2),
+                largest=shape(name, largest, 2),
+            )
+            for name in GRAPH_INPUTS[kind]
+        }
+
+    made = tuple(of(largest) for largest in batches)
+    return made if len(made) > 1 else made[0]
+
+
 @pytest.fixture
 def make_sidecar(config):
     """Builds a sidecar; keywords change it."""
@@ -72,14 +94,7 @@ def make_sidecar(config):
             "kind": Kind.WAVEFORM,
             "precision": Precision.FP16,
             "graph_sha256": GRAPH,
-            "profiles": {
-                "mixture": Profile(
-                    smallest=(1, config.window_samples),
-                    best=(1, config.window_samples),
-                    largest=(4, config.window_samples),
-                ),
-                "categories": Profile(smallest=(1,), best=(2,), largest=(2,)),
-            },
+            "profiles": profiles(config, changes.get("kind", Kind.WAVEFORM), 4),
             "hardware_compatible": False,
             "version_compatible": False,
             "workspace_bytes": None,
@@ -100,8 +115,42 @@ def make_sidecar(config):
 
 @pytest.fixture
 def loaded(trt, device, config, make_sidecar):
-    """An engine that takes 4 windows and 2 of 3 categories at a time."""
+    """A whole engine that takes 4 windows and 2 of 3 categories at a time."""
     return LoadedEngine(trt, device, config, make_sidecar(), CONTENT, None)
+
+
+@pytest.fixture
+def whole(device, loaded):
+    return Model(device, loaded)
+
+
+@pytest.fixture
+def make_pair(trt, device, config, make_sidecar):
+    """A network and a synthesis of the same sizes, or of profiles for so many windows."""
+
+    def make(*batches: int) -> Model:
+        lock, halves = threading.Lock(), []
+        for kind, content in ((Kind.PLUGIN, b"a network"), (Kind.SYNTHESIS, b"a synthesis")):
+            sidecar = make_sidecar(
+                name=f"{kind}.fp16.tensorrt.sm89", kind=kind,
+                profiles=profiles(config, kind, *(batches or (4,))),
+                sha256=hashlib.sha256(content).hexdigest(), size=len(content),
+            )  # fmt: skip
+            halves.append(LoadedEngine(trt, device, config, sidecar, content, None, lock))
+        return Model(device, *halves, kernels=HostKernels(device))
+
+    return make
+
+
+@pytest.fixture
+def pair(make_pair):
+    return make_pair()
+
+
+@pytest.fixture(params=["pair", "whole"])
+def model(request):
+    """Both ways from a mixture to sources."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture

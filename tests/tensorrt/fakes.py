@@ -17,6 +17,11 @@ import numpy as np
 
 from sgn_rt.errors import EngineError
 from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.contract import GRAPH_INPUTS, GRAPH_OUTPUTS, Kind, Precision, Tensor, type_of
+from sgn_rt.model.shapes import shape_of
+from sgn_rt.tensorrt.plugins.kernels import WINDOW
+
+from .finish import finished
 
 SHARES = np.array([0.5, 0.3, 0.2], np.float32)
 """What the fake engine makes of a mixture: this share of it for each category."""
@@ -63,10 +68,10 @@ class _Pinned(_Owned):
 
 
 class _Event(_Owned):
-    def __init__(self, device: FakeDevice) -> None:
+    def __init__(self, device: FakeDevice, spin: bool) -> None:
         device.tick("event")
         super().__init__(device, "event")
-        self.stream, self.reached = None, True
+        self.stream, self.reached, self.spins = None, True, spin
 
     def record(self, stream: _Stream) -> None:
         self.device.tick("record")
@@ -74,7 +79,7 @@ class _Event(_Owned):
         stream.give(lambda: setattr(self, "reached", True))
 
     def synchronize(self) -> None:
-        self.device.tick("wait")
+        self.device.tick("wait" if not self.spins else "spin")
         while not self.reached:
             self.stream.step()
 
@@ -132,12 +137,20 @@ class FakeDevice:
         self.spans: dict[int, int] = {}
         self.streams: dict[int, _Stream] = {}
         self.log: list[str] = []
+        self.moved: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.engines = 0
         self.counts: Counter[str] = Counter()
         self.fail: dict[str, int] = {}
         self._here = threading.local()
 
+    def expect_current(self, name: str) -> None:
+        if not getattr(self._here, "depth", 0):
+            self.wrong.append(name)
+        assert not self.wrong, f"{name}: the device is not current"
+
     def tick(self, name: str) -> None:
-        assert getattr(self._here, "depth", 0) > 0, f"{name}: the device is not current"
+        self.expect_current(name)
         self.log.append(name)
         self.counts[name] += 1
         if self.fail.get(name) == self.counts[name]:
@@ -165,13 +178,14 @@ class FakeDevice:
             _Stream(self, 0)  # the legacy default stream
         return stream if isinstance(stream, _Stream) else self.streams[stream]
 
-    def event(self):
-        return _Event(self)
+    def event(self, *, spin=False):
+        return _Event(self, spin)
 
     def view(self, address: int, size: int) -> np.ndarray:
         """Bytes at an address, which has to be allocated; anything else is the caller's own."""
-        if address in self.spans:
-            assert size <= self.spans[address], "beyond the end of an allocation"
+        within = [start for start, room in self.spans.items() if start <= address < start + room]
+        if within:
+            assert address + size <= within[0] + self.spans[within[0]], "beyond an allocation's end"
         else:
             assert address in self.foreign, "memory that is not allocated"
         return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
@@ -180,6 +194,7 @@ class FakeDevice:
 
     def upload(self, target, source, size, stream):
         self.tick("upload")
+        self.moved["up"] += size
 
         def copy():
             assert source.open, "staging that is freed"
@@ -189,12 +204,17 @@ class FakeDevice:
 
     def download(self, target, source, size, stream):
         self.tick("download")
+        self.moved["down"] += size
 
         def copy():
             assert target.open, "staging that is freed"
             target.array[:size] = self.view(source, size)
 
         stream.give(copy)
+
+    def copy(self, target, source, size, stream):
+        self.tick("copy")
+        stream.give(lambda: self.view(target, size).__setitem__(..., self.view(source, size)))
 
     def capture(self, stream, work):
         self.tick("capture")
@@ -210,21 +230,31 @@ class FakeDevice:
 
 
 class _Context:
-    def __init__(self, trt: FakeTensorRT, device: FakeDevice, config: ModelConfig) -> None:
-        self._trt, self._device, self._config = trt, device, config
+    def __init__(self, trt: FakeTensorRT, engine: _Engine) -> None:
+        self._trt, self._device, self._engine = trt, trt.device, engine
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.addresses: dict[str, int] = {}
+        self.profile = 0
         self._thread = threading.Lock()
         # Shapes and addresses change by and by: what was made for others no longer holds.
         self._generation, self._ready = 0, -1
-        device.live["context"] += 1
+        self._device.live["context"] += 1
 
     def __del__(self) -> None:
+        self._device.expect_current("a context is destroyed")
         self._device.live["context"] -= 1
 
     def _answer(self, call: str, good, bad):
         self._trt.counts[call] += 1
         return bad if self._trt.fail.get(call) == self._trt.counts[call] else good
+
+    def set_optimization_profile_async(self, index, handle):
+        assert handle in self._device.streams
+        self._generation += 1
+        self.profile = index
+        self.shapes.clear()  # as TensorRT has it
+        self._trt.profiles.append(index)
+        return self._answer("set_optimization_profile_async", True, False)
 
     def set_input_shape(self, name, shape):
         self._generation += self.shapes.get(name) != tuple(shape)
@@ -233,6 +263,7 @@ class _Context:
 
     def set_tensor_address(self, name, address):
         assert address, "a null address"
+        assert name in self._engine.tensors, f"no tensor {name}"
         self._generation += self.addresses.get(name) != address
         self.addresses[name] = address
         return self._answer("set_tensor_address", True, False)
@@ -240,25 +271,27 @@ class _Context:
     def infer_shapes(self):
         if self._trt.fail.get("infer_shapes") == -1:
             raise RuntimeError("shape inference failed")
-        return self._answer("infer_shapes", [], ["categories"])
+        missing = [name for name in self._engine.inputs if name not in self.shapes]
+        return self._answer("infer_shapes", missing, ["categories"])
+
+    def _shape(self, name):
+        if name in self.shapes:
+            return self.shapes[name]
+        batch = self.shapes[self._engine.inputs[0]][0]
+        sources = self.shapes.get("categories", (0,))[0]
+        return shape_of(
+            self._engine.kind, Tensor(name), self._trt.config, batch=batch, sources=sources
+        )
 
     def get_tensor_shape(self, name):
-        batch, sources = self.shapes["mixture"][0], self.shapes["categories"][0]
-        config = self._config
-        shapes = {
-            "sources": (batch, sources, config.window_samples),
-            "presence": (batch, len(config.categories)),
-            "embedding": (batch, len(config.categories), config.embedding_dim),
-        }
-        return self._answer("get_tensor_shape", shapes[name], (1,))
+        return self._answer("get_tensor_shape", self._shape(name), (1,))
 
     def execute_async_v3(self, handle):
         stream = self._device.streams[handle]
+        kind = self._engine.kind
         self._device.log.append("execute")
-        batch, sources = self.shapes["mixture"][0], self.shapes["categories"][0]
-        shapes = self.shapes | {
-            name: self.get_tensor_shape(name) for name in ("sources", "presence", "embedding")
-        }
+        self._trt.executed.append((kind, self._shape(self._engine.inputs[0])[0], self.profile))
+        shapes = {name: self._shape(name) for name in self._engine.tensors}
         addresses, generation = dict(self.addresses), self._generation
         if stream.capturing is None:
             self._ready = generation
@@ -266,8 +299,8 @@ class _Context:
             return False  # the first run after a change allocates, which no graph can
 
         def array(name):
-            dtype = np.dtype(np.int64 if name == "categories" else np.float32)
-            size = dtype.itemsize * int(np.prod(shapes[name]))
+            dtype = NUMPY_TYPES[self._engine.tensors[name][0]]
+            size = np.dtype(dtype).itemsize * int(np.prod(shapes[name]))
             view = self._device.view(addresses[name], size)
             return view.view(dtype).reshape(shapes[name])
 
@@ -277,20 +310,76 @@ class _Context:
             assert self._thread.acquire(blocking=False), "a context used by two threads"
             assert not captured or generation == self._generation, "a graph of another shape"
             try:
-                chosen = array("categories")
-                array("sources")[:] = array("mixture")[:, None] * SHARES[chosen][:, None]
-                array("presence")[:] = PRESENCE
-                array("embedding")[:] = 1.0
-                if self._trt.poison:
-                    array("sources")[..., 0] = np.nan
+                COMPUTE[kind](array, self._trt)
             finally:
                 self._thread.release()
 
-        del batch, sources
         good = self._answer("execute_async_v3", True, False)
         if good:
             stream.give(compute)
         return good
+
+
+NUMPY_TYPES = {"FLOAT": np.float32, "HALF": np.float16, "INT64": np.int64}
+
+
+def _say(array, trt) -> None:
+    array("presence")[:] = np.nan if trt.poison == "presence" else PRESENCE
+    array("embedding")[:] = 1.0
+
+
+def _whole(array, trt) -> None:
+    shares = SHARES[array("categories")]
+    array("sources")[:] = array("mixture")[:, None] * shares[:, None]
+    _say(array, trt)
+    _spoil(array("sources"), trt)
+
+
+def _network(array, trt) -> None:
+    """A spectrum that is the mixture itself, and a guide that is the shares."""
+    mixture = array("mixture")
+    spectrum = array("spectrum")
+    spectrum.reshape(len(spectrum), -1)[:, : mixture.shape[1]] = mixture
+    array("guide")[:] = SHARES[:, None]
+    array("basis")[:] = 1.0
+    _say(array, trt)
+
+
+def _synthesis(array, trt) -> None:
+    sources, spectrum = array("sources"), array("spectrum")
+    mixture = spectrum.reshape(len(spectrum), -1)[:, : sources.shape[-1]]
+    shares = array("guide")[:, array("categories"), 0] * array("basis")[:, :1, 0, 0]
+    sources[:] = mixture[:, None] * shares[..., None]
+    _spoil(sources, trt)
+
+
+def _spoil(sources, trt) -> None:
+    if trt.poison is True:
+        sources[..., 0] = np.nan
+
+
+COMPUTE = {Kind.WAVEFORM: _whole, Kind.PLUGIN: _network, Kind.SYNTHESIS: _synthesis}
+
+
+class HostKernels:
+    """`sgn_rt.tensorrt.plugins.kernels.Kernels` on a `FakeDevice`, in its streams."""
+
+    def __init__(self, device: FakeDevice) -> None:
+        self._device = device
+
+    def finish(self, *, sources, windows, out, flags, shape, count, form, stream) -> None:
+        self._device.tick("finish")
+        view, size = self._device.view, int(np.prod(shape))
+
+        def compute():
+            records = view(windows, WINDOW.itemsize * shape[0]).view(WINDOW)
+            given = view(sources, 4 * size).view(np.float32).reshape(shape)
+            written = view(out, form.dtype.itemsize * shape[0] * shape[1] * count)
+            parts, bad = finished(given, records, count, form)
+            written.view(form.dtype).reshape(parts.shape)[:] = parts
+            view(flags, 4 * shape[0]).view(np.int32)[:] = bad
+
+        self._device.streams[stream].give(compute)
 
 
 class FakeKernels:
@@ -324,21 +413,58 @@ class Tensors:
         return SimpleNamespace(name=self.tensors[name][0])
 
 
-class FakeTensorRT(Tensors):
-    """A module with what the runner uses. ``fail`` as `FakeDevice`'s, giving None or False."""
+ENGINES = {b"a network": Kind.PLUGIN, b"a synthesis": Kind.SYNTHESIS}
+"""What content deserialises to; anything else is whole."""
+
+
+class _Engine(Tensors):
+    def __init__(self, trt: FakeTensorRT, kind: Kind) -> None:
+        self._trt, self.kind = trt, kind
+        self.inputs = tuple(map(str, GRAPH_INPUTS[kind]))
+        names = (*GRAPH_INPUTS[kind], *GRAPH_OUTPUTS[kind])
+        types = {"float32": "FLOAT", "float16": "HALF", "int64": "INT64"}
+        self.tensors = {
+            str(name): (
+                types[type_of(kind, name, Precision.FP16)],
+                "INPUT" if name in GRAPH_INPUTS[kind] else "OUTPUT",
+            )
+            for name in names
+        } | trt.changes
+        self._logger = trt.logger
+        trt.device.engines += 1
+
+    def __del__(self) -> None:
+        self._trt.device.expect_current("an engine is destroyed")
+        self._trt.device.engines -= 1
+
+    def get_tensor_mode(self, name):
+        return SimpleNamespace(name=self.tensors[name][1])
+
+    def create_runtime_config(self):
+        return self._trt.create_runtime_config()
+
+    def create_execution_context(self, config=None):
+        if not self._trt.gives("create_execution_context", self._logger):
+            return None
+        self._trt.configs.append(config)
+        return _Context(self._trt, self)
+
+
+class FakeTensorRT:
+    """A module with what the runner uses. ``fail`` as `FakeDevice`'s, giving None or False.
+
+    ``changes`` is what is otherwise about the tensors of engines; ``executed`` has kind, batch and
+    profile of all that was given to a stream.
+    """
 
     def __init__(self, device: FakeDevice, config: ModelConfig) -> None:
         self.device, self.config = device, config
         self.fail: dict[str, int] = {}
         self.counts: Counter[str] = Counter()
-        self.poison = False
-        self.tensors = {
-            "mixture": ("FLOAT", "INPUT"),
-            "categories": ("INT64", "INPUT"),
-            "sources": ("FLOAT", "OUTPUT"),
-            "presence": ("FLOAT", "OUTPUT"),
-            "embedding": ("FLOAT", "OUTPUT"),
-        }
+        self.poison: bool | str = False
+        self.changes: dict[str, tuple[str, str]] = {}
+        self.executed: list[tuple[Kind, int, int]] = []
+        self.profiles: list[int] = []
         self.logger = None
 
         class ILogger:
@@ -356,23 +482,23 @@ class FakeTensorRT(Tensors):
 
     def Runtime(self, logger):
         self.logger = logger
-        return self if self._gives("Runtime") else self._raise()
+        return self if self.gives("Runtime") else self._raise()
 
     def _raise(self):
         raise TypeError("pybind11::init(): factory function returned nullptr")
 
-    def _gives(self, call: str) -> bool:
+    def gives(self, call: str, logger=None) -> bool:
         self.counts[call] += 1
         good = self.fail.get(call) != self.counts[call]
-        if not good and self.logger is not None:
-            self.logger.log(self.ILogger.Severity.ERROR, f"{call} says no")
+        logger = logger or self.logger
+        if not good and logger is not None:
+            logger.log(self.ILogger.Severity.ERROR, f"{call} says no")
         return good
 
     def deserialize_cuda_engine(self, content):
-        return self if content and self._gives("deserialize_cuda_engine") else None
-
-    def get_tensor_mode(self, name):
-        return SimpleNamespace(name=self.tensors[name][1])
+        if not content or not self.gives("deserialize_cuda_engine"):
+            return None
+        return _Engine(self, ENGINES.get(content, Kind.WAVEFORM))
 
     def create_runtime_config(self):
         def create():
@@ -381,10 +507,4 @@ class FakeTensorRT(Tensors):
 
         config = SimpleNamespace(create_runtime_cache=create)
         config.set_runtime_cache = lambda cache: setattr(config, "cache", cache)
-        return config if self._gives("create_runtime_config") else None
-
-    def create_execution_context(self, config=None):
-        if not self._gives("create_execution_context"):
-            return None
-        self.configs.append(config)
-        return _Context(self, self.device, self.config)
+        return config if self.gives("create_runtime_config") else None

@@ -25,8 +25,14 @@ from .fakes import PRESENCE, SHARES
 
 
 @pytest.fixture
-def engine(bundle, make_sidecar, loaded, device):
-    return TensorRTEngine("tensorrt", bundle, make_sidecar(), loaded, device)
+def engine(bundle, model):
+    return TensorRTEngine("tensorrt", bundle, model)
+
+
+@pytest.fixture
+def per_lane(model):
+    """Contexts of a lane."""
+    return len({model.network, model.last})
 
 
 @pytest.fixture
@@ -74,21 +80,21 @@ def test_no_windows(engine, config):
     assert engine.separate(windows(config, 0), np.array([1])).sources.shape[0] == 0
 
 
-def test_one_lane_copies_while_the_other_computes(engine, config, device):
+def test_one_lane_copies_while_the_other_computes(engine, config, device, per_lane):
     engine.separate(windows(config, 12), np.array([0]))
     order = [call for call in device.log if call in ("record", "wait")]
     # Two are under way before the first is waited for, and the third begins before the second is.
     assert order == ["record", "record", "wait", "record", "wait", "wait"]
-    assert device.live["context"] == 2
+    assert device.live["context"] == 2 * per_lane
 
 
-def test_single_windows_need_one_context(engine, config, device):
+def test_single_windows_need_one_context(engine, config, device, per_lane):
     for seed in range(5):
         engine.separate(windows(config, 1, seed), np.array([0]))
-    assert device.live["context"] == 1
+    assert device.live["context"] == per_lane
 
 
-def test_threads_never_share_a_context(engine, config, device):
+def test_threads_never_share_a_context(engine, config, device, per_lane):
     start = threading.Barrier(8)
 
     def work(seed):
@@ -100,7 +106,7 @@ def test_threads_never_share_a_context(engine, config, device):
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
-    assert device.live["context"] == 2
+    assert device.live["context"] == 2 * per_lane
 
 
 def test_a_thousand_windows_leave_nothing_behind(engine, config, device, nothing_left):
@@ -117,10 +123,8 @@ def test_a_thousand_windows_leave_nothing_behind(engine, config, device, nothing
     assert nothing_left() == {}
 
 
-def test_an_engine_that_is_dropped_frees_all(
-    bundle, make_sidecar, loaded, device, config, nothing_left
-):
-    engine = TensorRTEngine("tensorrt", bundle, make_sidecar(), loaded, device)
+def test_an_engine_that_is_dropped_frees_all(bundle, model, config, nothing_left):
+    engine = TensorRTEngine("tensorrt", bundle, model)
     engine.separate(windows(config, 9), np.array([0]))
     del engine
     assert nothing_left() == {}
@@ -128,7 +132,7 @@ def test_an_engine_that_is_dropped_frees_all(
 
 @pytest.mark.parametrize("call", ["upload", "download", "record", "wait", "allocate"])
 def test_after_an_error_the_next_window_runs_on_a_new_lane(
-    call, engine, config, device, nothing_left
+    call, engine, config, device, nothing_left, per_lane
 ):
     mixture = windows(config, 9)
     engine.separate(mixture, np.array([0]))
@@ -138,13 +142,13 @@ def test_after_an_error_the_next_window_runs_on_a_new_lane(
             engine.separate(windows(config, 9), np.array([0, 1]))
     device.fail = {}
     check(engine.separate(mixture, np.array([2])), mixture, [2])
-    assert device.live["context"] <= 2
+    assert device.live["context"] <= 2 * per_lane
     engine.close()
     assert nothing_left() == {}
 
 
-def test_a_second_lane_that_cannot_be_made_is_done_without(engine, config, module):
-    module.fail = {"create_execution_context": 2}
+def test_a_second_lane_that_cannot_be_made_is_done_without(engine, config, module, per_lane):
+    module.fail = {"create_execution_context": 1 + per_lane}
     mixture = windows(config, 9)
     check(engine.separate(mixture, np.array([0])), mixture, [0])
 

@@ -32,11 +32,10 @@ STRUCTURAL = [
 
 
 @pytest.fixture
-def world(bundle, trt, device, loaded, make_sidecar):
+def world(bundle, trt, device, model):
     made = World(bundle, trt, device, soak_windows=50)
-    made.engines[Precision.FP16] = TensorRTEngine(
-        "tensorrt", bundle, make_sidecar(), loaded, made.graphs
-    )
+    counted = replace(model, device=made.graphs)
+    made.engines[Precision.FP16] = TensorRTEngine("tensorrt", bundle, counted)
     return made
 
 
@@ -73,12 +72,12 @@ def test_a_session_that_answers_something_else_is_seen(world, monkeypatch):
 
 
 def test_parts_that_are_mixed_up_are_seen(world, monkeypatch):
-    right = TensorRTEngine._separate
+    right = TensorRTEngine.separate
 
     def wrong(self, mixture, categories):
         return right(self, mixture[::-1].copy(), categories)
 
-    monkeypatch.setattr(TensorRTEngine, "_separate", wrong)
+    monkeypatch.setattr(TensorRTEngine, "separate", wrong)
     with pytest.raises(EngineError, match="parts: got a difference"):
         check_parts(world)
 

@@ -11,7 +11,7 @@ from sgn_rt._atomic import CACHE_VARIABLE
 from sgn_rt.engines.tensorrt import TensorRTEngine
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
 from sgn_rt.tensorrt.run.jit import KernelCache
-from sgn_rt.tensorrt.run.runtime import LoadedEngine
+from sgn_rt.tensorrt.run.runtime import LoadedEngine, Model
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def start(module, device, config, bundle, make_sidecar):
     def run(flavor=Flavor.RTX) -> TensorRTEngine:
         trt = TensorRT(flavor=flavor, module=module, version=(1, 7, 1))
         loaded = LoadedEngine(trt, device, config, make_sidecar(), b"x", None)
-        engine = TensorRTEngine(str(flavor), bundle, make_sidecar(), loaded, device)
+        engine = TensorRTEngine(str(flavor), bundle, Model(device, loaded))
         engine.separate(np.zeros((9, config.window_samples), np.float32), np.array([0]))
         return engine
 

@@ -16,8 +16,8 @@ from .fakes import PRESENCE, SHARES, aligned
 
 
 @pytest.fixture
-def session(loaded, device):
-    return Session(loaded, device)
+def session(model):
+    return Session(model)
 
 
 @pytest.fixture
@@ -105,13 +105,14 @@ def test_pointers_and_places_for_the_answer(session, device, on_device, config):
     np.testing.assert_array_equal(place[:, 0], mixture * SHARES[1])
 
 
-def test_the_applications_stream_is_used_and_left_open(loaded, device, on_device):
+def test_the_applications_stream_is_used_and_left_open(model, device, on_device):
     with device.current():
         stream = device.stream()
-    session = Session(loaded, device, stream.handle)
+    session = Session(model, stream.handle)
     session.run(on_device(1), [0])
     assert session.stream is stream
-    assert len(stream.queue) == 3  # categories, the work, and a mark behind it
+    engines = len({model.network, model.last})
+    assert len(stream.queue) == 2 + engines  # categories, the work, and a mark behind it
 
 
 def test_categories_are_sent_when_they_change(session, device, on_device):
@@ -145,11 +146,11 @@ class Producer:
         return self.array.__dlpack__()
 
 
-def test_a_producer_is_told_the_stream(session, loaded, device, on_device):
+def test_a_producer_is_told_the_stream(session, model, device, on_device):
     producer = Producer(on_device(1))
     session.run(producer, [0])
     with device.current():
-        Session(loaded, device, 0).run(producer, [0])
+        Session(model, 0).run(producer, [0])
     # DLPack has no 0: what CUDA calls so, its legacy default stream, is a 1.
     assert producer.asked == [session.stream.handle, 1]
 
@@ -204,8 +205,8 @@ def test_close_frees_its_own_after_an_error_too(session, device, on_device, noth
     session.run(on_device(1), [0])
     device.fail = {"synchronize": device.counts["synchronize"] + 1}
     session.close()
-    del session._loaded
-    session.stream.queue.clear()  # what was never waited for
+    with device.current():
+        session.stream.queue.clear()  # what was never waited for
     assert nothing_left() == {}
 
 
@@ -219,7 +220,6 @@ def test_close_frees_its_own(session, device, on_device, nothing_left):
     session.run(on_device(1), [0])
     session.close()
     session.close()
-    del session._loaded
     assert nothing_left() == {}
 
 

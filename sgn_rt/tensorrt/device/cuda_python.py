@@ -75,9 +75,10 @@ class _Pinned:
 
 
 class _Event:
-    def __init__(self, cuda: _Runtime) -> None:
+    def __init__(self, cuda: _Runtime, *, spin: bool) -> None:
         self._cuda = cuda
-        flags = cuda.module.cudaEventDisableTiming | cuda.module.cudaEventBlockingSync
+        flags = cuda.module.cudaEventDisableTiming
+        flags |= 0 if spin else cuda.module.cudaEventBlockingSync
         self._event: Any = cuda("cudaEventCreateWithFlags", flags)
 
     @property
@@ -195,9 +196,9 @@ class CudaPython:
         """A stream of the application."""
         return _Stream(self._cuda, stream_handle(stream))
 
-    def event(self) -> Event:
-        """A new event; a thread that waits for it sleeps."""
-        return _Event(self._cuda)
+    def event(self, *, spin: bool = False) -> Event:
+        """A new event; a thread that waits for it sleeps, or spins where it may."""
+        return _Event(self._cuda, spin=spin)
 
     def upload(self, target: int, source: Pinned, size: int, stream: Stream) -> None:
         """Copy from the host, in stream order."""
@@ -210,6 +211,11 @@ class CudaPython:
         kind = self._cuda.module.cudaMemcpyKind.cudaMemcpyDeviceToHost
         address = target.array.ctypes.data
         self._cuda("cudaMemcpyAsync", address, source, size, kind, stream.handle)
+
+    def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
+        """Copy on the device, in stream order."""
+        kind = self._cuda.module.cudaMemcpyKind.cudaMemcpyDeviceToDevice
+        self._cuda("cudaMemcpyAsync", target, source, size, kind, stream.handle)
 
     def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
         """Record a graph; other threads may go on using the device."""

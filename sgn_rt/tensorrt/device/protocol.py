@@ -137,8 +137,8 @@ class Device(Protocol):
         """A stream of the application: a handle, or an object of PyCUDA, PyTorch, CuPy or CUDA."""
         ...
 
-    def event(self) -> Event:
-        """A new event."""
+    def event(self, *, spin: bool = False) -> Event:
+        """A new event; a thread that waits for it sleeps, or spins where it may."""
         ...
 
     def upload(self, target: int, source: Pinned, size: int, stream: Stream) -> None:
@@ -147,6 +147,10 @@ class Device(Protocol):
 
     def download(self, target: Pinned, source: int, size: int, stream: Stream) -> None:
         """Copy to the host, in stream order."""
+        ...
+
+    def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
+        """Copy on the device, in stream order."""
         ...
 
     def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:

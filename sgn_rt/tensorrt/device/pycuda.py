@@ -55,10 +55,11 @@ class _Pinned:
 
 
 class _Event:
-    def __init__(self, device: PyCuda) -> None:
+    def __init__(self, device: PyCuda, *, spin: bool) -> None:
         flags = device.driver.event_flags
         self._device = device
-        self.raw: Any = device.call("Event", flags.DISABLE_TIMING | flags.BLOCKING_SYNC)
+        blocking = 0 if spin else flags.BLOCKING_SYNC
+        self.raw: Any = device.call("Event", flags.DISABLE_TIMING | blocking)
 
     def record(self, stream: Stream) -> None:
         assert isinstance(stream, _Stream)
@@ -167,9 +168,9 @@ class PyCuda:
             )
         return _Stream(self, stream)
 
-    def event(self) -> Event:
-        """A new event; a thread that waits for it sleeps."""
-        return _Event(self)
+    def event(self, *, spin: bool = False) -> Event:
+        """A new event; a thread that waits for it sleeps, or spins where it may."""
+        return _Event(self, spin=spin)
 
     def upload(self, target: int, source: Pinned, size: int, stream: Stream) -> None:
         """Copy from the host, in stream order."""
@@ -180,6 +181,11 @@ class PyCuda:
         """Copy to the host, in stream order."""
         assert isinstance(stream, _Stream)
         self.call("memcpy_dtoh_async", target.array[:size], source, stream.raw)
+
+    def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
+        """Copy on the device, in stream order."""
+        assert isinstance(stream, _Stream)
+        self.call("memcpy_dtod_async", target, source, size, stream.raw)
 
     def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
         """Not with PyCUDA."""

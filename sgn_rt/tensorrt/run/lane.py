@@ -1,29 +1,103 @@
-"""A lane: execution context, stream, device memory and pinned staging, for one thread at a time."""
+"""A lane: contexts, stream, device memory and pinned staging, for one thread at a time."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Final
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sgn_rt._types import Float, Positions, Separated
+from sgn_rt._types import Float, Part, Positions, Windows
 from sgn_rt.errors import EngineError
 from sgn_rt.model.contract import Tensor
-from sgn_rt.tensorrt.device.protocol import Device, Graph, Memory, Pinned
-from sgn_rt.tensorrt.run.runtime import Call, LoadedEngine
+from sgn_rt.tensorrt.device.protocol import Event, Graph, Pinned
+from sgn_rt.tensorrt.plugins.kernels import WINDOW, SampleFormat
+from sgn_rt.tensorrt.run.answers import AnswerPool
+from sgn_rt.tensorrt.run.buffers import Buffers
+from sgn_rt.tensorrt.run.finish import cut_here, form_of, from_windows, longest, write_windows
+from sgn_rt.tensorrt.run.options import RunOptions
+from sgn_rt.tensorrt.run.runtime import Call, Context, Model
+from sgn_rt.tensorrt.run.states import STATE, Held, Slot
 
-_STAGED: Final = (Tensor.MIXTURE, Tensor.CATEGORIES, Tensor.SOURCES, Tensor.PRESENCE)
-"""What goes to the device and comes back; the embedding stays there."""
+RETRY: Final = 64
+"""Calls after which a capture that failed is tried again: what broke it has passed, or will not."""
+_HEARD, _PARTS, _FLAGS = "heard", "parts", "flags"
+_STAGED: Final = (Tensor.MIXTURE, Tensor.CATEGORIES, Tensor.PRESENCE, _PARTS, _FLAGS)
+"""What goes to the device and comes back by staging of the lane's own."""
+
+
+class _Work(NamedTuple):
+    """What a call gives to the stream, and a graph is made of.
+
+    Attributes
+    ----------
+    network
+        Whether the network runs, or only the synthesis on what is there.
+    call
+        Windows and sources; no sources, no synthesis.
+    count
+        Samples of a source that are heard; 0 where the host is sent all of them.
+    form
+        What they are sent as.
+    """
+
+    network: bool
+    call: Call
+    count: int
+    form: SampleFormat
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A call whose answer is to be collected."""
+
+    work: _Work
+    rows: int
+    parts: Sequence[Part]
+    answer: Pinned | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer of a call.
+
+    Attributes
+    ----------
+    presence
+        shape = (B, C), float32; None where the network did not run.
+    heard
+        Of each window shape = (S, samples of its part): views of memory that is lent for as long
+        as they live.
+    finite
+        shape = (B,); whether a window's sources are.
+    """
+
+    presence: Float | None
+    heard: list[NDArray[Any]]
+    finite: NDArray[np.bool_]
 
 
 class Lane:
     """Runs calls one after the other: `submit` returns at once, `collect` waits for the answer.
 
-    With two lanes, one's copies run while the other computes. Memory is kept for the largest call
-    so far. Where calls of a shape follow each other, copies and execution are one CUDA graph from
-    the second on; there is one graph at a time, as it holds only while the context keeps its shape.
+    With two lanes, one's copies run while the other computes. Network and synthesis are two engines
+    on the same memory, given to one stream without a wait between. Memory is kept for the largest
+    call so far. Where calls of a shape follow each other, they are one CUDA graph from the second
+    on; there is one graph at a time, as it holds only while the contexts keep their shapes. So a
+    smaller call, such as the last of a recording, runs in the shape that is in use; the next such
+    call has a shape of its own.
+
+    Parameters
+    ----------
+    model
+        What it runs.
+    answers
+        Memory for what comes back.
+    options
+        As chosen.
 
     Raises
     ------
@@ -31,25 +105,25 @@ class Lane:
         If the device or TensorRT fails.
     """
 
-    def __init__(self, loaded: LoadedEngine, device: Device) -> None:
-        self._loaded, self._device = loaded, device
-        self._memory: dict[Tensor, Memory] = {}
-        self._pinned: dict[Tensor, Pinned] = {}
+    def __init__(self, model: Model, answers: AnswerPool, options: RunOptions) -> None:
+        self._model, self._device, self._answers = model, model.device, answers
         self._graph: Graph | None = None
-        self._set: Call | None = None
-        self._ran = False
-        self._waiting: Call | None = None
-        self._closed = False
+        self._last: _Work | None = None
+        self._set: dict[Context, Call] = {}
+        self._ran = self._is_stretched = self._closed = False
+        self._waiting: _Waiting | None = None
+        self._captures, self._pause = options.graphs and model.device.can_capture, 0
         self.graph_failure: str | None = None
-        with device.current():
-            self._context = loaded.new_context()
-            self._stream = device.stream()
+        with self._device.current():
+            self._network = model.network.new_context()
+            self._synthesis = None if model.synthesis is None else model.synthesis.new_context()
+            self._stream = self._device.stream()
             try:
-                self._done = device.event()
+                self._done: Event = self._device.event(spin=options.spin)
             except BaseException:
                 self._stream.close()
                 raise
-        self._captures = device.can_capture
+        self._buffers = Buffers(self._device)
 
     @property
     def is_waiting(self) -> bool:
@@ -61,40 +135,90 @@ class Lane:
         """Whether the last call's shape is a CUDA graph."""
         return self._graph is not None
 
-    def submit(self, mixture: Float, categories: Positions) -> None:
-        """Begin a call.
+    def submit(
+        self,
+        windows: Windows,
+        categories: Positions,
+        parts: Sequence[Part],
+        keep: Held | None = None,
+    ) -> None:
+        """Begin with the network on windows, and the synthesis of some categories behind it.
 
         Parameters
         ----------
-        mixture
-            shape = (B, N), float32, at most the engine's largest batch.
+        windows
+            shape = (B, N), float32, at most the model's largest batch.
         categories
-            shape = (S,), int64, one to the engine's largest number.
+            shape = (S,), int64, at most the synthesis's largest number; none for presence alone.
+        parts
+            What is heard of each window's sources.
+        keep
+            Where states are to be kept; None for nowhere. It has to live until `collect`.
         """
-        assert self._waiting is None, "collect the last answer first"
-        call = Call(len(mixture), len(categories))
+        rows = len(windows)
         with self._device.current():
-            self._fit(call)
-            self._host(Tensor.MIXTURE, call)[...] = mixture
-            self._host(Tensor.CATEGORIES, call)[...] = categories
-            self._prepare(call)
-            graph = self._captured(call)
-            if graph is None:
-                self._work(call)
-                self._ran = True
-            else:
-                graph.launch(self._stream)
+            work = self._plan(rows, len(categories), parts, network=True)
+            self._fit(work)
+            staged = self._buffers.host(Tensor.MIXTURE, np.float32, (work.call.batch, -1))
+            for row, window in zip(staged, windows, strict=False):
+                row[...] = window
+            self._run(work, rows, categories, parts)
+            if keep is not None and keep.slot is not None:
+                self._keep(keep.slot, rows)
             self._done.record(self._stream)
-        self._waiting = call
 
-    def collect(self) -> Separated:
-        """Wait for the answer: a copy, shapes as `Engine.separate`."""
-        call, self._waiting = self._waiting, None
-        assert call is not None, "submit first"
+    def again(
+        self,
+        places: Sequence[tuple[Slot, int]] | None,
+        categories: Positions,
+        parts: Sequence[Part],
+    ) -> None:
+        """Begin with the synthesis alone.
+
+        Parameters
+        ----------
+        places
+            Slot and row of each window's state, in use until `collect`; None for the windows of
+            the last call.
+        categories, parts
+            As `submit`; at least one category.
+        """
         with self._device.current():
-            self._done.synchronize()
-        sources = self._host(Tensor.SOURCES, call).copy()
-        return Separated(sources, self._host(Tensor.PRESENCE, call).copy())
+            work = self._plan(len(parts), len(categories), parts, network=False)
+            self._fit(work)
+            for row, (slot, place) in enumerate(places or ()):
+                for name in STATE:
+                    size = self._model.network.nbytes(name, Call(1, 0))
+                    target = self._buffers.address(name) + row * size
+                    self._device.copy(target, slot.address(name, place), size, self._stream)
+            self._run(work, len(parts), categories, parts)
+            self._done.record(self._stream)
+
+    def collect(self) -> Outcome:
+        """Wait for the answer."""
+        waiting, self._waiting = self._waiting, None
+        assert waiting is not None, "submit first"
+        (network, call, count, form), rows, parts = waiting.work, waiting.rows, waiting.parts
+        try:
+            with self._device.current():
+                self._done.synchronize()
+        except BaseException:
+            self._waiting = waiting  # what its memory is used for is unknown: `close` waits
+            raise
+        presence = None
+        if network:
+            presence = self._buffers.host(Tensor.PRESENCE, np.float32, (call.batch, -1))[:rows]
+            presence = presence.copy()
+        if waiting.answer is None:
+            return Outcome(presence, [], np.ones(rows, np.bool_))
+        samples = self._model.network.config.window_samples
+        shape = (rows, call.sources, count or samples)
+        size = form.dtype.itemsize * int(np.prod(shape))
+        written = self._answers.lend(waiting.answer, size).view(form.dtype).reshape(shape)
+        if count == 0:
+            return Outcome(presence, *cut_here(written, parts))
+        flags = self._buffers.host(_FLAGS, np.int32, (call.batch,))[:rows]
+        return Outcome(presence, from_windows(written, parts, samples), flags == 0)
 
     def close(self) -> None:
         """Wait for the device, and free everything; also after an error, and twice."""
@@ -105,68 +229,143 @@ class Lane:
             with suppress(EngineError):  # whatever failed has been raised where it did
                 self._stream.synchronize()
             self._drop_graph()
-            del self._context
-            closers = [self._done.close, self._stream.close]
-            closers += [memory.close for memory in self._memory.values()]
-            closers += [pinned.close for pinned in self._pinned.values()]
-            for close in closers:
+            self._set.clear()
+            del self._network, self._synthesis
+            if self._waiting is not None and self._waiting.answer is not None:
+                self._answers.put_back(self._waiting.answer)
+            for close in (self._done.close, self._stream.close, self._buffers.close):
                 with suppress(EngineError):
                     close()
 
-    def _fit(self, call: Call) -> None:
-        """Make room; what was captured for the old addresses goes."""
-        config = self._loaded.config
-        for name in self._loaded.tensors:
-            size = call.nbytes(name, config)
-            old = self._memory.get(name)
-            if old is not None and old.size >= size:
-                continue
-            self._drop_graph()
-            if old is not None:
-                del self._memory[name]
-                old.close()
-            self._memory[name] = self._device.allocate(size)
-            self._context.set_address(name, self._memory[name].address)
-            if name in _STAGED:
-                staging = self._pinned.pop(name, None)
-                if staging is not None:
-                    staging.close()
-                self._pinned[name] = self._device.allocate_pinned(size)
+    def _plan(self, rows: int, sources: int, parts: Sequence[Part], *, network: bool) -> _Work:
+        """What is to run: the shape in use, where that is larger and was not stretched before."""
+        assert self._waiting is None, "collect the last answer first"
+        cuts = self._model.kernels is not None and sources > 0
+        form = form_of(parts) if cuts else SampleFormat.FLOAT32
+        own = _Work(network, Call(rows, sources), longest(parts) if cuts else 0, form)
+        used = self._last
+        fits = (
+            used is not None
+            and used != own
+            and used == own._replace(call=Call(used.call.batch, sources), count=used.count)
+            and used.call.batch >= rows
+            and used.count >= own.count
+        )
+        self._is_stretched = fits and not self._is_stretched
+        return used if used is not None and self._is_stretched else own
 
-    def _prepare(self, call: Call) -> None:
-        """Set the shape; what was captured for another goes."""
-        if self._set != call:
+    def _fit(self, work: _Work) -> None:
+        """Make room, and set shapes; what was captured for others goes."""
+        if work != self._last:
             self._drop_graph()
-            self._set = None
-            self._context.set_call(call)
-            self._set = call
+            self._last = None
+        model, call = self._model, work.call
+        whole = model.synthesis is None
+        # An engine has no empty inputs: where it is whole, presence alone still takes a source.
+        first = Call(call.batch, max(1, call.sources) if whole else 0)
+        contexts = [(model.network, self._network, first)]
+        if model.synthesis is not None and self._synthesis is not None and call.sources:
+            contexts.append((model.synthesis, self._synthesis, call))
+        for loaded, context, sizes in contexts[0 if work.network else 1 :]:
+            for name in loaded.tensors:
+                self._room(name, loaded.nbytes(name, sizes))
+            if self._set.get(context) != sizes:
+                self._drop_graph()
+                self._set.pop(context, None)
+                context.set_call(sizes, self._stream.handle)
+                self._set[context] = sizes
+        if work.count:
+            size = call.batch * call.sources * work.count * work.form.dtype.itemsize
+            self._room(_HEARD, size)
+            self._room(_PARTS, call.batch * WINDOW.itemsize)
+            self._room(_FLAGS, 4 * call.batch)
+        self._last = work
 
-    def _captured(self, call: Call) -> Graph | None:
-        """The call as a graph, if it has run before with this shape and these addresses."""
-        if self._graph is None and self._captures and self._ran:
-            try:
-                with self._loaded.lock:
-                    self._graph = self._device.capture(self._stream, lambda: self._work(call))
-            except EngineError as error:
-                # Without graphs it is slower and as right; the reason is kept for the report.
-                self._captures, self.graph_failure = False, str(error)
+    def _room(self, name: str, size: int) -> None:
+        """Room for a tensor, and its address where it is used."""
+        if not self._buffers.fit(name, size, staged=name in _STAGED):
+            return
+        self._drop_graph()
+        address = self._buffers.address(name)
+        for loaded, context in (
+            (self._model.network, self._network),
+            (self._model.synthesis, self._synthesis),
+        ):
+            if loaded is not None and context is not None and name in loaded.tensors:
+                context.set_address(Tensor(name), address)
+
+    def _run(self, work: _Work, rows: int, categories: Positions, parts: Sequence[Part]) -> None:
+        """Give the stream all but the states."""
+        device, buffers, sources = self._device, self._buffers, len(categories)
+        if sources or self._synthesis is None:
+            asked = buffers.host(Tensor.CATEGORIES, np.int64, (max(1, sources),))
+            asked[...] = categories if sources else 0
+        if work.count:
+            records = buffers.host(_PARTS, WINDOW, (work.call.batch,))
+            samples = self._model.network.config.window_samples
+            write_windows(records, parts, samples, work.count)
+        graph = self._captured(work)
+        if graph is None:
+            with nullcontext() if self._ran else self._model.network.lock:
+                self._work(work)
+            self._ran = True
+        else:
+            graph.launch(self._stream)
+        self._waiting = _Waiting(work, rows, parts)
+        if sources:
+            name = _HEARD if work.count else Tensor.SOURCES
+            length = work.count or self._model.network.config.window_samples
+            size = rows * sources * length * work.form.dtype.itemsize
+            self._waiting.answer = answer = self._answers.take(size)
+            device.download(answer, buffers.address(name), size, self._stream)
+
+    def _captured(self, work: _Work) -> Graph | None:
+        """The work as a graph, if it has run before in this shape and on these addresses."""
+        if self._graph is not None or not (self._captures and self._ran):
+            return self._graph
+        if self._pause:
+            self._pause -= 1
+            return None
+        try:
+            with self._model.network.lock:
+                self._graph = self._device.capture(self._stream, lambda: self._work(work))
+        except EngineError as error:
+            # Without graphs it is slower and as right; the reason is kept for the report.
+            self._pause, self.graph_failure = RETRY, str(error)
         return self._graph
 
-    def _work(self, call: Call) -> None:
-        config, stream = self._loaded.config, self._stream
-        for name in self._loaded.inputs:
-            address, size = self._memory[name].address, call.nbytes(name, config)
-            self._device.upload(address, self._pinned[name], size, stream)
-        self._context.execute(stream.handle)
-        for name in (Tensor.SOURCES, Tensor.PRESENCE):
-            address, size = self._memory[name].address, call.nbytes(name, config)
-            self._device.download(self._pinned[name], address, size, stream)
+    def _work(self, work: _Work) -> None:
+        stream, buffers, call = self._stream, self._buffers, work.call
+        if work.network:
+            buffers.upload(Tensor.MIXTURE, stream)
+        if call.sources or self._synthesis is None:
+            buffers.upload(Tensor.CATEGORIES, stream)
+        if work.network:
+            self._network.execute(stream.handle)
+            buffers.download(Tensor.PRESENCE, stream)
+        if call.sources and self._synthesis is not None:
+            self._synthesis.execute(stream.handle)
+        if work.count:
+            assert self._model.kernels is not None
+            buffers.upload(_PARTS, stream)
+            self._model.kernels.finish(
+                sources=buffers.address(Tensor.SOURCES),
+                windows=buffers.address(_PARTS),
+                out=buffers.address(_HEARD),
+                flags=buffers.address(_FLAGS),
+                shape=(call.batch, call.sources, self._model.network.config.window_samples),
+                count=work.count,
+                form=work.form,
+                stream=stream.handle,
+            )
+            buffers.download(_FLAGS, stream)
 
-    def _host(self, name: Tensor, call: Call) -> NDArray[np.float32]:
-        size = call.nbytes(name, self._loaded.config)
-        dtype = np.int64 if name == Tensor.CATEGORIES else np.float32
-        view = self._pinned[name].array[:size].view(dtype)
-        return view.reshape(call.shape(name, self._loaded.config))  # type: ignore[return-value]
+    def _keep(self, slot: Slot, rows: int) -> None:
+        for name in STATE:
+            size = self._model.network.nbytes(name, Call(rows, 0))
+            self._device.copy(
+                slot.address(name, 0), self._buffers.address(name), size, self._stream
+            )
 
     def _drop_graph(self) -> None:
         graph, self._graph, self._ran = self._graph, None, False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.run.lane import Lane
@@ -57,6 +58,7 @@ class LanePool:
         with self._changed:
             self._closed = True
             free, self._free = self._free, []
+            self._make = _no_more  # and with it all that it would make lanes of
             self._changed.notify_all()
         for _, lane in free:
             lane.close()
@@ -68,7 +70,7 @@ class LanePool:
                     raise EngineError("lanes: got none free, expected one. Wait for one.")
                 self._changed.wait()
             if self._closed:
-                raise EngineError("engine: got a window after close, expected none. Open it again.")
+                _no_more()
             self._lent += 1
             if self._free:
                 me = threading.get_ident()
@@ -100,3 +102,7 @@ class LanePool:
                     lane.close()
             finally:
                 self._lost(len(lanes))
+
+
+def _no_more() -> NoReturn:
+    raise EngineError("engine: got a window after close, expected none. Open it again.")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
 from typing import Any, Final
 
 import numpy as np
@@ -12,142 +11,58 @@ from numpy.typing import ArrayLike
 
 from sgn_rt.errors import EngineError
 from sgn_rt.model.contract import Tensor
-from sgn_rt.tensorrt.device.dlpack import DeviceArray, give, take
-from sgn_rt.tensorrt.device.protocol import Device, Memory, Pinned, Stream
-from sgn_rt.tensorrt.run.runtime import Call, LoadedEngine
+from sgn_rt.tensorrt.device.dlpack import DeviceArray, take
+from sgn_rt.tensorrt.device.protocol import Memory, Pinned, stream_handle
+from sgn_rt.tensorrt.run.outputs import LEGACY, DeviceResult, DeviceTensor, Done, OutputPool
+from sgn_rt.tensorrt.run.runtime import Call, Context, LoadedEngine, Model
+from sgn_rt.tensorrt.run.states import STATE
 
 IN_FLIGHT: Final = 4
 """Calls under way at a time; their arrays are kept."""
 ALIGNMENT: Final = 256
 """Bytes; what TensorRT asks of addresses."""
-_LEGACY, _NO_ORDER = 1, -1
-"""Streams as DLPack numbers them: CUDA's legacy default stream, and none to wait for."""
-
-
-class _Done:
-    """The end of a call in a stream, for all that waits for it."""
-
-    def __init__(self, device: Device, stream: Stream) -> None:
-        event = device.event()
-        self._device, self._event = device, event
-        event.record(stream)
-
-    def synchronize(self) -> None:
-        """Wait in this thread."""
-        self._event.synchronize()
-
-    def before(self, stream: int) -> None:
-        """Have another stream, numbered as DLPack does, wait on the device."""
-        with self._device.current():
-            try:
-                # DLPack's 1 is CUDA's 0; all others are handles.
-                waiting = self._device.borrow(0 if stream == _LEGACY else stream)
-            except EngineError:  # of no use to this device layer
-                self.synchronize()
-            else:
-                waiting.wait(self._event)
-
-    def __del__(self) -> None:
-        # Without attributes where there was no event to be had.
-        with suppress(EngineError, AttributeError), self._device.current():
-            self._event.close()
-
-
-class DeviceTensor:
-    """An output on the device; other libraries take it by DLPack.
-
-    Its memory lives as long as this object and all that was made of it by DLPack.
-    """
-
-    def __init__(self, array: DeviceArray, done: _Done) -> None:
-        self._array, self._done = array, done
-
-    @property
-    def address(self) -> int:
-        """Device address of the first element."""
-        return self._array.address
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape; dense and row-major."""
-        return self._array.shape
-
-    @property
-    def dtype(self) -> str:
-        """As NumPy's name."""
-        return self._array.dtype
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        """Device type and number."""
-        assert self._array.device is not None
-        return self._array.device
-
-    def __dlpack__(self, *, stream: int | None = None, **more: Any) -> Any:
-        """A capsule; work that the consumer's stream is given from now on waits for the answer."""
-        del more
-        if stream != _NO_ORDER:
-            self._done.before(_LEGACY if stream is None else stream)
-        return give(self._array)
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceResult:
-    """Outputs on the device, ready when the stream has come by.
-
-    Attributes
-    ----------
-    sources
-        shape = (B, S, N), float32.
-    presence
-        shape = (B, C), float32, 0 to 1.
-    embedding
-        shape = (B, C, D), float32.
-    """
-
-    sources: DeviceTensor
-    presence: DeviceTensor
-    embedding: DeviceTensor
-
-
-class _Owned:
-    """Memory that is freed with its last user, with the device current."""
-
-    def __init__(self, device: Device, memory: Memory) -> None:
-        self._device, self._memory = device, memory
-
-    def __del__(self) -> None:
-        with suppress(EngineError), self._device.current():
-            self._memory.close()
+_OUTPUTS: Final = (Tensor.SOURCES, Tensor.PRESENCE, Tensor.EMBEDDING)
 
 
 class Session:
-    """One execution context on the application's own device memory. Belongs to one thread.
+    """A model on the application's own device memory: nothing is copied. Belongs to one thread.
 
-    Nothing here waits for the device but a change of categories, and a call when `IN_FLIGHT`
-    earlier ones are not done. Answers are not looked at: finite numbers are the caller's to check.
+    Network and synthesis follow each other without a wait. Nothing here waits for the device but a
+    change of categories, and a call when `IN_FLIGHT` earlier ones are not done. Answers are not
+    looked at: finite numbers are the caller's to check.
 
     Parameters
     ----------
-    loaded, device
-        The engine and where it runs.
+    model
+        What runs, and where.
     stream
         The application's stream, or its handle; None for one of the session's own (`stream`).
     """
 
-    def __init__(self, loaded: LoadedEngine, device: Device, stream: object = None) -> None:
-        self._loaded, self._device = loaded, device
+    def __init__(self, model: Model, stream: object = None) -> None:
+        self._model, self._device = model, model.device
         self._owns_stream, self._closed = stream is None, False
         self._positions: tuple[int, ...] | None = None
         self._kept: list[Memory | Pinned] = []
         self._uploaded: Memory | None = None
-        self._flying: deque[tuple[_Done, tuple[object, ...]]] = deque()
-        with device.current():
-            self._context = loaded.new_context()
-            self.stream = device.stream() if stream is None else device.borrow(stream)
+        self._flying: deque[tuple[Done, tuple[object, ...]]] = deque()
         self._call: Call | None = None
+        with self._device.current():
+            self._halves = [(model.network, model.network.new_context())]
+            if model.synthesis is not None:
+                self._halves.append((model.synthesis, model.synthesis.new_context()))
+            self.stream = self._device.stream() if stream is None else self._device.borrow(stream)
+        self._outputs, self._states = OutputPool(self._device), OutputPool(self._device)
+        self._between: dict[Tensor, DeviceArray] = {}
 
     def run(
-        self, mixture: Any, categories: ArrayLike, *, sources: Any = None, presence: Any = None
+        self,
+        mixture: Any,
+        categories: ArrayLike,
+        *,
+        sources: Any = None,
+        presence: Any = None,
+        stream: object = None,
     ) -> DeviceResult:
         """Separate a batch of windows on the device; returns at once.
 
@@ -160,6 +75,10 @@ class Session:
             On the host: positions of the wanted categories, shape = (S,), at least one.
         sources, presence
             Where the answers are to go, as ``mixture``; new memory where None.
+        stream
+            The application's stream that reads them there, or its handle: it waits on the device
+            for them. None for the legacy default stream. Of no interest where the session is on
+            the application's stream, or gives new memory.
 
         Raises
         ------
@@ -168,41 +87,62 @@ class Session:
         """
         handle = self.stream.handle
         positions = tuple(int(p) for p in np.asarray(categories, np.int64).reshape(-1))
-        taken = take(mixture, "mixture", handle or _LEGACY)
+        taken = take(mixture, "mixture", handle or LEGACY)
         call = Call(taken.shape[0] if taken.shape else 0, len(positions))
-        limits = (self._loaded.max_batch, self._loaded.max_sources)
+        limits = (self._model.max_batch, self._model.last.max_sources)
         if not (1 <= call.batch <= limits[0] and 1 <= call.sources <= limits[1]):
             raise EngineError(
                 f"session: got {call.batch} windows and {call.sources} categories, expected 1 to "
                 f"{limits[0]} and 1 to {limits[1]}. Split the batch, or build with larger ones."
             )
-        count = len(self._loaded.config.categories)
+        count = len(self._model.network.config.categories)
         if not all(0 <= position < count for position in positions):
             raise EngineError(
                 f"session: got categories {positions}, expected positions below {count}. "
                 "They count the configuration's list."
             )
         self._expect(Tensor.MIXTURE, taken, call)
+        given = {Tensor.SOURCES: sources, Tensor.PRESENCE: presence}
         with self._device.current():
-            outputs = {
-                Tensor.SOURCES: self._output(Tensor.SOURCES, sources, call),
-                Tensor.PRESENCE: self._output(Tensor.PRESENCE, presence, call),
-                Tensor.EMBEDDING: self._output(Tensor.EMBEDDING, None, call),
-            }
-            self._context.set_address(Tensor.MIXTURE, taken.address)
-            self._context.set_address(Tensor.CATEGORIES, self._upload(positions))
-            for name, array in outputs.items():
-                self._context.set_address(name, array.address)
-            if call != self._call:
-                self._call = None
-                self._context.set_call(call)
-                self._call = call
-            self._context.execute(handle)
+            outputs = {name: self._output(name, given.get(name), call) for name in _OUTPUTS}
+            self._make_room(call)
+            tensors = {Tensor.MIXTURE: taken.address, Tensor.CATEGORIES: self._upload(positions)}
+            tensors |= {name: array.address for name, array in (outputs | self._between).items()}
+            is_new, self._call = call != self._call, None
+            for loaded, context in self._halves:
+                self._prepare(loaded, context, call if is_new else None, tensors)
+            with self._model.network.lock if is_new else nullcontext():
+                for _, context in self._halves:
+                    context.execute(handle)
+            self._call = call
             # The device reads and writes these until the stream has come by.
-            done = _Done(self._device, self.stream)
-            self._keep(done, (taken, *outputs.values()))
-        tensors = {str(name): DeviceTensor(array, done) for name, array in outputs.items()}
-        return DeviceResult(**tensors)
+            done = Done(self._device, self.stream)
+            self._keep(done, (taken, *outputs.values(), *self._between.values()))
+            if self._owns_stream and any(array is not None for array in given.values()):
+                done.before(LEGACY if stream is None else stream_handle(stream) or LEGACY)
+        return DeviceResult(
+            **{str(name): DeviceTensor(array, done) for name, array in outputs.items()}
+        )
+
+    def _prepare(
+        self, loaded: LoadedEngine, context: Context, call: Call | None, tensors: dict[Tensor, int]
+    ) -> None:
+        """Say where an engine's tensors lie, and how large they are where that has changed."""
+        for name in loaded.tensors:
+            context.set_address(name, tensors[name])
+        if call is not None:
+            context.set_call(call, self.stream.handle)
+
+    def _make_room(self, call: Call) -> None:
+        """Memory between network and synthesis, for the largest call so far."""
+        network = self._model.network
+        for name in STATE if self._model.synthesis is not None else ():
+            array, size = self._between.get(name), network.nbytes(name, call)
+            if array is None or array.owner.memory.size < size:
+                # What is under way keeps the old one.
+                block = self._states.take(size, self.stream)
+                shape, dtype = network.shape(name, call), network.dtype(name)
+                self._between[name] = DeviceArray(block.memory.address, shape, dtype, None, block)
 
     def close(self) -> None:
         """Wait for the stream, free what is the session's own; also after an error, and twice."""
@@ -212,8 +152,11 @@ class Session:
         with self._device.current():
             with suppress(EngineError):  # whatever failed has been raised where it did
                 self.stream.synchronize()
-            del self._context
+            self._halves.clear()
             self._flying.clear()
+            self._between.clear()
+            self._outputs.close()
+            self._states.close()
             closers = [owned.close for owned in self._kept]
             closers += [self.stream.close] if self._owns_stream else []
             for close in closers:
@@ -222,7 +165,12 @@ class Session:
             self._kept.clear()
             self._uploaded = self._positions = None
 
-    def _keep(self, done: _Done, arrays: tuple[object, ...]) -> None:
+    def __del__(self) -> None:
+        # Without attributes where it could not be opened.
+        with suppress(EngineError, AttributeError):
+            self.close()
+
+    def _keep(self, done: Done, arrays: tuple[object, ...]) -> None:
         """Keep what a call uses until it is done; waits for the oldest where many are under way."""
         if len(self._flying) >= IN_FLIGHT:
             oldest, _ = self._flying[0]
@@ -248,17 +196,19 @@ class Session:
 
     def _output(self, name: Tensor, given: Any, call: Call) -> DeviceArray:
         if given is not None:
-            array = take(given, str(name), self.stream.handle or _LEGACY)
+            array = take(given, str(name), self.stream.handle or LEGACY)
             self._expect(name, array, call)
             return array
-        config = self._loaded.config
-        memory = self._device.allocate(call.nbytes(name, config))
-        owner = _Owned(self._device, memory)
-        shape, device = call.shape(name, config), self._device.dlpack_device
-        return DeviceArray(memory.address, shape, "float32", device, owner)
+        loaded = self._engine_of(name)
+        block = self._outputs.take(loaded.nbytes(name, call), self.stream)
+        shape, device = loaded.shape(name, call), self._device.dlpack_device
+        return DeviceArray(block.memory.address, shape, loaded.dtype(name), device, block)
+
+    def _engine_of(self, name: Tensor) -> LoadedEngine:
+        return self._model.last if name == Tensor.SOURCES else self._model.network
 
     def _expect(self, name: Tensor, array: DeviceArray, call: Call) -> None:
-        shape = call.shape(name, self._loaded.config)
+        shape = self._engine_of(name).shape(name, call)
         if array.shape != shape or array.dtype != "float32":
             raise EngineError(
                 f"session: {name}: got {array.dtype} of shape {array.shape}, expected float32 of "
