@@ -13,7 +13,7 @@ TOP = Path(__file__).parents[1]
 FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(rooms.split())
     for rooms in (
-        "errors _types _optional _process _private _processors _temporary _atomic",
+        "errors _types _optional _process _private _processors _temporary _atomic _ranges",
         "model audio",
         "reference",
         "tensorrt streaming",

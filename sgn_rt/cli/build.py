@@ -88,7 +88,7 @@ def command(
     from sgn_rt.tensorrt.build.build_engines import BuildRequest, build_into
     from sgn_rt.tensorrt.build.builder import BuildOptions
     from sgn_rt.tensorrt.build.rebuild import rebuild_requests
-    from sgn_rt.tensorrt.device.factory import find_device
+    from sgn_rt.tensorrt.device.factory import look_for_device
     from sgn_rt.tensorrt.trust import trust_all
 
     request = BuildRequest(
@@ -111,7 +111,10 @@ def command(
         click.echo("\n".join(names) or "no engine in the bundle: nothing to trust")
         return
     trt = load(installed_flavor() if flavor is None else Flavor(flavor))
-    device = find_device()
+    found = look_for_device()
+    device = None if isinstance(found, str) else found
+    if isinstance(found, str):
+        console(err=True).print(f"no GPU, engines are not proved: {found}")
     requests = rebuild_requests(opened, trt, device) if rebuild else [request]
     prover = None if device is None else prove_content(opened, trt, device)
     written: list[Sidecar] = []

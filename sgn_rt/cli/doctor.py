@@ -33,6 +33,7 @@ from sgn_rt.errors import ConfigError, SgnError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind
 from sgn_rt.parity.measure import measure
+from sgn_rt.tensorrt.device.factory import look_for_device
 
 if TYPE_CHECKING:
     from sgn_rt.checks.check import Group
@@ -71,13 +72,13 @@ def command(
             )
     opened = Bundle.open(bundle)
     engines = {name: _examine(name, opened) for name in ENGINES}
-    packages = versions()
+    packages, gpu = versions(), _gpu()
     if json_path is not None:
-        machine = {"platform": platform.platform(), "cpus": available_cpus()}
+        machine = {"platform": platform.platform(), "cpus": available_cpus(), "gpu": gpu}
         report = {"sgn-rt": __version__, **machine, "packages": packages, "engines": engines}
         write_json(json_path, report)
     if str(json_path) != "-":
-        _show(packages, engines)
+        _show(packages, gpu, engines)
     return 0 if any(engine["usable"] for engine in engines.values()) else 1
 
 
@@ -155,13 +156,22 @@ def _examine(name: str, bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _show(packages: dict[str, str | None], engines: dict[str, dict[str, Any]]) -> None:
+def _gpu() -> str:
+    """The GPU in use, or why there is none."""
+    found = look_for_device()
+    if isinstance(found, str):
+        return f"no GPU: {found}"
+    return f"{found.name}, {found.capability}, through {found.layer}"
+
+
+def _show(packages: dict[str, str | None], gpu: str, engines: dict[str, dict[str, Any]]) -> None:
     out = console()
     out.print(
         f"sgn-rt {__version__}, Python {platform.python_version()}, {platform.platform()}, "
         f"{available_cpus()} processors"
     )
     out.print(", ".join(f"{name} {version or '-'}" for name, version in packages.items()))
+    out.print(gpu)
     rows = table("engine", "", "one window, all categories", "")
     for name, found in engines.items():
         if found["usable"]:

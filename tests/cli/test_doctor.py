@@ -9,6 +9,7 @@ import pytest
 
 from sgn_rt.checks.parts import GROUPS
 from sgn_rt.cli import cli
+from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import embedded
 from sgn_rt.tensorrt.device.factory import find_device
 
@@ -18,6 +19,7 @@ def test_what_runs_is_proved_and_what_does_not_says_why(run):
     assert {"soundfile", "soxr", "av"} <= set(report["packages"])
     assert report["engines"]["onnxruntime"]["usable"]
     assert report["engines"]["torch"]["usable"]
+    assert report["gpu"]
     reason = report["engines"]["onnxruntime-cuda"]["reason"]
     assert "CUDAExecutionProvider" in reason
     assert 'pip install "onnxruntime-gpu>=' in reason
@@ -49,6 +51,18 @@ def no_gpu():
     device = find_device()
     if device is not None:
         pytest.skip(f"there is a GPU, {device.name}")
+
+
+def test_why_there_is_no_gpu_is_told(run, monkeypatch, config):
+    """Of a driver that is too old CUDA says what helps; of none, another thing."""
+
+    def refuse(ordinal=None):
+        raise EngineError("cudaGetDeviceCount: got cudaErrorInsufficientDriver, expected success.")
+
+    monkeypatch.setattr("sgn_rt.tensorrt.device.factory.open_device", refuse)
+    monkeypatch.setattr("sgn_rt.cli.doctor.ENGINES", ())
+    out = " ".join(run("doctor").out.split())
+    assert "no GPU: cudaGetDeviceCount: got cudaErrorInsufficientDriver, expected success." in out
 
 
 def test_without_a_gpu_the_report_has_one_line_a_part(no_gpu, run, tmp_path):

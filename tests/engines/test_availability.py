@@ -116,7 +116,7 @@ def test_a_provider_whose_libraries_do_not_load(
 def test_a_gpu_that_cannot_be_used(monkeypatch, driver):
     """CUDA says of no driver what it says of one that is too old."""
 
-    def refuse():
+    def refuse(ordinal):
         raise EngineError("cudaGetDeviceCount: got cudaErrorInsufficientDriver, expected success.")
 
     monkeypatch.setattr(devices, "application_uses_pycuda", lambda: False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -10,10 +11,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sgn_rt._optional import require
-from sgn_rt.errors import EngineError, UnavailableError
+from sgn_rt._optional import pip_command, require
+from sgn_rt.errors import DependencyError, EngineError, UnavailableError
 from sgn_rt.tensorrt.device.protocol import Event, Graph, Memory, Pinned, Stream, stream_handle
 
+OLDEST: Final = (12, 9, 1)
+"""Before it, cuda-python keeps all other threads of Python waiting while one waits for the GPU."""
 _DLPACK_CUDA: Final = 2
 
 
@@ -21,9 +24,15 @@ class _Runtime:
     """CUDA's runtime; every call's status is looked at."""
 
     def __init__(self) -> None:
-        self.module: Any = require(
-            "cuda.bindings.runtime", extra="tensorrt", purpose="the tensorrt engine"
-        )
+        purpose = "the tensorrt engine"
+        package: Any = require("cuda.bindings", extra="tensorrt", purpose=purpose)
+        self.version = str(package.__version__)
+        if tuple(int(part) for part in re.findall(r"\d+", self.version)[:3]) < OLDEST:
+            raise DependencyError(
+                f"cuda-python: got version {self.version}, expected at least "
+                f"{'.'.join(map(str, OLDEST))}. Install it with: {pip_command('tensorrt')}"
+            )
+        self.module: Any = require("cuda.bindings.runtime", extra="tensorrt", purpose=purpose)
 
     def __call__(self, function: str, *arguments: Any) -> Any:
         """Call a function: its result; None, a value, or a tuple of several.
@@ -39,11 +48,26 @@ class _Runtime:
             self.module.cudaGetLastError()  # or a later call reports this one's error again
             raise EngineError(
                 f"{function}: got {status.name} ({text.decode()}), expected success. "
-                "Check `nvidia-smi` for the GPU, its driver and its free memory."
+                f"{self._advice(status.name)}"
             )
         if not results:
             return None
         return results[0] if len(results) == 1 else tuple(results)
+
+    def _advice(self, status: str) -> str:
+        if status != "cudaErrorInsufficientDriver":
+            return "Check `nvidia-smi` for the GPU, its driver and its free memory."
+        _, driver = self.module.cudaDriverGetVersion()
+        if not driver:
+            return (
+                "There is no driver: install NVIDIA's, or let the container have the GPU "
+                "(`--gpus all`)."
+            )
+        return (
+            f"The driver is for CUDA {driver // 1000}.{driver % 1000 // 10}, cuda-python for "
+            f"{self.version}: update the driver, or take packages for CUDA 12: "
+            f"{pip_command('tensorrt-cu12')}"
+        )
 
 
 class _Memory:
@@ -148,25 +172,32 @@ class CudaPython:
     Raises
     ------
     DependencyError
-        If cuda-python is not installed.
+        If cuda-python is not installed, or too old.
+    UnavailableError
+        If there is no GPU, or none of that number.
     EngineError
-        If there is no GPU, or no driver.
+        If there is no driver, or one that is too old.
     """
 
     can_capture = True
 
     def __init__(self, ordinal: int | None = None) -> None:
         self._cuda = cuda = _Runtime()
-        if cuda("cudaGetDeviceCount") == 0:
+        count = int(cuda("cudaGetDeviceCount"))
+        if count == 0:
             raise UnavailableError("GPU: got none, expected one. Check `nvidia-smi`.")
+        if ordinal is not None and ordinal >= count:
+            raise UnavailableError(
+                f"GPU: got number {ordinal}, expected one from 0 to {count - 1}. "
+                "Check `nvidia-smi`."
+            )
         self._ordinal = int(cuda("cudaGetDevice")) if ordinal is None else ordinal
         properties = cuda("cudaGetDeviceProperties", self._ordinal)
         name = properties.name
         self.name = name.decode().rstrip("\0") if isinstance(name, bytes) else str(name)
         self.capability = f"sm{properties.major}{properties.minor}"
         self.dlpack_device = (_DLPACK_CUDA, self._ordinal)
-        package = require("cuda.bindings", extra="tensorrt", purpose="the tensorrt engine")
-        self.layer = f"cuda-python {package.__version__}"
+        self.layer = f"cuda-python {cuda.version}"
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -236,3 +267,14 @@ class CudaPython:
         """Memory of the device that is free."""
         free, _ = self._cuda("cudaMemGetInfo")
         return int(free)
+
+
+def count_devices() -> int:
+    """GPUs that this process sees.
+
+    Raises
+    ------
+    DependencyError, EngineError
+        As `CudaPython`.
+    """
+    return int(_Runtime()("cudaGetDeviceCount"))

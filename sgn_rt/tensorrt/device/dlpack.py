@@ -169,6 +169,25 @@ for _callback in (_release_callback, _destroy_callback):
     _api.Py_IncRef(ctypes.py_object(_callback))
 
 
+def expect_shared(array: DeviceArray, dl_device: tuple[int, int] | None, copy: bool | None) -> None:
+    """Refuse what a consumer may ask for and `give` does not do: it shares memory, where it lies.
+
+    Raises
+    ------
+    BufferError
+        As the protocol has it, for a copy, or another device.
+    """
+    if copy:
+        raise BufferError(
+            "DLPack: got copy=True, expected False or None. Take the array as it is, and copy that."
+        )
+    if dl_device is not None and tuple(dl_device) != array.device:
+        raise BufferError(
+            f"DLPack: got device {tuple(dl_device)}, expected {array.device}, where the array is. "
+            "Take it there, and move it."
+        )
+
+
 def give(array: DeviceArray) -> Any:
     """A DLPack capsule of memory of ours; ``array.owner`` lives as long as its consumer wants."""
     assert array.device is not None

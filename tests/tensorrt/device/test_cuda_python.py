@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sgn_rt.errors import EngineError
-from sgn_rt.tensorrt.device import cuda_python
-from sgn_rt.tensorrt.device.cuda_python import CudaPython
-from sgn_rt.tensorrt.device.factory import find_device
+from sgn_rt.errors import DependencyError, EngineError, UnavailableError
+from sgn_rt.tensorrt.device import cuda_python, factory
+from sgn_rt.tensorrt.device.cuda_python import CudaPython, count_devices
+from sgn_rt.tensorrt.device.factory import find_device, look_for_device
 from sgn_rt.tensorrt.device.protocol import stream_handle
 
 SOURCE = Path(cuda_python.__file__).read_text()
@@ -25,6 +25,7 @@ SOURCE = Path(cuda_python.__file__).read_text()
 class Status(IntEnum):
     cudaSuccess = 0
     cudaErrorMemoryAllocation = 2
+    cudaErrorInsufficientDriver = 35
 
 
 class Runtime:
@@ -35,9 +36,11 @@ class Runtime:
     cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal="thread")
     cudaHostAllocPortable, cudaEventDisableTiming, cudaEventBlockingSync = 1, 2, 1
     cudaStreamNonBlocking = 1
+    version = "13.0"
 
     def __init__(self):
         self.calls, self.live, self.fail = [], Counter(), None
+        self.status, self.driver = Status.cudaErrorMemoryAllocation, 0
         self.device = 0
         self._blocks = {}
 
@@ -49,7 +52,7 @@ class Runtime:
             self.calls.append((name, *arguments))
             if name == self.fail:
                 self.fail = None
-                return Status.cudaErrorMemoryAllocation, None
+                return self.status, None
             work = getattr(self, f"_{name}", None)
             result = None if work is None else work(*arguments)
             return (Status.cudaSuccess,) if result is None else (Status.cudaSuccess, *result)
@@ -61,6 +64,9 @@ class Runtime:
 
     def _cudaGetDeviceCount(self):
         return (2,)
+
+    def _cudaDriverGetVersion(self):
+        return (self.driver,)
 
     def _cudaGetDevice(self):
         return (self.device,)
@@ -115,7 +121,9 @@ class Runtime:
 @pytest.fixture
 def runtime(monkeypatch):
     made = Runtime()
-    modules = {"cuda.bindings.runtime": made, "cuda.bindings": SimpleNamespace(__version__="13.0")}
+    package = SimpleNamespace(__version__=made.version)
+    modules = {"cuda.bindings.runtime": made, "cuda.bindings": package}
+    made.package = package
     monkeypatch.setattr(cuda_python, "require", lambda name, **more: modules[name])
     return made
 
@@ -217,6 +225,56 @@ def test_every_failing_call_is_an_error_that_names_it(function, use, device, run
     assert runtime.calls[-1][0] == "cudaGetLastError"
 
 
+@pytest.mark.parametrize(
+    ("driver", "advice"),
+    [
+        (0, "There is no driver: install NVIDIA's, or let the container have the GPU"),
+        (
+            12080,
+            "The driver is for CUDA 12.8, cuda-python for 13.0: update the driver, or take "
+            'packages for CUDA 12: pip install "tensorrt-cu12>=',
+        ),
+    ],
+)
+def test_a_driver_that_is_too_old_is_told_from_none(runtime, driver, advice):
+    """CUDA has one status for both."""
+    for look in (CudaPython, count_devices):
+        runtime.fail, runtime.status = "cudaGetDeviceCount", Status.cudaErrorInsufficientDriver
+        runtime.driver = driver
+        with pytest.raises(EngineError, match=re.escape(advice)):
+            look()
+
+
+@pytest.mark.parametrize(("version", "good"), [("12.8.0", False), ("12.9.1", True), ("13.0", True)])
+def test_a_cuda_python_that_stops_all_threads_is_refused(runtime, fails, version, good):
+    runtime.package.__version__ = version
+    if good:
+        assert CudaPython().layer == f"cuda-python {version}"
+        return
+    with fails(DependencyError, f"got version {version}, expected at least 12.9.1", "pip install"):
+        CudaPython()
+
+
+def test_the_gpus_are_counted_and_one_that_there_is_not_is_told(runtime, fails):
+    assert count_devices() == 2
+    assert CudaPython(1).dlpack_device == (2, 1)
+    with fails(UnavailableError, "GPU: got number 2, expected one from 0 to 1"):
+        CudaPython(2)
+
+
+def test_why_there_is_no_device_is_not_kept_back(runtime, monkeypatch, caplog):
+    monkeypatch.setattr(factory, "has_driver", lambda: True)
+    runtime.fail, runtime.status = "cudaGetDeviceCount", Status.cudaErrorInsufficientDriver
+    reason = look_for_device()
+    assert "cudaErrorInsufficientDriver" in reason
+    assert "There is no driver" in reason
+    runtime.fail = "cudaGetDeviceCount"
+    with caplog.at_level("INFO", "sgn_rt"):
+        assert find_device() is None
+    assert "no GPU: cudaGetDeviceCount: got cudaErrorInsufficientDriver" in caplog.text
+    assert isinstance(look_for_device(1), CudaPython)
+
+
 def test_no_gpu_is_an_error(runtime):
     runtime._cudaGetDeviceCount = lambda: (0,)
     with pytest.raises(EngineError, match="GPU: got none"):
@@ -253,7 +311,8 @@ def test_every_call_has_as_many_arguments_as_the_bindings_take(device, runtime):
     names = {call[0] for call in runtime.calls}
     functions = {name for name in used_names() if callable(getattr(real, name, None))}
     classes = {name for name in functions if inspect.isclass(getattr(real, name))}
-    assert functions - classes - names == {"cudaGetErrorString", "cudaGetLastError"}
+    asked_of_errors = {"cudaGetErrorString", "cudaGetLastError", "cudaDriverGetVersion"}
+    assert functions - classes - names == asked_of_errors
     for name, *arguments in runtime.calls:
         # The first line of a binding's documentation is its signature.
         line = (getattr(real, name).__doc__ or "").strip().splitlines()[0]

@@ -139,6 +139,12 @@ def test_the_applications_context_is_used(driver):
     assert isinstance(factory.open_device(), PyCuda)
 
 
+def test_another_gpu_than_that_of_the_context_is_refused(driver):
+    assert isinstance(factory.open_device(1), PyCuda)
+    with pytest.raises(EngineError, match="got number 0, expected 1, which PyCUDA's context is on"):
+        factory.open_device(0)
+
+
 def test_other_threads_get_it_pushed_and_popped(driver):
     device = PyCuda()
     seen = []
