@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sgn_rt._types import Float
 from sgn_rt.errors import EngineError, PluginError
 
 WINDOW: Final = np.dtype(
@@ -17,6 +20,16 @@ WINDOW: Final = np.dtype(
 """One window's part, as `Kernels.finish` reads it from the device (24 bytes): the signal's sample
 that the window begins with and a seed (both for the dither alone), where in the window the part
 begins, and what its samples are multiplied by. It may change between two runs of a graph."""
+
+SPAN: Final = np.dtype([("output", np.int32), ("input", np.int32)])
+"""Where a span lies, as `Kernels.resample` reads it from the device: its first output, counted from
+the first of its period, and the first input of that period, counted from the memory given."""
+
+PLACE: Final = np.dtype(
+    [("first", np.int32), ("column", np.int32), ("weight", np.float32), ("unused", np.int32)]
+)
+"""Where an output of a period lies: the input of its first coefficient, counted from the period's
+first input; its column of coefficients, and the share of the next column."""
 
 _LONG, _ADDRESS, _INT = ctypes.c_int64, ctypes.c_uint64, ctypes.c_int32
 
@@ -34,6 +47,32 @@ class SampleFormat(IntEnum):
     def dtype(self) -> np.dtype[Any]:
         """Of one sample."""
         return np.dtype((np.float32, np.float16, np.int16, np.int16)[self])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilterTables:
+    """What the kernel reads of a filter.
+
+    Attributes
+    ----------
+    up, down
+        Outputs and inputs of one period.
+    coefficients
+        shape = (taps, columns), float32.
+    places
+        Of a period's outputs, shape = (up,), `PLACE`.
+    interpolated
+        Whether coefficients lie between two columns.
+    reach
+        Inputs that an output is made of, on either side of its place.
+    """
+
+    up: int
+    down: int
+    coefficients: Float
+    places: NDArray[Any]
+    interpolated: bool
+    reach: int
 
 
 class Kernels:
@@ -59,6 +98,7 @@ class Kernels:
             self._text = library.sgn_rt_status_text
             self._load = library.sgn_rt_load_kernels
             self._finish = library.sgn_rt_finish
+            self._resample = library.sgn_rt_resample
         except (OSError, AttributeError) as error:
             raise PluginError(
                 f"plugin library {path}: got {error}, expected this version's functions. "
@@ -67,6 +107,7 @@ class Kernels:
         self._text.restype = ctypes.c_char_p
         self._text.argtypes = (_INT,)
         self._finish.argtypes = (*[_ADDRESS] * 4, *[_LONG] * 4, _INT, _ADDRESS)
+        self._resample.argtypes = (*[_ADDRESS] * 5, *[_LONG] * 4, *[_INT] * 5, _ADDRESS)
 
     def load(self) -> None:
         """Bring the kernels onto the current device, so that no first launch has to.
@@ -123,6 +164,57 @@ class Kernels:
         """
         status = self._finish(sources, windows, out, flags, *shape, count, form, stream)
         self._expect(status, f"finish of sources {shape}, {count} samples as {form.name.lower()}")
+
+    def resample(
+        self,
+        *,
+        source: int,
+        spans: int,
+        out: int,
+        coefficients: int,
+        places: int,
+        shape: tuple[int, int, int],
+        count: int,
+        filter_: FilterTables,
+        stream: int,
+    ) -> None:
+        """Give a stream: a span of every window at another rate.
+
+        Parameters
+        ----------
+        source
+            Address of the samples, float32, `shape`; on the device, as all here. Beyond them the
+            signal is zero.
+        spans
+            Address of one `SPAN` a window, as `PolyphaseResampler.span` makes them; they may
+            change between two runs of a graph.
+        out
+            Address of what is written, shape = (windows, rows, count), float32; zero where a
+            sample would be 500 dB below full scale.
+        coefficients, places
+            Addresses of copies of the filter's tables.
+        shape
+            (windows, rows, samples); a row is a channel or a source.
+        count
+            Outputs of every row.
+        filter_
+            Whose tables these are.
+        stream
+            Its handle.
+
+        Raises
+        ------
+        EngineError
+            If sizes or alignment are wrong, or the driver refuses the launch.
+        """
+        taps, columns = filter_.coefficients.shape
+        status = self._resample(
+            source, spans, out, coefficients, places, *shape, count, filter_.up, filter_.down,
+            taps, columns, filter_.interpolated, stream,
+        )  # fmt: skip
+        self._expect(
+            status, f"resampling of {shape}, {count} samples by {filter_.up}/{filter_.down}"
+        )
 
     def _expect(self, status: int, what: str) -> None:
         if status != 0:

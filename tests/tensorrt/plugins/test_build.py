@@ -22,6 +22,7 @@ ARCHITECTURES = {"sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"
 EXPORTS = {
     "getCreators", "setLoggerFinder", "sgn_rt_plugin_version",
     "sgn_rt_status_text", "sgn_rt_load_kernels", "sgn_rt_finish",
+    "sgn_rt_resample",
 }  # fmt: skip
 
 
@@ -31,12 +32,14 @@ def most_registers(architecture: str) -> int:
 
 
 KERNEL = re.compile(
-    r"\d+(framing|logMagnitude|masking|overlapAdd|finish)Kernel"
-    r"(?:I(6__half|f|Li1|Li2|LNS_12SampleFormatE[0-3])E)?"
+    r"\d+(framing|logMagnitude|masking|overlapAdd|finish|resample)Kernel"
+    r"(?:I(6__half|f|Li\d(?:ELb[01])?|LNS_12SampleFormatE[0-3])E)?"
 )
-ARGUMENT = {"": "", "6__half": "<half>", "f": "<float>", "Li1": "<1>", "Li2": "<2>"} | {
-    f"LNS_12SampleFormatE{form.value}": f"<{form.name.lower()}>" for form in SampleFormat
-}
+ARGUMENT = {
+    "": "", "6__half": "<half>", "f": "<float>", "Li1": "<1>", "Li2": "<2>",
+    "Li1ELb0": "<1>", "Li4ELb0": "<4>", "Li1ELb1": "<1, between>", "Li4ELb1": "<4, between>",
+    **{f"LNS_12SampleFormatE{form.value}": f"<{form.name.lower()}>" for form in SampleFormat},
+}  # fmt: skip
 ENTRY = re.compile(
     r"Compiling entry function '(?P<name>\w+)' for '(?P<arch>sm_\d+)'.*?"
     r"(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, "

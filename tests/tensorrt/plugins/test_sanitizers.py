@@ -57,7 +57,7 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
 def test_host_tests_are_clean(sanitized: dict[str, str]) -> None:
     done = run(
         sanitized, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", f"not ({LARGEST})",
-        *(str(HERE / f"test_{name}.py") for name in ("parity", "interface", "finish")),
+        *(str(HERE / f"test_{name}.py") for name in ("parity", "interface", "finish", "polyphase")),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     assert " passed" in done.stdout

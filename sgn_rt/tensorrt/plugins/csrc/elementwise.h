@@ -102,6 +102,12 @@ SGN_HOST_DEVICE std::int16_t quantised(float value, float noise)
     return static_cast<std::int16_t>(fminf(fmaxf(steps, -32768.0F), 32767.0F));
 }
 
+// Below 500 dB under full scale a sample is zero: see SMALLEST in sgn_rt.audio.samples.
+SGN_HOST_DEVICE float withoutTiny(float value)
+{
+    return fabsf(value) < 1e-25F ? 0.0F : value;
+}
+
 // A network value as stored, alone and in pairs of neighbours.
 template <typename Value>
 struct Stored;

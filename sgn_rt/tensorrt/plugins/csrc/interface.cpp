@@ -29,7 +29,8 @@ extern "C" char const* sgn_rt_status_text(std::int32_t status)
 
 extern "C" std::int32_t sgn_rt_load_kernels()
 {
-    return sgn::loadFinishKernels();
+    cudaError_t const finish = sgn::loadFinishKernels();
+    return finish != cudaSuccess ? finish : sgn::loadResampleKernels();
 }
 
 extern "C" std::int32_t sgn_rt_finish(std::uint64_t sources, std::uint64_t windows, std::uint64_t out,
@@ -69,4 +70,41 @@ extern "C" std::int32_t sgn_rt_finish(std::uint64_t sources, std::uint64_t windo
     arguments.aligned_sources = multiple(sources, 4 * sizeof(float)) && samples % 4 == 0;
     arguments.aligned_out = multiple(out, 4 * width) && count % 4 == 0;
     return sgn::launchFinish(arguments, kind, batch, on);
+}
+
+extern "C" std::int32_t sgn_rt_resample(std::uint64_t source, std::uint64_t spans, std::uint64_t out,
+    std::uint64_t coefficients, std::uint64_t places, std::int64_t batch, std::int64_t rows, std::int64_t samples,
+    std::int64_t count, std::int32_t up, std::int32_t down, std::int32_t taps, std::int32_t columns,
+    std::int32_t interpolated, std::uint64_t stream)
+{
+    constexpr std::int32_t kLargestRate = 1 << 20;
+    bool const filter = up > 0 && up < kLargestRate && down > 0 && down < kLargestRate && taps > 0
+        && taps <= sgn::kMaximumSize && columns > (interpolated != 0 ? 1 : 0);
+    bool const sizes = batch >= 0 && batch <= sgn::kMaximumRows && rows >= 0 && rows <= sgn::kMaximumRows
+        && samples >= 0 && samples <= sgn::kMaximumSamples && count >= 0 && count <= sgn::kMaximumSamples;
+    // Places in the source are 32-bit numbers.
+    if (!filter || !sizes || (count / up + 1) * down > sgn::kMaximumSamples
+        || !multiple(source | out | coefficients, sizeof(float)) || !multiple(spans, sizeof(std::int32_t))
+        || !multiple(places, sizeof(sgn::PolyphasePlace)))
+    {
+        return cudaErrorInvalidValue;
+    }
+    if (batch == 0 || rows == 0 || count == 0)
+    {
+        return cudaSuccess;
+    }
+    sgn::ResampleArguments arguments{};
+    arguments.source = at<float const>(source);
+    arguments.spans = at<sgn::ResampleSpan const>(spans);
+    arguments.out = at<float>(out);
+    arguments.coefficients = at<float const>(coefficients);
+    arguments.places = at<sgn::PolyphasePlace const>(places);
+    arguments.rows = static_cast<int>(rows);
+    arguments.samples = static_cast<int>(samples);
+    arguments.count = static_cast<int>(count);
+    arguments.up = up;
+    arguments.down = down;
+    arguments.taps = taps;
+    arguments.columns = columns;
+    return sgn::launchResample(arguments, interpolated != 0, batch, at<CUstream_st>(stream));
 }

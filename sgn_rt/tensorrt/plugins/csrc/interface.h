@@ -26,4 +26,10 @@ SGN_RT_EXPORT std::int32_t sgn_rt_finish(std::uint64_t sources, std::uint64_t wi
     std::uint64_t flags, std::int64_t batch, std::int64_t source_count, std::int64_t samples, std::int64_t count,
     std::int32_t format, std::uint64_t stream);
 
+// See ResampleArguments in kernels.h. Both rates are below 2^20 Hz.
+SGN_RT_EXPORT std::int32_t sgn_rt_resample(std::uint64_t source, std::uint64_t spans, std::uint64_t out,
+    std::uint64_t coefficients, std::uint64_t places, std::int64_t batch, std::int64_t rows, std::int64_t samples,
+    std::int64_t count, std::int32_t up, std::int32_t down, std::int32_t taps, std::int32_t columns,
+    std::int32_t interpolated, std::uint64_t stream);
+
 } // extern "C"

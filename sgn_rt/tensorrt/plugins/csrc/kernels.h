@@ -113,9 +113,42 @@ struct FinishArguments
 };
 cudaError_t launchFinish(FinishArguments arguments, SampleFormat format, std::int64_t batch, cudaStream_t stream);
 
+// out = source at another rate, by a polyphase filter; samples beyond the source's ends are zero. Output q of a period of
+// `up` outputs and `down` inputs is sum over k of coefficients[k][places[q].column] * source[places[q].first + k].
+struct alignas(16) PolyphasePlace
+{
+    int first; // input of the first coefficient, from the period's first input
+    int column;
+    float weight; // of the next column, where coefficients lie between two
+    int unused;
+};
+struct ResampleSpan // as the application writes it, see SPAN in kernels.py
+{
+    std::int32_t output; // first one, from its period's first
+    std::int32_t input; // that of the same period's first input, from the source's first sample
+};
+struct ResampleArguments
+{
+    float const* source; // [batch, rows, samples]
+    ResampleSpan const* spans; // [batch]
+    float* out; // [batch, rows, count]
+    float const* coefficients; // [taps, columns]
+    PolyphasePlace const* places; // [up]
+    int rows;
+    int samples;
+    int count;
+    int up;
+    int down;
+    int taps;
+    int columns;
+    int groups; // of rows that a thread works on, of all windows
+};
+cudaError_t launchResample(ResampleArguments arguments, bool interpolated, std::int64_t batch, cudaStream_t stream);
+
 // Loads every kernel of an operation; fails where the library has none for the current GPU.
 cudaError_t loadStftKernels();
 cudaError_t loadIstftKernels();
 cudaError_t loadFinishKernels();
+cudaError_t loadResampleKernels();
 
 } // namespace sgn

@@ -14,6 +14,7 @@ set(SGN_RT_PLUGIN_SOURCES
 set(SGN_RT_PLUGIN_KERNELS
   ${CMAKE_CURRENT_LIST_DIR}/finish_kernels.cu
   ${CMAKE_CURRENT_LIST_DIR}/istft_kernels.cu
+  ${CMAKE_CURRENT_LIST_DIR}/resample_kernels.cu
   ${CMAKE_CURRENT_LIST_DIR}/stft_kernels.cu)
 set(SGN_RT_PLUGIN_DEVICE_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/device_api_cuda.cpp

@@ -1,0 +1,217 @@
+"""Sample-rate conversion by polyphase filters in the plugin library: design and spans.
+
+The filter is a sinc in a Kaiser window, designed in double precision. An output is one sum over
+inputs at fixed places, so that a signal in blocks gives the bits of the signal as a whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from math import ceil, gcd
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgn_rt._types import Float
+from sgn_rt.errors import EngineError
+from sgn_rt.tensorrt.plugins.kernels import PLACE, SPAN, FilterTables, Kernels
+
+HALF_WIDTH: Final = 96
+"""Samples, at the lower of both rates, that the filter reaches to either side."""
+
+STOPBAND_DB: Final = 120.0
+"""That the Kaiser window is made for, from the lower rate's Nyquist frequency on: 119 dB or more of
+every alias and image are left in doubles."""
+
+_BETA: Final = 0.1102 * (STOPBAND_DB - 8.7)  # Kaiser's formulas
+_TRANSITION: Final = (STOPBAND_DB - 7.95) / (2.285 * 2 * HALF_WIDTH) / np.pi
+
+PASSBAND: Final = 1 - _TRANSITION
+"""Of the lower rate's Nyquist frequency: up to here the gain is 1 within 0.0001 dB."""
+
+EXACT: Final = 4096
+"""Largest number in the ratio of the rates for which the filter of every phase is stored. Beyond,
+it lies on a line between the two nearest of as many phases a sample of the lower rate, 150 dB
+below the signal; so that tables stay below 4 MB whatever the rates."""
+
+LARGEST_RATE: Final = (1 << 20) - 1
+"""Hz, that places of 32 bits allow."""
+
+
+def response(distance: NDArray[np.float64], up: int, down: int) -> NDArray[np.float64]:
+    """The filter, in double precision.
+
+    Parameters
+    ----------
+    distance
+        From its centre, in input samples.
+    up, down
+        The ratio of the rates in lowest terms.
+
+    Returns
+    -------
+    ndarray
+        Weights of inputs; their sum over distances one apart is 1.
+    """
+    scale = min(1.0, up / down)
+    cutoff = scale * (1 - _TRANSITION / 2)
+    inside = np.clip(1 - (distance * scale / HALF_WIDTH) ** 2, 0, None)
+    window = np.where(inside > 0, np.i0(_BETA * np.sqrt(inside)) / np.i0(_BETA), 0.0)
+    weights: NDArray[np.float64] = cutoff * np.sinc(cutoff * distance) * window
+    return weights
+
+
+@lru_cache(maxsize=16)
+def tables(up: int, down: int) -> FilterTables:
+    """Those of a ratio in lowest terms."""
+    reach = ceil(HALF_WIDTH * max(1.0, down / up))
+    taps = np.arange(1 - reach, 1 + reach, dtype=np.float64)[:, None]
+    numerators = np.arange(up, dtype=np.int64) * down
+    phases = (numerators % up) / up
+    interpolated = max(up, down) > EXACT
+    places = np.zeros(up, PLACE)
+    places["first"] = numerators // up + 1 - reach
+    if interpolated:
+        steps = ceil(EXACT * min(1.0, up / down))
+        columns = np.arange(steps + 1) / steps
+        places["column"], places["weight"] = phases * steps, phases * steps % 1
+    else:
+        columns = phases
+        places["column"] = np.arange(up)
+    coefficients = response(taps - columns, up, down).astype(np.float32)
+    return FilterTables(up, down, coefficients, places, interpolated, reach)
+
+
+class Launcher(Protocol):
+    """Runs the kernel on arrays of the host, wherever it does."""
+
+    def __call__(
+        self, filter_: FilterTables, source: Float, span: NDArray[Any], count: int
+    ) -> Float:
+        """`count` outputs of every row of ``source``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HostLauncher:
+    """Runs the host build of the kernels, whose device is host memory."""
+
+    kernels: Kernels
+
+    def __call__(
+        self, filter_: FilterTables, source: Float, span: NDArray[Any], count: int
+    ) -> Float:
+        """`count` outputs of every row of ``source``."""
+        out = np.empty((len(source), count), np.float32)
+        self.kernels.resample(
+            source=source.ctypes.data,
+            spans=span.ctypes.data,
+            out=out.ctypes.data,
+            coefficients=filter_.coefficients.ctypes.data,
+            places=filter_.places.ctypes.data,
+            shape=(1, *source.shape),
+            count=count,
+            filter_=filter_,
+            stream=0,
+        )
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class PolyphaseResampler:
+    """Converts spans of a signal that is zero outside what is given.
+
+    As `sgn_rt.audio.resample.SpanResampler`, but that spans begin anywhere and joined spans equal
+    the whole in every bit.
+
+    Attributes
+    ----------
+    source_rate, target_rate
+        Hz, up to `LARGEST_RATE`.
+    launch
+        What the work is done through.
+
+    Raises
+    ------
+    EngineError
+        For other rates.
+    """
+
+    source_rate: int
+    target_rate: int
+    launch: Launcher
+
+    def __post_init__(self) -> None:
+        for rate in (self.source_rate, self.target_rate):
+            if not 0 < rate <= LARGEST_RATE:
+                raise EngineError(
+                    f"sample rate: got {rate}, expected 1 to {LARGEST_RATE} Hz. "
+                    "Convert the recording before."
+                )
+
+    @property
+    def ratio(self) -> Fraction:
+        """Target samples per source sample."""
+        return Fraction(self.target_rate, self.source_rate)
+
+    @property
+    def filter(self) -> FilterTables:
+        """What converts between these rates."""
+        common = gcd(self.source_rate, self.target_rate)
+        return tables(self.target_rate // common, self.source_rate // common)
+
+    @property
+    def context_s(self) -> Fraction:
+        """Seconds of signal needed beyond either end of a span; 0 where both rates are one."""
+        if self.source_rate == self.target_rate:
+            return Fraction(0)
+        return Fraction(self.filter.reach, self.source_rate)
+
+    def source_span(self, start: int, stop: int) -> tuple[int, int]:
+        """Source samples that the target samples ``[start, stop)`` are made of, no more."""
+        if self.source_rate == self.target_rate:
+            return start, stop
+        up, down, reach = self.filter.up, self.filter.down, self.filter.reach
+        first, last = start * down // up, max(start, stop - 1) * down // up
+        return first + 1 - reach, last + 1 + reach
+
+    def span(self, start: int, first: int) -> NDArray[Any]:
+        """Where in the filter's period a span lies, for the kernel.
+
+        Parameters
+        ----------
+        start
+            Its first target sample.
+        first
+            The source's sample that the memory given begins with.
+
+        Returns
+        -------
+        ndarray
+            shape = (1,), `SPAN`.
+        """
+        period, output = divmod(start, self.filter.up)
+        return np.array([(output, period * self.filter.down - first)], SPAN)
+
+    def __call__(self, source: Float, start: int, stop: int) -> Float:
+        """Target samples ``[start, stop)``.
+
+        Parameters
+        ----------
+        source
+            Exactly the samples of `source_span`, zeros where there is no signal,
+            shape = (channels, samples), float32.
+
+        Returns
+        -------
+        ndarray
+            shape = (channels, stop - start), float32, C-contiguous.
+        """
+        source = np.ascontiguousarray(source)
+        if self.source_rate == self.target_rate:
+            return source
+        first, _ = self.source_span(start, stop)
+        return self.launch(self.filter, source, self.span(start, first), stop - start)
