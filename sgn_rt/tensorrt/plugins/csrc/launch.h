@@ -10,6 +10,7 @@
 #include <cstddef>
 
 #define SGN_UNROLL _Pragma("unroll")
+#define SGN_UNROLL_BY_2 _Pragma("unroll 2")
 #define SGN_UNROLL_BY_4 _Pragma("unroll 4")
 
 namespace sgn

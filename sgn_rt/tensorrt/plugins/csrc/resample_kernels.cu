@@ -13,12 +13,18 @@ namespace
 {
 
 constexpr int kThreads = 256;
+// Of a multiprocessor's at least, so that reads overlap: bounds the registers. sm_75 has 1024 threads, others 1536.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr int kBlocks = 4;
+#else
+constexpr int kBlocks = 6;
+#endif
 constexpr int kRows = 4; // that share a coefficient once it is read
 
 // One output per thread, of Rows rows. Columns of the coefficients are in the order of a period's outputs, so that
 // neighbours read neighbours; inputs are shared by neighbours, and come from the cache.
 template <int Rows, bool Interpolated>
-__global__ void __launch_bounds__(kThreads) resampleKernel(ResampleArguments a)
+__global__ void __launch_bounds__(kThreads, kBlocks) resampleKernel(ResampleArguments a)
 {
     // Blocks of one tile follow each other, and find its coefficients in the cache.
     int const tile = static_cast<int>(blockIdx.x) / a.groups;
@@ -48,11 +54,10 @@ __global__ void __launch_bounds__(kThreads) resampleKernel(ResampleArguments a)
         // Rows beyond the last repeat it, and are not stored.
         source[i] = a.source + (row + min(i, a.rows - 1 - first_row)) * a.samples + first;
     }
-    float const* const column = a.coefficients + place.column;
-    SGN_UNROLL_BY_4
-    for (int k = begin; k < end; ++k)
+    float const* at = a.coefficients + place.column + std::int64_t{begin} * a.columns;
+    SGN_UNROLL_BY_2 // four rows' worth of loads at once is enough, and more cost registers
+    for (int k = begin; k < end; ++k, at += a.columns)
     {
-        float const* const at = column + std::int64_t{k} * a.columns;
         float const coefficient = Interpolated ? at[0] + place.weight * (at[1] - at[0]) : at[0];
         SGN_UNROLL
         for (int i = 0; i < Rows; ++i)

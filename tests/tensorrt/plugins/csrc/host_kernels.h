@@ -18,6 +18,7 @@
 #define __syncthreads() ::sgn::host::barrier()
 
 #define SGN_UNROLL
+#define SGN_UNROLL_BY_2
 #define SGN_UNROLL_BY_4
 
 namespace sgn::host
