@@ -60,7 +60,7 @@ def _sidecar(kind: Kind, config: ModelConfig) -> Sidecar:
     return Sidecar(
         name=f"{kind}.fp16.idle", flavor=Flavor.TENSORRT, version=(0,), gpus=("sm89",),
         gpu_name=None, kind=kind, precision=Precision.FP16, graph_sha256="0" * 64,
-        profiles=(profile,), hardware_compatible=False, version_compatible=False,
+        profiles=profile, hardware_compatible=False, version_compatible=False,
         workspace_bytes=None, figure=figure, plugin=None,
         sha256=hashlib.sha256(kind.encode()).hexdigest(), size=len(kind), generator="", proof=None,
     )  # fmt: skip
@@ -70,12 +70,12 @@ def idle_engine(bundle: Bundle, device: IdleDevice) -> TensorRTEngine:
     """The engine, network and synthesis, on a GPU that answers at once."""
     module: Any = IdleTensorRT(bundle.config)
     trt = TensorRT(flavor=Flavor.TENSORRT, module=module, version=(0,))
-    halves = [
+    network, synthesis = (
         LoadedEngine(trt, device, bundle.config, _sidecar(kind, bundle.config), kind.encode(), None)
         for kind in (Kind.PLUGIN, Kind.SYNTHESIS)
-    ]
+    )
     kernels: Any = IdleKernels()
-    return TensorRTEngine("tensorrt", bundle, Model(device, *halves, kernels=kernels))
+    return TensorRTEngine("tensorrt", bundle, Model(device, network, synthesis, kernels))
 
 
 class CopyingEngine(WholeEngine):
@@ -142,9 +142,10 @@ def measure(bundle: Bundle, rounds: int) -> dict[str, float]:
     """Medians, milliseconds a window."""
     config = bundle.config
     subjects = {"copied": Subject(CopyingEngine(config), config)}
-    for sample_format in ("float32", "int16"):
+    formats: tuple[SampleFormat, ...] = ("float32", "int16")
+    for sample_format in formats:
         engine = idle_engine(bundle, IdleDevice())
-        subjects[sample_format] = Subject(engine, config, sample_format)  # type: ignore[arg-type]
+        subjects[sample_format] = Subject(engine, config, sample_format)
     times: dict[str, list[float]] = {name: [] for name in subjects}
     for turn in range(3 + rounds):
         for name, subject in subjects.items():

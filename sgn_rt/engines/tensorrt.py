@@ -189,7 +189,8 @@ def engine_of(
         shared(trt, device, sidecar, partial(loaded, sidecar, content))
         for sidecar, content in halves
     ]
-    model = Model(device, *engines, kernels=kernels)
+    network, *synthesis = engines
+    model = Model(device, network, synthesis[0] if synthesis else None, kernels)
     return TensorRTEngine(name, bundle, model, options)
 
 

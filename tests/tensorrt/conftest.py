@@ -60,18 +60,18 @@ def trt(module):
     return TensorRT(flavor=Flavor.TENSORRT, module=module, version=(10, 13, 3, 9))
 
 
-def profiles(config, kind: Kind, *batches: int):
-    """For so many windows each, and up to 2 categories."""
+def profiles(config, kind: Kind, *batches: int, sources: int = 2):
+    """For so many windows each, and so many categories."""
 
     def of(largest: int) -> dict[str, Profile]:
-        def shape(name, batch, sources):
-            return shape_of(kind, name, config, batch=batch, sources=sources)
+        def shape(name, batch, count):
+            return shape_of(kind, name, config, batch=batch, sources=count)
 
         return {
             str(name): Profile(
                 smallest=shape(name, 1, 1),
-                best=shape(name, largest, 2),
-                largest=shape(name, largest, 2),
+                best=shape(name, largest, sources),
+                largest=shape(name, largest, sources),
             )
             for name in GRAPH_INPUTS[kind]
         }
@@ -124,22 +124,29 @@ def whole(device, loaded):
     return Model(device, loaded)
 
 
+def half_of(kind, config, make_sidecar, *batches, sources=2) -> tuple[Sidecar, bytes]:
+    """Half of a pair, as it lies in a bundle."""
+    content = b"a network" if kind == Kind.PLUGIN else b"a synthesis"
+    sidecar = make_sidecar(
+        name=f"{kind}.fp16.tensorrt.sm89", kind=kind,
+        profiles=profiles(config, kind, *batches, sources=sources),
+        sha256=hashlib.sha256(content).hexdigest(), size=len(content),
+    )  # fmt: skip
+    return sidecar, content
+
+
+def pair_of(trt, device, config, make_sidecar, *batches, sources=2) -> Model:
+    """A network and a synthesis, with a profile for each number of windows."""
+    lock, halves = threading.Lock(), []
+    for kind in (Kind.PLUGIN, Kind.SYNTHESIS):
+        half = half_of(kind, config, make_sidecar, *batches, sources=sources)
+        halves.append(LoadedEngine(trt, device, config, *half, None, lock))
+    return Model(device, *halves, kernels=HostKernels(device))
+
+
 @pytest.fixture
 def make_pair(trt, device, config, make_sidecar):
-    """A network and a synthesis of the same sizes, or of profiles for so many windows."""
-
-    def make(*batches: int) -> Model:
-        lock, halves = threading.Lock(), []
-        for kind, content in ((Kind.PLUGIN, b"a network"), (Kind.SYNTHESIS, b"a synthesis")):
-            sidecar = make_sidecar(
-                name=f"{kind}.fp16.tensorrt.sm89", kind=kind,
-                profiles=profiles(config, kind, *(batches or (4,))),
-                sha256=hashlib.sha256(content).hexdigest(), size=len(content),
-            )  # fmt: skip
-            halves.append(LoadedEngine(trt, device, config, sidecar, content, None, lock))
-        return Model(device, *halves, kernels=HostKernels(device))
-
-    return make
+    return lambda *batches: pair_of(trt, device, config, make_sidecar, *batches or (4,))
 
 
 @pytest.fixture

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sgn_rt._types import Part
+from sgn_rt._types import Part, to_float32
 from sgn_rt.errors import EngineError
+from sgn_rt.model.contract import Kind
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
 from sgn_rt.tensorrt.run.answers import AnswerPool
 from sgn_rt.tensorrt.run.lane import RETRY, Lane
 from sgn_rt.tensorrt.run.options import RunOptions
-from sgn_rt.tensorrt.run.runtime import LoadedEngine, Model
+from sgn_rt.tensorrt.run.runtime import Call, LoadedEngine, Model
+from sgn_rt.tensorrt.run.states import STATE, StatePool
 
 from .fakes import PRESENCE, SHARES
 
@@ -156,6 +158,128 @@ def test_a_capture_that_fails_is_done_without_and_tried_again_later(lane, config
     assert "capture" in lane.graph_failure
     check(run(lane, mixture, [1]), mixture, [1])
     assert (device.counts["capture"], lane.has_graph) == (2, True)
+
+
+def test_only_what_is_heard_comes_back(pair, make_lane, config, device):
+    """The longest part of a batch, of the sources asked for; presence, and a flag a window."""
+    lane, mixture = make_lane(pair), windows(config, 2)
+    parts = [Part(100, 300, 0.5), Part(1016 - 50, 1016)]
+    check(run(lane, mixture, [2, 0], parts), mixture, [2, 0], parts)
+    assert device.moved["down"] == 4 * (2 * 2 * 200) + 4 * 2 * 3 + 4 * 2
+    assert run(lane, mixture, []).heard == []
+    assert device.moved["down"] == 4 * (2 * 2 * 200) + 4 * 2 * 3 + 4 * 2 + 4 * 2 * 3
+
+
+@pytest.mark.parametrize("name", ["float16", "int16", "dithered-int16"])
+def test_samples_come_in_the_format_asked_for(pair, make_lane, config, device, name):
+    lane, mixture = make_lane(pair), windows(config, 2) / 8
+    parts = [Part(5, 405, 2.0, name, 1000, 1), Part(0, 400, 2.0, name, 2000, 0)]
+    outcome = run(lane, mixture, [1], parts)
+    for heard, source, part in zip(outcome.heard, mixture * SHARES[1], parts, strict=True):
+        expected = 2.0 * source[part.start : part.stop]
+        assert heard.dtype == (np.float16 if name == "float16" else np.int16)
+        error = np.abs(to_float32(heard[0]) - expected)
+        most = {"float16": 2.0**-12, "int16": 2.0**-16, "dithered-int16": 1.5 * 2.0**-15}[name]
+        assert 0 < error.max() <= most * 1.001
+    assert device.moved["down"] == 2 * (2 * 400) + 4 * 2 * 3 + 4 * 2
+
+
+def test_where_the_gpu_cannot_cut_the_host_does(whole, make_lane, config):
+    lane, mixture = make_lane(whole), windows(config, 2)
+    parts = [Part(100, 300, 0.5, "int16"), Part(1016 - 50, 1016)]
+    check(run(lane, mixture, [2, 0], parts), mixture, [2, 0], parts)
+
+
+@pytest.mark.parametrize("kind", ["pair", "whole"])
+def test_which_window_is_not_finite_is_known(request, make_lane, config, kind):
+    lane, mixture = make_lane(request.getfixturevalue(kind)), windows(config, 3)
+    mixture[1, 700] = np.inf
+    lane.submit(mixture, np.array([0]), [Part(0, 600)] * 3)  # it lies beyond what is heard
+    assert lane.collect().finite.tolist() == [True, False, True]
+
+
+def test_a_smaller_call_keeps_the_shape_in_use_once(lane, config, device, module):
+    """The last of a recording has its graph; a live stream after it the kernels of its size."""
+    for count in (4, 4, 4, 3):
+        mixture = windows(config, count, count)
+        check(run(lane, mixture, [1]), mixture, [1])
+    assert (device.counts["capture"], device.counts["launch"]) == (1, 3)
+    executed = {batch for _, batch, _ in module.executed}
+    assert executed == {4}
+    for _ in range(2):
+        mixture = windows(config, 3, 9)
+        check(run(lane, mixture, [1]), mixture, [1])
+    assert {batch for _, batch, _ in module.executed} == {4, 3}
+    run(lane, windows(config, 4), [1])
+    parts = [Part(0, 10)] * 4
+    check(run(lane, mixture := windows(config, 4, 5), [1], parts), mixture, [1], parts)
+
+
+def test_kernels_are_those_chosen_for_the_batch(make_pair, make_lane, config, module):
+    lane = make_lane(make_pair(2, 4))
+    for count in (1, 2, 4, 1, 1, 4):
+        mixture = windows(config, count)
+        check(run(lane, mixture, [0, 2]), mixture, [0, 2])
+    used = [(batch, profile) for kind, batch, profile in module.executed if kind == Kind.PLUGIN]
+    assert used == [(1, 0), (2, 0), (4, 1), (4, 1), (1, 0), (4, 1)]
+
+
+def test_a_profile_that_is_refused_is_an_error(make_pair, make_lane, config, module):
+    lane = make_lane(make_pair(2, 4))
+    module.fail = {"set_optimization_profile_async": 1}
+    with pytest.raises(EngineError, match=r"plugin\.fp16.*got profile 1 refused"):
+        run(lane, windows(config, 3), [0])
+
+
+def test_states_are_kept_and_sources_made_of_them_without_the_network(
+    pair, make_lane, config, device, module
+):
+    lane, mixture = make_lane(pair), windows(config, 4)
+    with device.current():
+        pool = StatePool(device, {n: pair.network.nbytes(n, Call(1, 0)) for n in STATE}, 1 << 20)
+        held = pool.hold(4)
+    lane.submit(mixture, np.array([0]), whole_parts(mixture), held)
+    lane.collect()
+    run(lane, windows(config, 4, 1), [0])
+    module.executed.clear()
+    with held.in_use() as slot:
+        for rows in ([2], [3, 0, 1], [2, 2, 0, 1]):
+            parts = [Part(row, 900 + row) for row in rows]
+            lane.again([(slot, row) for row in rows], np.array([2, 1]), parts)
+            check(lane.collect(), mixture[rows], [2, 1], parts)
+    assert {kind for kind, _, _ in module.executed} == {Kind.SYNTHESIS}
+    lane.submit(mixture[:3], np.array([0]), whole_parts(mixture[:3]))
+    lane.collect()
+    lane.again(None, np.array([1]), whole_parts(mixture[:3]))
+    check(lane.collect(), mixture[:3], [1])
+
+
+def test_presence_alone_is_the_network_alone(pair, make_lane, config, module):
+    lane = make_lane(pair)
+    assert run(lane, windows(config, 2), []).presence.shape == (2, 3)
+    assert [kind for kind, _, _ in module.executed] == [Kind.PLUGIN]
+
+
+def test_the_first_run_of_a_shape_disturbs_no_capture(model, lane, config, monkeypatch):
+    held = []
+    for half in {type(lane._network): lane._network}.values():
+        execute = type(half).execute
+
+        def watched(self, stream, execute=execute):
+            held.append(model.network.lock.locked())
+            execute(self, stream)
+
+        monkeypatch.setattr(type(half), "execute", watched)
+    for _ in range(3):
+        run(lane, windows(config, 1), [0])
+    assert held
+    assert all(held)
+
+
+@pytest.mark.parametrize("spin", [True, False])
+def test_who_waits_sleeps_unless_told_to_spin(model, make_lane, config, device, spin):
+    run(make_lane(model, spin=spin), windows(config, 1), [0])
+    assert (device.counts["spin"], device.counts["wait"]) == (spin, not spin)
 
 
 @pytest.mark.parametrize("version_compatible", [False, True])

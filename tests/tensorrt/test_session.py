@@ -10,7 +10,7 @@ import pytest
 
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.device.dlpack import DeviceArray
-from sgn_rt.tensorrt.run.session import Session
+from sgn_rt.tensorrt.run.session import IN_FLIGHT, Session
 
 from .fakes import PRESENCE, SHARES, aligned
 
@@ -249,3 +249,80 @@ def test_another_devices_array_is_refused(session, on_device, config):
     array = DeviceArray(1, (1, config.window_samples), "float32", (2, 1))
     with pytest.raises(EngineError, match=r"device \(2, 1\), expected \(1, 0\)"):
         session.run(array, [0])
+
+
+def test_calls_of_a_kind_allocate_nothing(session, device, on_device):
+    for seed in range(IN_FLIGHT + 1):
+        session.run(on_device(2, seed), [0])
+    device.log.clear()
+    for seed in range(6):
+        result = session.run(on_device(2, seed), [0])
+    finish(session, device)
+    assert result.sources.shape == (2, 1, 1016)
+    assert not {"allocate", "free memory", "allocate pinned", "synchronize"} & set(device.log[:-1])
+
+
+def test_memory_is_used_again_when_its_readers_are_done(session, device, on_device):
+    mixture = on_device(1)
+    with device.current():
+        reader = device.stream()
+    addresses, read = set(), []
+    for seed in range(3 * IN_FLIGHT):
+        result = session.run(on_device(1, seed), [1])
+        capsule = result.sources.__dlpack__(stream=reader.handle)
+        address = result.sources.address
+        addresses.add(address)
+        # The application's work on its own stream, which outlives the array in Python.
+        reader.give(lambda address=address: read.append(device.view(address, 4).copy()))
+        del capsule, result
+    assert len(addresses) < 3 * IN_FLIGHT
+    with device.current():
+        session.stream.synchronize()
+        reader.synchronize()
+    firsts = [on_device(1, seed)[0, 0] * SHARES[1] for seed in range(3 * IN_FLIGHT)]
+    np.testing.assert_array_equal(np.concatenate(read).view(np.float32), np.array(firsts))
+    del mixture
+
+
+def test_what_a_consumer_takes_in_no_order_is_not_used_again(session, device, on_device):
+    allocated = []
+    for seed in range(2 * IN_FLIGHT):
+        session.run(on_device(1, seed), [1]).sources.__dlpack__(stream=-1)
+        gc.collect()
+        allocated.append(device.counts["allocate"])
+    assert allocated[-1] - allocated[IN_FLIGHT] == IN_FLIGHT - 1
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_callers_stream_waits_for_its_own_tensor(model, device, on_device, config, named):
+    session, mixture = Session(model), on_device(1)
+    place = aligned(4 * config.window_samples).view(np.float32).reshape(1, 1, -1)
+    device.foreign |= {place.ctypes.data}
+    target = DeviceArray(place.ctypes.data, place.shape, "float32")
+    with device.current():
+        reader = device.stream() if named else device.borrow(0)
+        session.run(mixture, [1], sources=target, stream=reader.handle if named else None)
+        reader.synchronize()  # and not the session's
+    np.testing.assert_array_equal(place[:, 0], mixture * SHARES[1])
+    session.run(mixture, [1])
+    assert not reader.queue  # what is the session's own is waited for by who takes it
+
+
+def test_a_session_that_is_dropped_frees_all(model, device, on_device, nothing_left):
+    session = Session(model)
+    session.run(on_device(2), [0])
+    with device.current():
+        session.stream.synchronize()
+    del session
+    assert nothing_left() == {}
+
+
+def test_a_larger_call_has_room_and_those_under_way_keep_theirs(session, device, on_device):
+    results = []
+    for seed, batch in enumerate((1, 3, 4, 2)):
+        mixture = on_device(batch, seed)
+        results.append((session.run(mixture, [1, 2]).sources, mixture))
+    finish(session, device)
+    for sources, mixture in results:
+        expected = mixture[:, None] * SHARES[[1, 2]][:, None]
+        np.testing.assert_array_equal(np.from_dlpack(sources), expected)

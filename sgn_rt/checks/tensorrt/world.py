@@ -10,7 +10,8 @@ import numpy as np
 
 from sgn_rt._types import Float
 from sgn_rt.checks.check import Budget, Place
-from sgn_rt.engines.tensorrt import TensorRTEngine, engine_of
+from sgn_rt.engines.tensorrt import engine_of
+from sgn_rt.engines.tensorrt_engine import TensorRTEngine
 from sgn_rt.errors import EngineError, UnavailableError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import ENGINE_KINDS, Precision, partner

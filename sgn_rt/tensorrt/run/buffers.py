@@ -57,6 +57,8 @@ class Buffers:
 
     def close(self) -> None:
         """Free everything."""
-        for owned in (*self._memory.values(), *self._pinned.values()):
+        closers = [memory.close for memory in self._memory.values()]
+        closers += [pinned.close for pinned in self._pinned.values()]
+        for close in closers:
             with suppress(EngineError):
-                owned.close()
+                close()

@@ -38,7 +38,7 @@ class _Work(NamedTuple):
         Whether the network runs, or only the synthesis on what is there.
     call
         Windows and sources; no sources, no synthesis.
-    count
+    length
         Samples of a source that are heard; 0 where the host is sent all of them.
     form
         What they are sent as.
@@ -46,7 +46,7 @@ class _Work(NamedTuple):
 
     network: bool
     call: Call
-    count: int
+    length: int
     form: SampleFormat
 
 
@@ -198,7 +198,7 @@ class Lane:
         """Wait for the answer."""
         waiting, self._waiting = self._waiting, None
         assert waiting is not None, "submit first"
-        (network, call, count, form), rows, parts = waiting.work, waiting.rows, waiting.parts
+        (network, call, length, form), rows, parts = waiting.work, waiting.rows, waiting.parts
         try:
             with self._device.current():
                 self._done.synchronize()
@@ -212,10 +212,10 @@ class Lane:
         if waiting.answer is None:
             return Outcome(presence, [], np.ones(rows, np.bool_))
         samples = self._model.network.config.window_samples
-        shape = (rows, call.sources, count or samples)
+        shape = (rows, call.sources, length or samples)
         size = form.dtype.itemsize * int(np.prod(shape))
         written = self._answers.lend(waiting.answer, size).view(form.dtype).reshape(shape)
-        if count == 0:
+        if length == 0:
             return Outcome(presence, *cut_here(written, parts))
         flags = self._buffers.host(_FLAGS, np.int32, (call.batch,))[:rows]
         return Outcome(presence, from_windows(written, parts, samples), flags == 0)
@@ -247,9 +247,9 @@ class Lane:
         fits = (
             used is not None
             and used != own
-            and used == own._replace(call=Call(used.call.batch, sources), count=used.count)
+            and used == own._replace(call=Call(used.call.batch, sources), length=used.length)
             and used.call.batch >= rows
-            and used.count >= own.count
+            and used.length >= own.length
         )
         self._is_stretched = fits and not self._is_stretched
         return used if used is not None and self._is_stretched else own
@@ -274,8 +274,8 @@ class Lane:
                 self._set.pop(context, None)
                 context.set_call(sizes, self._stream.handle)
                 self._set[context] = sizes
-        if work.count:
-            size = call.batch * call.sources * work.count * work.form.dtype.itemsize
+        if work.length:
+            size = call.batch * call.sources * work.length * work.form.dtype.itemsize
             self._room(_HEARD, size)
             self._room(_PARTS, call.batch * WINDOW.itemsize)
             self._room(_FLAGS, 4 * call.batch)
@@ -300,10 +300,10 @@ class Lane:
         if sources or self._synthesis is None:
             asked = buffers.host(Tensor.CATEGORIES, np.int64, (max(1, sources),))
             asked[...] = categories if sources else 0
-        if work.count:
+        if work.length:
             records = buffers.host(_PARTS, WINDOW, (work.call.batch,))
             samples = self._model.network.config.window_samples
-            write_windows(records, parts, samples, work.count)
+            write_windows(records, parts, samples, work.length)
         graph = self._captured(work)
         if graph is None:
             with nullcontext() if self._ran else self._model.network.lock:
@@ -313,8 +313,8 @@ class Lane:
             graph.launch(self._stream)
         self._waiting = _Waiting(work, rows, parts)
         if sources:
-            name = _HEARD if work.count else Tensor.SOURCES
-            length = work.count or self._model.network.config.window_samples
+            name = _HEARD if work.length else Tensor.SOURCES
+            length = work.length or self._model.network.config.window_samples
             size = rows * sources * length * work.form.dtype.itemsize
             self._waiting.answer = answer = self._answers.take(size)
             device.download(answer, buffers.address(name), size, self._stream)
@@ -345,7 +345,7 @@ class Lane:
             buffers.download(Tensor.PRESENCE, stream)
         if call.sources and self._synthesis is not None:
             self._synthesis.execute(stream.handle)
-        if work.count:
+        if work.length:
             assert self._model.kernels is not None
             buffers.upload(_PARTS, stream)
             self._model.kernels.finish(
@@ -354,7 +354,7 @@ class Lane:
                 out=buffers.address(_HEARD),
                 flags=buffers.address(_FLAGS),
                 shape=(call.batch, call.sources, self._model.network.config.window_samples),
-                count=work.count,
+                count=work.length,
                 form=work.form,
                 stream=stream.handle,
             )
