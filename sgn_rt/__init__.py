@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sgn_rt.report import Separation, SeparationFiles
     from sgn_rt.separator import Separator
     from sgn_rt.streaming.stream import Stream
+    from sgn_rt.tensorrt.run.options import RunOptions
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 _HOMES = {
     "Bundle": "sgn_rt.model.bundle",
     "ModelConfig": "sgn_rt.model.config",
+    "RunOptions": "sgn_rt.tensorrt.run.options",
     "Separation": "sgn_rt.report",
     "SeparationFiles": "sgn_rt.report",
     "Separator": "sgn_rt.separator",
@@ -63,6 +65,7 @@ __all__ = [
     "ModelConfig",
     "ParityError",
     "ParityWarning",
+    "RunOptions",
     "Separation",
     "SeparationFiles",
     "Separator",

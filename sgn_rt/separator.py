@@ -36,6 +36,7 @@ from sgn_rt.streaming.recording_run import Choices, Run
 from sgn_rt.streaming.store import MemoryStore
 from sgn_rt.streaming.stream import Stream
 from sgn_rt.streaming.windows import least_latency_s
+from sgn_rt.tensorrt.run.options import RunOptions
 
 S = TypeVar("S", bound=Stream)
 
@@ -73,6 +74,7 @@ class Separator(OneProcess):
         threads: int | None = None,
         check_every: int | None = None,
         sample_format: SampleFormat = "float32",
+        gpu: RunOptions | None = None,
     ) -> Separator:
         """Open a model on an engine.
 
@@ -97,6 +99,9 @@ class Separator(OneProcess):
             rounding's distortion. int16 ends at full scale. Everything after that (cross-fade,
             rates, files) is float32 all the same; engines on the CPU send nothing, and round
             nothing.
+        gpu
+            How TensorRT uses the GPU: calls at a time, graphs, memory; None for what is well
+            chosen.
 
         Raises
         ------
@@ -111,7 +116,7 @@ class Separator(OneProcess):
         start = time.perf_counter()
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         load_s = time.perf_counter() - start
-        service = Service(opened, engine, parity, threads, check_every)
+        service = Service(opened, engine, parity, threads, check_every, gpu=gpu)
         return cls(opened, service, threads=threads, load_s=load_s, sample_format=form)
 
     def close(self) -> None:

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from sgn_rt.errors import AudioError, CategoryError, ConfigError, EngineError, SgnError
+from sgn_rt import RunOptions, Separator
+from sgn_rt.engines import factory
+from sgn_rt.errors import (
+    AudioError,
+    CategoryError,
+    ConfigError,
+    EngineError,
+    SgnError,
+    UnavailableError,
+)
 
 
 @pytest.fixture
@@ -360,3 +369,23 @@ def test_a_category_whose_name_is_no_file_name(fake_separator, small_config, wav
     assert list(result.stems) == list(names)
     assert all(stem.parent == tmp_path / "out" / "mix" for stem in result.stems.values())
     assert len(tree(tmp_path / "out" / "mix")) == 3 + 1  # the manifest
+
+
+def test_what_is_chosen_for_a_gpu_reaches_the_engine(monkeypatch):
+    asked = []
+
+    def open_tensorrt(bundle, *, name, options, **more):
+        asked.append((name, options))
+        raise UnavailableError(f"{name}: got no GPU, expected one. Get one.")
+
+    monkeypatch.setattr(factory, "open_tensorrt", open_tensorrt)
+    chosen = RunOptions(lanes=1, graphs=False)
+    with Separator.open(parity="off", gpu=chosen):
+        pass
+    assert asked == [("tensorrt", chosen), ("tensorrt-rtx", chosen)]
+
+
+@pytest.mark.parametrize("sample_format", ["int24", None, 16, ["float32"]])
+def test_a_sample_format_that_there_is_not(sample_format, fails):
+    with fails(ConfigError, "sample format", "expected float32, float16, int16, dithered-int16"):
+        Separator.open(sample_format=sample_format)

@@ -13,6 +13,7 @@ from sgn_rt.engines.torch import TorchEngine
 from sgn_rt.errors import EngineError, SgnError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.tensorrt.bindings import Flavor
+from sgn_rt.tensorrt.run.options import RunOptions
 
 PROVIDERS = {
     "onnxruntime-tensorrt": TENSORRT,
@@ -50,7 +51,9 @@ def candidates(
         yield from (f"{name}:{artifact.name}" for artifact in graphs[1:])
 
 
-def open_engine(spec: str, bundle: Bundle, threads: int | None = None) -> Engine:
+def open_engine(
+    spec: str, bundle: Bundle, threads: int | None = None, *, gpu: RunOptions | None = None
+) -> Engine:
     """Open an engine.
 
     Parameters
@@ -61,6 +64,8 @@ def open_engine(spec: str, bundle: Bundle, threads: int | None = None) -> Engine
         The model.
     threads
         Processors to use on the CPU; None for all that the process may use.
+    gpu
+        How TensorRT uses the GPU; None for what is well chosen.
 
     Raises
     ------
@@ -79,7 +84,13 @@ def open_engine(spec: str, bundle: Bundle, threads: int | None = None) -> Engine
         if name == "torch":
             return TorchEngine(bundle)
         if name in tuple(Flavor):
-            return open_tensorrt(bundle, name=spec, flavor=Flavor(name), artifact=artifact or None)
+            return open_tensorrt(
+                bundle,
+                name=spec,
+                flavor=Flavor(name),
+                artifact=artifact or None,
+                options=gpu,
+            )
         return open_onnxruntime(
             bundle,
             name=spec,

@@ -13,6 +13,7 @@ from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.stages import StageResult
 from sgn_rt.parity.measure import require
 from sgn_rt.parity.spot_check import SpotCheck
+from sgn_rt.tensorrt.run.options import RunOptions
 
 
 class Service:
@@ -32,6 +33,8 @@ class Service:
         Windows from one that is computed once more to the next; None for none.
     opened
         An engine of that name that is open, in the place of all others; its owner closes it.
+    gpu
+        How TensorRT uses the GPU; None for what is well chosen.
 
     Attributes
     ----------
@@ -49,6 +52,7 @@ class Service:
         threads: int | None,
         check_every: int | None,
         opened: Engine | None = None,
+        gpu: RunOptions | None = None,
     ) -> None:
         if parity not in ("fallback", "raise", "off"):
             raise ConfigError(
@@ -63,7 +67,7 @@ class Service:
         asked_for = None if engine == "auto" else engine
 
         def opener(name: str) -> Engine:
-            return opened or open_engine(name, bundle, threads)
+            return opened or open_engine(name, bundle, threads, gpu=gpu)
 
         check = None if check_every is None else SpotCheck(check_every, opener, self._prove)
         self._is_lent = opened is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from sgn_rt._types import Float, Part, Positions, SampleFormat, to_float32
 from sgn_rt.streaming.answers import Answer, Separates
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 ROUND_BYTES: Final = 128 << 20
 """Of what a round of windows holds on its way, where an engine would like many at a time."""
@@ -78,6 +80,7 @@ class Rounds:
         sample_format: SampleFormat = "float32",
     ) -> None:
         self._engine, self._pool, self._finds = engine, pool, finds
+        self._told = False
         self._gain, self._format = float(np.float32(1.0 / gain)), sample_format
 
     def windows(self, samples: int, *, rows: float, held_bytes: int, channels: int) -> int:
@@ -98,6 +101,15 @@ class Rounds:
         liked = max(2, engine.concurrency) * engine.batch  # half a round is a full batch
         wanted = ceil(max(2 * engine.concurrency, liked) / channels)
         fit = int(ROUND_BYTES // ((4 * samples * max(1.0, rows) + held_bytes) * channels))
+        if fit * channels < engine.batch and not self._told:
+            self._told = True
+            log.info(
+                "batches of %d windows, not of %d as %s likes them: a round may hold %d MiB, and "
+                "a window of so many categories and channels at this rate takes %d. Fewer of them, "
+                "or the model's rate, make batches larger.",
+                *(max(1, fit) * channels, engine.batch, engine.name, ROUND_BYTES >> 20),
+                ROUND_BYTES // max(1, fit) >> 20,
+            )
         return max(1, min(wanted, fit))
 
     def jobs(self, windows: Iterable[Float], start: int, stop: int, position: int) -> list[Job]:

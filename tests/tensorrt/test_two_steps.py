@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from sgn_rt._types import Part
+from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.engines.tensorrt import engine_of
 from sgn_rt.engines.tensorrt_engine import TensorRTEngine
 from sgn_rt.errors import ConfigError, EngineError
 from sgn_rt.model.contract import Kind
+from sgn_rt.streaming import rounds
+from sgn_rt.streaming.presence import PresenceRule
+from sgn_rt.streaming.stream import Stream
 from sgn_rt.tensorrt.plugins.kernels import Kernels
 from sgn_rt.tensorrt.run.options import RunOptions
 
@@ -265,3 +271,60 @@ def test_the_librarys_functions_are_those_that_lanes_call():
 
     ours = inspect.signature(HostKernels.finish).parameters
     assert list(ours) == list(inspect.signature(Kernels.finish).parameters)
+
+
+def stream_of(engine, config, sample_format, **options):
+    guarded = GuardedEngine(["tensorrt"], lambda _: engine, lambda _: None, "off")
+    rule = PresenceRule.of(config, None)
+    return Stream(
+        guarded, config, ThreadPoolExecutor(2), sample_rate=8000, channels=2,
+        categories=("bell", "horn"), rule=rule, sample_format=sample_format, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("sample_format", ["float16", "int16", "dithered-int16"])
+def test_what_comes_over_the_bus_is_short_and_cross_faded_in_full(
+    make_engine, pair, config, device, noise, sample_format
+):
+    signal = noise(2, 20_000)
+    separated = {}
+    for name in ("float32", sample_format):
+        device.moved.clear()
+        stream = stream_of(make_engine(pair), config, name, gain_db=6.0)
+        blocks = [stream.feed(signal), stream.flush()]
+        separated[name] = np.concatenate([block["horn"] for block in blocks], axis=1)
+        separated[name, "bytes"] = device.moved["down"]
+    assert separated[sample_format].dtype == np.float32
+    error = np.abs(separated[sample_format] - separated["float32"]).max()
+    steps = {"float16": 2.0**-12, "int16": 2.0**-16, "dithered-int16": 1.5 * 2.0**-15}
+    assert 0 < error <= 1.001 * steps[sample_format]
+    assert separated[sample_format, "bytes"] < 0.6 * separated["float32", "bytes"]
+
+
+def test_dither_is_of_a_place_in_the_signal_not_of_the_windows_there(
+    make_engine, pair, config, noise
+):
+    """Two windows that cross-fade have the same noise; channels have their own."""
+    signal = np.repeat(noise(1, 9_000), 2, axis=0)
+    offline, live = (
+        stream_of(make_engine(pair), config, "dithered-int16", latency_s=latency)
+        for latency in (None, 0.05)
+    )
+    whole = [
+        np.concatenate([s.feed(signal)["bell"], s.flush()["bell"]], 1) for s in (offline, live)
+    ]
+    np.testing.assert_allclose(*whole, atol=1e-6)
+    assert np.any(whole[0][0] != whole[0][1])
+
+
+def test_a_round_that_memory_cuts_short_says_so(
+    make_engine, pair, config, noise, monkeypatch, caplog
+):
+    monkeypatch.setattr(rounds, "ROUND_BYTES", 60_000)
+    stream = stream_of(make_engine(pair), config, "float32")
+    with caplog.at_level(logging.INFO, "sgn_rt"):
+        for _ in range(2):
+            stream.feed(noise(2, 9_000))
+    said = [record.getMessage() for record in caplog.records if "batches of" in record.getMessage()]
+    assert len(said) == 1
+    assert "batches of 2 windows, not of 4 as tensorrt likes them" in said[0]
