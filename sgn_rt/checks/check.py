@@ -169,11 +169,14 @@ class Check:
         A function of a module, as it goes to another process.
     limit_s
         What it may take; it is ended then.
+    breaks_device
+        Whether nothing can be run on the device by the same process after it.
     """
 
     name: str
     run: Callable[[Any], Mapping[str, Any]]
     limit_s: float = 30.0
+    breaks_device: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

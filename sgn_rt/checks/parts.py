@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from sgn_rt.checks.check import Group
+from sgn_rt.checks.device import group as device
+from sgn_rt.checks.device import torch_rows
 from sgn_rt.checks.tensorrt import engine_checks
 
-GROUPS: Final[tuple[Group, ...]] = (*engine_checks.GROUPS,)
+GROUPS: Final[tuple[Group, ...]] = (device.GROUP, torch_rows.GROUP, *engine_checks.GROUPS)

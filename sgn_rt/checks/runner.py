@@ -109,7 +109,9 @@ def _serve(connection: Connection, place: Place) -> None:
             except EOFError:
                 break
             outcome = runner.run(group, check, Budget(left))
-            usable = outcome.verdict != Verdict.FAILED or runner.is_usable
+            usable = not check.breaks_device and (
+                outcome.verdict != Verdict.FAILED or runner.is_usable
+            )
             connection.send((outcome, usable))
         runner.close()
 

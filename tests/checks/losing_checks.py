@@ -36,5 +36,6 @@ CHECKS = {
     "dies": Check(name="dies", run=_dies),
     "hangs": Check(name="hangs", run=_hangs, limit_s=0.1),
     "breaks": Check(name="breaks", run=_breaks_the_device),
+    "leaves": Check(name="leaves", run=_holds, breaks_device=True),
 }
 GROUP = Group(part=Part.DEVICE, name="device", open=_open, checks=tuple(CHECKS.values()))

@@ -129,7 +129,12 @@ def test_a_lost_process_costs_one_check(processes, lost):
     # A failure after which the device cannot be trusted ends the process, too.
     third = run("holds")
     assert "illegal address" in run("breaks").reason
-    assert run("holds").figures != third.figures
+    fourth = run("holds")
+    assert fourth.figures != third.figures
+
+    # As does a check that breaks it on purpose.
+    assert run("leaves").figures == fourth.figures
+    assert run("holds").figures != fourth.figures
 
 
 def test_what_the_time_of_all_cuts_short_has_not_failed(processes, lost):

@@ -17,6 +17,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from sgn_rt.checks.device import kernel_checks, layer_checks, rates
+from sgn_rt.checks.device.world import DeviceWorld
 from sgn_rt.errors import PluginError
 from sgn_rt.model.bundle import embedded
 from sgn_rt.model.contract import (
@@ -37,6 +39,7 @@ from sgn_rt.tensorrt.plugins.headers import (
     tensorrt_include_dir,
 )
 
+from .checked_device import Device, FakeCuda, Library, OnStream
 from .harness import Host, through_tensorrt
 
 REQUIRE = "SGN_RT_REQUIRE_PLUGIN_TOOLCHAIN"
@@ -209,3 +212,19 @@ def published(tmp_path_factory, instruments) -> Path:
     manifest[DIGEST_KEY] = digest_of(manifest)
     (folder / BUNDLE_MANIFEST).write_text(json.dumps(manifest))
     return folder
+
+
+@pytest.fixture
+def checked_world(host_library, host, config, monkeypatch):
+    """What part (a) of the GPU's report runs on: sizes are small, all else is as there."""
+    monkeypatch.setattr(layer_checks, "SIZES", (1, 3, 4096))
+    monkeypatch.setattr(layer_checks, "STREAM_BYTES", 1 << 16)
+    monkeypatch.setattr(kernel_checks, "CASES", kernel_checks.CASES[2:4])
+    for name in ("COPY_BYTES", "LINK_BYTES"):
+        monkeypatch.setattr(rates, name, 1 << 16)
+    device = Device()
+    return DeviceWorld(
+        device, config, FakeCuda(device),
+        build=lambda _: Library(host_library, device),
+        kernels=lambda library: OnStream(library.path, device),
+    )  # fmt: skip

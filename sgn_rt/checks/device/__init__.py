@@ -1,0 +1,1 @@
+"""Part (a): the GPU without TensorRT."""

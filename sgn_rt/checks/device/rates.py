@@ -1,0 +1,168 @@
+"""What the GPU is, what it moves, and what each kernel takes of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from sgn_rt.checks import roofline
+from sgn_rt.checks.device.transforms import Transforms
+from sgn_rt.checks.device.world import Bench, DeviceWorld
+from sgn_rt.checks.roofline import Limits, Load
+from sgn_rt.tensorrt.plugins.kernels import WINDOW, Kernels, SampleFormat
+
+ATTRIBUTES: Final = (
+    "MultiProcessorCount", "ClockRate", "MemoryClockRate", "GlobalMemoryBusWidth", "L2CacheSize",
+    "MaxSharedMemoryPerMultiprocessor", "AsyncEngineCount", "MemoryPoolsSupported",
+)  # fmt: skip
+"""Of ``cudaDeviceAttr``; clocks in kHz, the bus in bits."""
+COPY_BYTES: Final = 512 << 20
+LINK_BYTES: Final = 64 << 20
+REPEATS: Final = 20
+BATCHES: Final = (1, 8)
+SOURCES: Final = 11
+HEARD: Final = 4
+"""The part heard: a window's length by this, as windows overlap to three quarters."""
+
+
+def check_gpu(world: DeviceWorld) -> Mapping[str, Any]:
+    """What the driver says of the GPU."""
+    with world.device.current():
+        free = world.device.free_bytes()
+        found = world.cuda.attributes(ATTRIBUTES)
+    bandwidth = roofline.memory_bandwidth(found)
+    sheet = {} if bandwidth is None else {"memory_GB_per_s_by_clock_and_bus": bandwidth / 1e9}
+    return {
+        "gpu": f"{world.device.name}, {world.device.capability}, {world.device.layer}",
+        "free_bytes": free,
+        **found,
+        **sheet,
+    }
+
+
+def measure_limits(world: DeviceWorld) -> Limits:
+    """Copies on the device, and to and from the host."""
+    device, cuda = world.device, world.cuda
+    with world.bench() as bench:
+        size = min(COPY_BYTES, device.free_bytes() // 4)
+        source, target = bench.room(size), bench.room(size)
+
+        def copy() -> None:
+            cuda.copy(target, source, size, bench.stream)
+
+        copied = cuda.seconds(bench.stream, copy, REPEATS)
+        link = min(LINK_BYTES, size)
+        staging = bench.pinned(link)
+
+        def up() -> None:
+            device.upload(target, staging, link, bench.stream)
+
+        def down() -> None:
+            device.download(staging, source, link, bench.stream)
+
+        taken = [cuda.seconds(bench.stream, work, REPEATS) for work in (up, down)]
+        sheet = roofline.memory_bandwidth(cuda.attributes(ATTRIBUTES))
+    return Limits(
+        data_sheet=sheet, copied=2 * size / copied, up=link / taken[0], down=link / taken[1]
+    )
+
+
+def limits_of(world: DeviceWorld) -> Limits:
+    """As `measure_limits`, once."""
+    if world.limits is None:
+        world.limits = measure_limits(world)
+    return world.limits
+
+
+def check_bandwidth(world: DeviceWorld) -> Mapping[str, Any]:
+    """What a copy on the device moves, and what goes over the link: the yardsticks."""
+    limits = limits_of(world)
+    measured = {"device_copy": limits.copied, "to_device": limits.up, "from_device": limits.down}
+    figures = {f"{name}_GB_per_s": (rate or 0.0) / 1e9 for name, rate in measured.items()}
+    if limits.data_sheet and limits.copied:
+        figures["copy_of_clock_and_bus"] = limits.copied / limits.data_sheet
+    return figures
+
+
+def load_of(world: DeviceWorld, batch: int) -> Load:
+    """The model's windows with as many sources as it has, at most `SOURCES`; a quarter heard."""
+    config = world.config
+    sources = min(SOURCES, len(config.categories))
+    return Load(config=config, batch=batch, sources=sources, heard=config.window_samples // HEARD)
+
+
+def check_times(world: DeviceWorld) -> Mapping[str, Any]:
+    """Every kernel by events against the bytes that it moves, and those against the yardstick."""
+    limits = limits_of(world)
+    kernels = world.kernels(world.library)
+    figures: dict[str, Any] = {}
+    for batch in BATCHES:
+        load = load_of(world, batch)
+        seconds = _kernel_seconds(world, kernels, load)
+        name = f"batch_{batch}_sources_{load.sources}"
+        figures[name] = roofline.rows(load, limits, seconds)
+        figures[f"{name}_us_per_window"] = 1e6 * sum(seconds.values()) / batch
+        most = roofline.windows_per_second(load, limits)
+        figures[f"{name}_windows_per_s_at_most"] = {k: round(v) for k, v in most.items()}
+    return figures
+
+
+def _kernel_seconds(world: DeviceWorld, kernels: Kernels, load: Load) -> dict[str, float]:
+    config = load.config
+    with world.bench() as bench:
+        transforms = world.library.open(config.n_fft, config.hop_length, config.frequency_bins)
+        try:
+            work = _work_of(bench, transforms, kernels, load)
+            return {
+                name: world.cuda.seconds(bench.stream, work[name], REPEATS)
+                for name in roofline.KERNELS
+            }
+        finally:
+            bench.stream.synchronize()
+            transforms.close()
+
+
+def _work_of(
+    bench: Bench, transforms: Transforms, kernels: Kernels, load: Load
+) -> dict[str, Callable[[], None]]:
+    """Each kernel on data of the load's size, in the chunks that the plugins make."""
+    config, stream = load.config, bench.stream.handle
+    batch, sources, frames = load.batch, load.sources, config.frames
+    samples, items = config.window_samples, load.batch * load.sources
+    chunk = min(items, transforms.chunk(frames))
+    counts = {False: batch * frames, True: chunk * frames}
+    for inverse, count in counts.items():
+        transforms.plan(inverse=inverse, rows=count)
+    rng = np.random.default_rng(0)
+    mixture = bench.put((0.1 * rng.standard_normal((batch, samples))).astype(np.float32))
+    spectrum, rows = bench.room(batch * load.spectrum), bench.room(items * load.spectrum)
+    logs, masks = bench.room(batch * load.plane), bench.put(np.zeros(items * load.plane, np.uint8))
+    work = bench.room(max(transforms.work_bytes(count) for count in counts.values()))
+    out, finished = bench.room(items * load.samples), bench.room(items * load.samples)
+    table, flags = bench.put(np.zeros(batch, WINDOW)), bench.room(4 * batch)
+
+    def inverse_fft() -> None:
+        for first in range(0, items, chunk):
+            place = rows + min(first, items - chunk) * load.spectrum
+            transforms.fft(inverse=True, rows=place, count=counts[True], work=work, stream=stream)
+
+    return {
+        "framing": lambda: transforms.framing(mixture, spectrum, (batch, samples), stream),
+        "forward FFT": lambda: transforms.fft(
+            inverse=False, rows=spectrum, count=counts[False], work=work, stream=stream
+        ),
+        "log magnitude": lambda: transforms.log_magnitude(
+            spectrum, logs, (batch, frames), config.log_epsilon, half=load.half, stream=stream
+        ),
+        "masking": lambda: transforms.masking(
+            spectrum, masks, rows, (batch, sources, frames), half=load.half, stream=stream
+        ),
+        "inverse FFT": inverse_fft,
+        "overlap-add": lambda: transforms.overlap_add(rows, out, items, samples, stream),
+        "finish": lambda: kernels.finish(
+            sources=out, windows=table, out=finished, flags=flags, shape=(batch, sources, samples),
+            count=load.heard, form=SampleFormat.FLOAT32, stream=stream,
+        ),
+    }  # fmt: skip
