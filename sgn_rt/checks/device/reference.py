@@ -43,7 +43,8 @@ class Case:
         rng = np.random.default_rng(self.n_fft)
         tone = np.sin(0.05 * np.arange(self.samples))
         noise = rng.standard_normal((self.batch, self.samples))
-        return (0.2 * noise + 0.3 * tone).astype(np.float32)
+        mixture: Float = (0.2 * noise + 0.3 * tone).astype(np.float32)
+        return mixture
 
     def masks(self) -> Float:
         """Of every source, shape = (batch, sources, log_bins, frames), float32."""
