@@ -1,4 +1,4 @@
-"""What checks need of CUDA beyond the device layer: times by events, attributes, device copies."""
+"""What checks need of CUDA beyond the device layer: times by events, and attributes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,6 @@ class Cuda(Protocol):
 
     def seconds(self, stream: Stream, work: Callable[[], None], repeats: int) -> float:
         """What ``work``, which gives the stream something, takes it once: median of `ROUNDS`."""
-        ...
-
-    def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
-        """Copy on the device, in stream order."""
         ...
 
     def attributes(self, names: Sequence[str]) -> dict[str, int]:
@@ -60,11 +56,6 @@ class CudaRuntime:
         finally:
             for event in (start, end):
                 self._module.cudaEventDestroy(event)
-
-    def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
-        """As `Cuda.copy`."""
-        kind = self._module.cudaMemcpyKind.cudaMemcpyDeviceToDevice
-        self._call("cudaMemcpyAsync", target, source, size, kind, stream.handle)
 
     def attributes(self, names: Sequence[str]) -> dict[str, int]:
         """As `Cuda.attributes`; versions of CUDA differ in what they have."""

@@ -50,7 +50,7 @@ def measure_limits(world: DeviceWorld) -> Limits:
         source, target = bench.room(size), bench.room(size)
 
         def copy() -> None:
-            cuda.copy(target, source, size, bench.stream)
+            device.copy(target, source, size, bench.stream)
 
         copied = cuda.seconds(bench.stream, copy, REPEATS)
         link = min(LINK_BYTES, size)

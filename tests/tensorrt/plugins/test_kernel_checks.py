@@ -176,7 +176,6 @@ def test_the_clock_is_the_devices_and_its_statuses_are_read():
                     "cudaEventElapsedTime": (0, float(len(log) % 7)),
                     "cudaGetDevice": (0, 0),
                     "cudaDeviceGetAttribute": (0, 5) if arguments[:1] == (13,) else (1, None),
-                    "cudaMemcpyAsync": (700,),
                 }
                 return answers.get(name, (0,))
 
@@ -189,5 +188,6 @@ def test_the_clock_is_the_devices_and_its_statuses_are_read():
     assert len(runs) == 1 + 5 * 4
     assert log.count("cudaEventDestroy") == 2
     assert runtime.attributes(["ClockRate", "L2CacheSize", "Unknown"]) == {"ClockRate": 5}
-    with pytest.raises(EngineError, match="cudaMemcpyAsync: got 700"):
-        runtime.copy(1, 2, 3, stream)
+    broken = SimpleNamespace(cudaEventCreate=lambda: (700, None))
+    with pytest.raises(EngineError, match="cudaEventCreate: got 700"):
+        CudaRuntime(broken).seconds(stream, lambda: None, 1)
