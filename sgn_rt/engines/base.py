@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,18 @@ def first_line(error: BaseException) -> str:
     """What an error of another library says, as far as it fits into a message of ours."""
     first, *_ = [*str(error).strip().splitlines(), type(error).__name__]
     return first[:500]
+
+
+class Apart(Protocol):
+    """Network and synthesis of an engine that goes from sound to sound, each seen alone."""
+
+    def masks(self, mixture: Float, categories: Positions) -> Float:
+        """Masks that the network has for a window [N], behind its own STFT: (S, L, T), float32."""
+        ...
+
+    def sources(self, spectrum: NDArray[np.complex64], masks: Float) -> Float:
+        """Sources that the synthesis makes of a spectrum [F, T] and masks [S, L, T]: (S, N)."""
+        ...
 
 
 def heard(sources: Float, part: Part) -> Float:
@@ -184,6 +196,11 @@ class Engine(OneProcess, ABC):
         for row, (analysis, of_window) in enumerate(answers):
             presence[row], sources[row] = analysis.presence, of_window
         return Separated(sources, presence)
+
+    @property
+    def apart(self) -> Apart | None:
+        """Its two steps as parity sees them; None where it has none that can be seen so."""
+        return None
 
     def close(self) -> None:
         """Free what it holds; calls that come after it, or are under way, may be EngineErrors."""

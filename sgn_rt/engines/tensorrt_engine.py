@@ -18,6 +18,7 @@ from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.stages import StageResult
 from sgn_rt.tensorrt.bindings import version_text
 from sgn_rt.tensorrt.run.answers import AnswerPool
+from sgn_rt.tensorrt.run.halves import Halves
 from sgn_rt.tensorrt.run.lane import Lane, Outcome
 from sgn_rt.tensorrt.run.options import RunOptions
 from sgn_rt.tensorrt.run.pool import LanePool
@@ -128,6 +129,18 @@ class TensorRTEngine(Engine):
             After `close`.
         """
         return Lane(self._opened(), self._answers, self._options)
+
+    @property
+    def apart(self) -> Halves | None:
+        """The two engines of a pair, each alone.
+
+        Raises
+        ------
+        EngineError
+            After `close`.
+        """
+        model = self._opened()
+        return None if model.synthesis is None else Halves(model)
 
     def close(self) -> None:
         """Free all of the device's memory that nobody reads; also done with the engine's end."""

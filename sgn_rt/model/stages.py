@@ -23,6 +23,8 @@ class Stage(StrEnum):
 
     NETWORK = "network"
     NETWORK_MAX = "network-max"
+    ANALYSIS = "analysis"
+    ANALYSIS_MAX = "analysis-max"
     SYNTHESIS = "synthesis"
     WHOLE = "whole"
     LEVEL = "level"
@@ -68,6 +70,20 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
         Precision.FP32: Limit(value=2e-5, unit=""),
         Precision.FP16: Limit(value=5e-2, unit=""),
     },
+    # Masks from the waveform, of engines that have the STFT before the network in them: 99.9th
+    # percentile and largest difference. In float32 the STFT's rounding, which the logarithm
+    # amplifies: SciPy's moves the published model's masks by 1.4e-5 (largest 4.1e-5), and noise
+    # 110 dB below the spectrum, which is what a GPU's transform of a length with a large prime
+    # factor may leave, by 6.6e-4 (1.0e-3); in float16 the network's own rounding on top of that.
+    # Matrix products in TF32 hide behind that, and show in the whole.
+    Stage.ANALYSIS: {
+        Precision.FP32: Limit(value=2.5e-3, unit=""),
+        Precision.FP16: Limit(value=1e-2, unit=""),
+    },
+    Stage.ANALYSIS_MAX: {
+        Precision.FP32: Limit(value=4e-3, unit=""),
+        Precision.FP16: Limit(value=5.5e-2, unit=""),
+    },
     # Sources from the reference's masks: only FFT rounding (float32 on the CPU at either precision,
     # as the engines that can be probed here synthesise in float32) [128 dB, 130 dB]. On a GPU
     # frames whose length has a large prime factor are transformed by way of a convolution, which
@@ -106,7 +122,9 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
 DECISION_MARGIN: Final = {Precision.FP32: 2e-4, Precision.FP16: 1e-2}
 """Differences of a presence that decide nothing [1.6e-5 in float32; 4.9e-4 at 1e-5]."""
 
-_BEHIND_THE_LOGARITHM: Final = frozenset({Stage.WHOLE, Stage.LEVEL, Stage.QUALITY})
+_BEHIND_THE_LOGARITHM: Final = frozenset(
+    {Stage.ANALYSIS, Stage.ANALYSIS_MAX, Stage.WHOLE, Stage.LEVEL, Stage.QUALITY}
+)
 
 
 def _conditioning(log_epsilon: float) -> float:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sgn_rt._types import Float, Separated
 from sgn_rt.engines.base import Engine, MaskEngine
 from sgn_rt.errors import ParityError
 from sgn_rt.model.probe import Probe
 from sgn_rt.model.stages import PRESENCE_THRESHOLD, Stage, StageResult, decision_margin, limit_for
+from sgn_rt.model.transform import Transform
 from sgn_rt.parity.metrics import si_sdr
 
 
@@ -34,24 +36,43 @@ def _energy_weighted(estimates: list[Float], references: list[Float]) -> float:
     return float(np.average([r for r, _ in ratios], weights=[w for _, w in ratios]))
 
 
-def _network(engine: MaskEngine, probe: Probe) -> Iterable[tuple[Stage, float]]:
-    errors = [
-        np.abs(engine.masks(x[None, None], categories).masks[0] - masks).ravel()
-        for x, categories, masks in zip(
-            probe.log_magnitude, probe.categories, probe.masks, strict=True
+def _seen(engine: Engine, probe: Probe) -> Iterable[tuple[Stage, float]]:
+    """What can be seen of an engine's two steps, each alone."""
+    apart = engine.apart
+    if isinstance(engine, MaskEngine):
+        masks = [
+            engine.masks(x[None, None], categories).masks[0]
+            for x, categories in zip(probe.log_magnitude, probe.categories, strict=True)
+        ]
+        yield from _masks((Stage.NETWORK, Stage.NETWORK_MAX), masks, probe)
+        yield Stage.SYNTHESIS, _synthesis(engine.transform, engine.transform.synthesize, probe)
+    elif apart is not None:
+        masks = [apart.masks(*each) for each in zip(probe.mixture, probe.categories, strict=True)]
+        yield from _masks((Stage.ANALYSIS, Stage.ANALYSIS_MAX), masks, probe)
+        synthesis = apart.sources
+        yield (
+            Stage.SYNTHESIS,
+            _synthesis(Transform(engine.config), lambda s, m: synthesis(s, m[None])[0], probe),
         )
-    ]
-    error = np.concatenate(errors)
-    yield Stage.NETWORK, float(np.quantile(error, 0.999))
-    yield Stage.NETWORK_MAX, float(error.max())
 
 
-def _synthesis(engine: MaskEngine, probe: Probe) -> float:
+def _masks(
+    stages: tuple[Stage, Stage], masks: list[Float], probe: Probe
+) -> Iterable[tuple[Stage, float]]:
+    pairs = zip(masks, probe.masks, strict=True)
+    error = np.concatenate([np.abs(mask - reference).ravel() for mask, reference in pairs])
+    yield stages[0], float(np.quantile(error, 0.999))
+    yield stages[1], float(error.max())
+
+
+def _synthesis(
+    transform: Transform, synthesize: Callable[[NDArray[np.complex64], Float], Float], probe: Probe
+) -> float:
     estimates, references = [], []
     for window in range(probe.windows):
-        spectrum = engine.transform.stft(probe.mixture[window])
+        spectrum = transform.stft(probe.mixture[window])
         for column in _sounding(probe, window):
-            estimates.append(engine.transform.synthesize(spectrum, probe.masks[window, column]))
+            estimates.append(synthesize(spectrum, probe.masks[window, column]))
             references.append(probe.sources[window, column])
     return _energy_weighted(estimates, references)
 
@@ -107,8 +128,11 @@ def quality(results: list[Separated], probe: Probe) -> float | None:
 def measure(engine: Engine, probe: Probe, *, quick: bool = False) -> list[StageResult]:
     """Measure every stage that an engine lets be seen.
 
-    The stages ``network`` and ``synthesis`` need an engine that takes a log-magnitude; of the
-    others only the whole can be seen from outside.
+    ``network`` needs an engine that takes a log-magnitude: it is given the reference's. One that
+    has the STFT in it and comes apart behind the network shows ``analysis``, what it makes of the
+    waveform itself: masks computed here, of its own guide and basis maps. ``synthesis`` is what
+    either makes of the reference's spectrum and masks, the latter by way of a basis map that is the
+    mask's logit. Of all others only the whole can be seen from outside.
 
     Parameters
     ----------
@@ -124,8 +148,8 @@ def measure(engine: Engine, probe: Probe, *, quick: bool = False) -> list[StageR
     """
     epsilon = engine.config.log_epsilon
     figures: list[tuple[Stage, float]] = []
-    if isinstance(engine, MaskEngine) and not quick:
-        figures += [*_network(engine, probe), (Stage.SYNTHESIS, _synthesis(engine, probe))]
+    if not quick:
+        figures += _seen(engine, probe)
     windows = range(1 if quick else probe.windows)
     results = [engine.separate(probe.mixture[w : w + 1], probe.categories[w]) for w in windows]
     figures += [
