@@ -26,6 +26,7 @@ GROUP: Final = Group(
         Check(name="dlpack-cupy", run=sharing_checks.check_cupy, limit_s=60.0),
         Check(name="kernels", run=kernel_checks.check_kernels, limit_s=COMPILED_S),
         Check(name="finish", run=kernel_checks.check_finish, limit_s=COMPILED_S),
+        Check(name="resampler", run=kernel_checks.check_resampler, limit_s=COMPILED_S),
         Check(name="times", run=rates.check_times, limit_s=COMPILED_S),
         Check(name="sanitizer", run=kernel_checks.check_sanitized, limit_s=COMPILED_S),
         Check(

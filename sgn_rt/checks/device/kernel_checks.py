@@ -19,6 +19,8 @@ from sgn_rt.checks.device.world import Bench, DeviceWorld
 from sgn_rt.errors import EngineError, UnavailableError
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.tensorrt.plugins.kernels import WINDOW, SampleFormat
+from sgn_rt.tensorrt.plugins.polyphase import PolyphaseResampler, response
+from sgn_rt.tensorrt.run.resampling import DeviceLauncher
 
 LEAST_DB: Final = 100.0
 """Of spectra and sources in float32: cuFFT keeps about 120 dB, less where a length's large prime
@@ -221,6 +223,49 @@ def check_finish(world: DeviceWorld) -> Mapping[str, Any]:
                 )
             figures[form.name.lower()] = difference
     return figures
+
+
+def check_resampler(world: DeviceWorld) -> Mapping[str, Any]:
+    """From the caller's rate to the model's and back, against the filter in float64; in blocks."""
+    rate = world.config.sample_rate
+    launcher = DeviceLauncher(world.kernels(world.library), world.device)
+    figures = {}
+    try:
+        for source, target in ((44100, rate), (rate, 44100), (48000, rate), (rate, 47999)):
+            resampler = PolyphaseResampler(source, target, launcher)
+            figures[f"{source} to {target} Hz, dB"] = _resampled(resampler)
+    finally:
+        launcher.close()
+    return figures
+
+
+def _resampled(resampler: PolyphaseResampler) -> float:
+    filter_, count = resampler.filter, 2000
+    first, last = resampler.source_span(0, count)
+    rng = np.random.default_rng(count)
+    signal = (0.3 * rng.standard_normal((2, last - first))).astype(np.float32)
+
+    def span(start: int, stop: int) -> Float:
+        low, high = resampler.source_span(start, stop)
+        return resampler(signal[:, low - first : high - first], start, stop)
+
+    whole = span(0, count)
+    blocks = np.concatenate([span(0, 700), span(700, 701), span(701, count)], axis=1)
+    if not np.array_equal(blocks, whole):
+        raise EngineError(
+            f"resampling by {filter_.up}/{filter_.down}: got other bits in blocks than as a whole, "
+            "expected the same. Please report this."
+        )
+    places = rng.choice(count, 100, replace=False)
+    centres = places[:, None] * (filter_.down / filter_.up)
+    weights = response(np.arange(first, last) - centres, filter_.up, filter_.down)
+    ratio = decibels(whole[:, places], signal.astype(np.float64) @ weights.T)
+    if not ratio >= LEAST_DB:
+        raise EngineError(
+            f"resampling by {filter_.up}/{filter_.down}: got {ratio:.1f} dB, expected at least "
+            f"{LEAST_DB:g}. Please report this."
+        )
+    return ratio
 
 
 def check_sanitized(world: DeviceWorld) -> Mapping[str, Any]:

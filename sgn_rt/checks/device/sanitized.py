@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from sgn_rt.checks.device.cuda import CudaRuntime
-from sgn_rt.checks.device.kernel_checks import CASES, check_finish, compare
+from sgn_rt.checks.device.kernel_checks import CASES, check_finish, check_resampler, compare
 from sgn_rt.checks.device.transforms import CheckLibrary
 from sgn_rt.checks.device.world import DeviceWorld
 from sgn_rt.model.bundle import Bundle
@@ -22,6 +22,7 @@ def main() -> None:
     for case in CASES[:3]:
         compare(world, case)
     check_finish(world)
+    check_resampler(world)
 
 
 if __name__ == "__main__":

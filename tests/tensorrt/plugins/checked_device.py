@@ -48,6 +48,10 @@ class OnStream(Kernels):
         work = super().finish
         self.device.streams[stream].give(lambda: work(stream=0, **arguments))
 
+    def resample(self, *, stream, **arguments):
+        work = super().resample
+        self.device.streams[stream].give(lambda: work(stream=0, **arguments))
+
 
 class FakeCuda:
     """Every work takes ten microseconds, a copy on the device what 100 GB/s take."""

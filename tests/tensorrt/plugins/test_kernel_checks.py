@@ -41,6 +41,9 @@ def test_kernels_hold_and_nothing_is_left(world, device):
         assert row["torch_istft_db"] > 110
     formats = [form.name.lower() for form in SampleFormat]
     assert list(kernel_checks.check_finish(world)) == formats
+    resampled = kernel_checks.check_resampler(world)
+    assert len(resampled) == 4
+    assert min(resampled.values()) > 110
     assert not any(device.live.values())
     assert device.counts["launch"] > 0
 
@@ -191,3 +194,19 @@ def test_the_clock_is_the_devices_and_its_statuses_are_read():
     broken = SimpleNamespace(cudaEventCreate=lambda: (700, None))
     with pytest.raises(EngineError, match="cudaEventCreate: got 700"):
         CudaRuntime(broken).seconds(stream, lambda: None, 1)
+
+
+@pytest.mark.parametrize("wrong", ["samples", "blocks"])
+def test_a_resampler_that_is_wrong_is_seen(world, monkeypatch, wrong):
+    right = OnStream.resample
+
+    def resample(self, **arguments):
+        if wrong == "samples" or arguments["count"] == 1:
+            arguments["count"] -= 1
+        if arguments["count"]:
+            right(self, **arguments)
+
+    monkeypatch.setattr(OnStream, "resample", resample)
+    reason = "got other bits in blocks" if wrong == "blocks" else "got (other bits|-?[0-9.]+ dB)"
+    with pytest.raises(EngineError, match=f"resampling by .*: {reason}"):
+        kernel_checks.check_resampler(world)
