@@ -193,12 +193,15 @@ class Group:
         Makes the world, or raises; a function of a module.
     checks
         In the order in which they run.
+    environment
+        Variables that the process is to have before CUDA starts.
     """
 
     part: Part
     name: str
     open: Callable[[Place], World]
     checks: tuple[Check, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def name_of(self, check: Check) -> str:
         """The check's name in the report, e.g. ``device/graphs``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -99,8 +100,9 @@ class LocalRunner:
         return Outcome(verdict=verdict, seconds=seconds, figures=figures, reason=reason)
 
 
-def _serve(connection: Connection, place: Place) -> None:
+def _serve(connection: Connection, place: Place, environment: Mapping[str, str]) -> None:
     """In a process of its own: one check after the other, while the device can be trusted."""
+    os.environ.update(environment)
     runner, usable = LocalRunner(place), True
     with connection:
         while usable:
@@ -117,7 +119,7 @@ def _serve(connection: Connection, place: Place) -> None:
 
 
 class ProcessRunner:
-    """Runs checks in another process, and in a new one after it was lost.
+    """Runs each group in a process of its own, and in a new one after it was lost.
 
     A kernel that breaks the context, a crash, a check that never ends: each costs that check, and
     no other. Processes are spawned, as what CUDA holds does not survive a fork.
@@ -131,11 +133,14 @@ class ProcessRunner:
 
     def run(self, group: Group, check: Check, total: Budget) -> Outcome:
         """As `Runner.run`."""
-        opening = 0.0 if self._group == group.name else OPENING_S
+        opening = 0.0
+        if self._group != group.name:
+            self.close()
+            opening = OPENING_S
         limit = min(check.limit_s + opening, total.left)
         start = time.monotonic()
         try:
-            connection = self._running()
+            connection = self._running(group)
             connection.send((group, check, total.left))
             self._group = group.name
             if connection.poll(max(limit, 0.0)):
@@ -166,11 +171,12 @@ class ProcessRunner:
             self._connection = None
         self._end()
 
-    def _running(self) -> Connection:
+    def _running(self, group: Group) -> Connection:
         if self._connection is None:
             context = multiprocessing.get_context("spawn")
             self._connection, theirs = context.Pipe()
-            self._process = context.Process(target=_serve, args=(theirs, self._place))
+            arguments = (theirs, self._place, dict(group.environment))
+            self._process = context.Process(target=_serve, args=arguments)
             self._process.start()
             theirs.close()
         return self._connection

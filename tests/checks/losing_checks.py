@@ -15,7 +15,7 @@ def _open(place):
 
 
 def _holds(world):
-    return {"process": os.getpid()}
+    return {"process": os.getpid(), "variable": os.environ.get("SGN_RT_OF_A_GROUP")}
 
 
 def _dies(world):
@@ -38,4 +38,8 @@ CHECKS = {
     "breaks": Check(name="breaks", run=_breaks_the_device),
     "leaves": Check(name="leaves", run=_holds, breaks_device=True),
 }
+OTHER = Group(
+    part=Part.ONNXRUNTIME, name="other", open=_open, checks=(CHECKS["holds"],),
+    environment={"SGN_RT_OF_A_GROUP": "1"},
+)  # fmt: skip
 GROUP = Group(part=Part.DEVICE, name="device", open=_open, checks=tuple(CHECKS.values()))

@@ -137,6 +137,15 @@ def test_a_lost_process_costs_one_check(processes, lost):
     assert run("holds").figures != fourth.figures
 
 
+def test_a_group_has_a_process_and_variables_of_its_own(processes, lost):
+    runs = [
+        processes.run(group, lost.CHECKS["holds"], Budget(600.0)).figures
+        for group in (lost.GROUP, lost.OTHER, lost.GROUP)
+    ]
+    assert [run["variable"] for run in runs] == [None, "1", None]
+    assert len({run["process"] for run in runs}) == 3
+
+
 def test_what_the_time_of_all_cuts_short_has_not_failed(processes, lost):
     assert processes.run(lost.GROUP, lost.CHECKS["holds"], Budget(600.0)).figures
     cut = processes.run(lost.GROUP, lost.CHECKS["hangs"], Budget(0.0))

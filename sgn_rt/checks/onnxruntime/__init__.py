@@ -1,0 +1,1 @@
+"""Part (b): ONNX Runtime's providers for GPUs."""
