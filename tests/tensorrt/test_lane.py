@@ -243,10 +243,12 @@ def test_states_are_kept_and_sources_made_of_them_without_the_network(
     run(lane, windows(config, 4, 1), [0])
     module.executed.clear()
     with held.in_use() as slot:
-        for rows in ([2], [3, 0, 1], [2, 2, 0, 1]):
+        for rows, runs in (([2], 1), ([3, 0, 1], 2), ([2, 2, 0, 1], 3), ([0, 1, 2, 3], 1)):
+            before = device.counts["copy"]
             parts = [Part(row, 900 + row) for row in rows]
             lane.again([(slot, row) for row in rows], np.array([2, 1]), parts)
             check(lane.collect(), mixture[rows], [2, 1], parts)
+            assert device.counts["copy"] - before == runs * len(STATE)
     assert {kind for kind, _, _ in module.executed} == {Kind.SYNTHESIS}
     lane.submit(mixture[:3], np.array([0]), whole_parts(mixture[:3]))
     lane.collect()

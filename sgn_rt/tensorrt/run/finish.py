@@ -60,5 +60,4 @@ def cut_here(sources: Float, parts: Sequence[Part]) -> tuple[list[Float], NDArra
     for of_window, part in zip(sources, parts, strict=True):
         cut = of_window[:, part.start : part.stop]
         heard.append(cut if part.gain == 1.0 else cut * np.float32(part.gain))
-    finite: NDArray[np.bool_] = np.isfinite(sources).reshape(len(sources), -1).all(axis=1)
-    return heard, finite
+    return heard, np.array([np.isfinite(of_window).all() for of_window in sources], np.bool_)

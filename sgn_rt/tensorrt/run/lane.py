@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sgn_rt._ranges import Range, ranged
 from sgn_rt._types import Float, Part, Positions, Windows
 from sgn_rt.errors import EngineError
 from sgn_rt.model.contract import Tensor
@@ -156,12 +157,13 @@ class Lane:
             Where states are to be kept; None for nowhere. It has to live until `collect`.
         """
         rows = len(windows)
-        with self._device.current():
+        with self._device.current(), ranged(Range.WINDOW):
             work = self._plan(rows, len(categories), parts, network=True)
             self._fit(work)
-            staged = self._buffers.host(Tensor.MIXTURE, np.float32, (work.call.batch, -1))
-            for row, window in zip(staged, windows, strict=False):
-                row[...] = window
+            with ranged(Range.COPIES):
+                staged = self._buffers.host(Tensor.MIXTURE, np.float32, (work.call.batch, -1))
+                for row, window in zip(staged, windows, strict=False):
+                    row[...] = window
             self._run(work, rows, categories, parts)
             if keep is not None and keep.slot is not None:
                 self._keep(keep.slot, rows)
@@ -183,14 +185,14 @@ class Lane:
         categories, parts
             As `submit`; at least one category.
         """
-        with self._device.current():
+        with self._device.current(), ranged(Range.WINDOW):
             work = self._plan(len(parts), len(categories), parts, network=False)
             self._fit(work)
-            for row, (slot, place) in enumerate(places or ()):
+            for row, slot, place, count in _in_a_row(places or ()):
                 for name in STATE:
                     size = self._model.network.nbytes(name, Call(1, 0))
-                    target = self._buffers.address(name) + row * size
-                    self._device.copy(target, slot.address(name, place), size, self._stream)
+                    target, source = self._buffers.address(name), slot.address(name, place)
+                    self._device.copy(target + row * size, source, count * size, self._stream)
             self._run(work, len(parts), categories, parts)
             self._done.record(self._stream)
 
@@ -340,14 +342,17 @@ class Lane:
             buffers.upload(Tensor.MIXTURE, stream)
         if call.sources or self._synthesis is None:
             buffers.upload(Tensor.CATEGORIES, stream)
+        if work.length:
+            buffers.upload(_PARTS, stream)
         if work.network:
-            self._network.execute(stream.handle)
+            with ranged(Range.NETWORK):
+                self._network.execute(stream.handle)
             buffers.download(Tensor.PRESENCE, stream)
         if call.sources and self._synthesis is not None:
-            self._synthesis.execute(stream.handle)
+            with ranged(Range.SYNTHESIS):
+                self._synthesis.execute(stream.handle)
         if work.length:
             assert self._model.kernels is not None
-            buffers.upload(_PARTS, stream)
             self._model.kernels.finish(
                 sources=buffers.address(Tensor.SOURCES),
                 windows=buffers.address(_PARTS),
@@ -372,3 +377,13 @@ class Lane:
         if graph is not None:
             with suppress(EngineError):
                 graph.close()
+
+
+def _in_a_row(places: Sequence[tuple[Slot, int]]) -> Iterator[tuple[int, Slot, int, int]]:
+    """Runs of states that follow each other: first row, slot, first place in it, and how many."""
+    start = 0
+    for row in range(1, len(places) + 1):
+        slot, place = places[start]
+        if row == len(places) or places[row] != (slot, place + row - start):
+            yield start, slot, place, row - start
+            start = row

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sgn_rt._ranges import Range, ranged
 from sgn_rt.errors import EngineError
 from sgn_rt.model.contract import Tensor
 from sgn_rt.tensorrt.device.dlpack import DeviceArray, take
@@ -21,6 +22,7 @@ IN_FLIGHT: Final = 4
 """Calls under way at a time; their arrays are kept."""
 ALIGNMENT: Final = 256
 """Bytes; what TensorRT asks of addresses."""
+_RANGES: Final = (Range.NETWORK, Range.SYNTHESIS)
 _OUTPUTS: Final = (Tensor.SOURCES, Tensor.PRESENCE, Tensor.EMBEDDING)
 
 
@@ -112,8 +114,9 @@ class Session:
             for loaded, context in self._halves:
                 self._prepare(loaded, context, call if is_new else None, tensors)
             with self._model.network.lock if is_new else nullcontext():
-                for _, context in self._halves:
-                    context.execute(handle)
+                for (_, context), name in zip(self._halves, _RANGES, strict=False):
+                    with ranged(name):
+                        context.execute(handle)
             self._call = call
             # The device reads and writes these until the stream has come by.
             done = Done(self._device, self.stream)

@@ -32,7 +32,11 @@ class Runtime:
     """`cuda.bindings.runtime` in host memory; ``fail`` names the function that fails next."""
 
     cudaError_t = Status
-    cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice="up", cudaMemcpyDeviceToHost="down")
+    cudaMemcpyKind = SimpleNamespace(
+        cudaMemcpyHostToDevice="up",
+        cudaMemcpyDeviceToHost="down",
+        cudaMemcpyDeviceToDevice="across",
+    )
     cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal="thread")
     cudaHostAllocPortable, cudaEventDisableTiming, cudaEventBlockingSync = 1, 2, 1
     cudaStreamNonBlocking = 1
@@ -213,6 +217,7 @@ def test_a_capture_that_fails_ends_and_keeps_nothing(at, device, runtime):
         ("cudaStreamWaitEvent", lambda d: d.stream().wait(d.event())),
         ("cudaMemcpyAsync", lambda d: d.upload(1, d.allocate_pinned(1), 1, d.stream())),
         ("cudaMemcpyAsync", lambda d: d.download(d.allocate_pinned(1), 1, 1, d.stream())),
+        ("cudaMemcpyAsync", lambda d: d.copy(1, 2, 1, d.stream())),
         ("cudaGraphLaunch", lambda d: d.capture(d.stream(), int).launch(d.stream())),
         ("cudaMemGetInfo", lambda d: d.free_bytes()),
         ("cudaGetDeviceCount", lambda d: CudaPython()),
@@ -223,6 +228,20 @@ def test_every_failing_call_is_an_error_that_names_it(function, use, device, run
     with pytest.raises(EngineError, match=rf"{function}: got cudaErrorMemoryAllocation \(out of"):
         use(device)
     assert runtime.calls[-1][0] == "cudaGetLastError"
+
+
+def test_a_copy_on_the_device_is_in_the_order_of_its_stream(device, runtime):
+    stream, target, source = device.stream(), device.allocate(8), device.allocate(8)
+    device.copy(target.address, source.address, 3, stream)
+    assert runtime.calls[-1] == (
+        "cudaMemcpyAsync", target.address, source.address, 3, "across", stream.handle
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("spin", "flags"), [(False, 2 | 1), (True, 2)])
+def test_who_waits_for_an_event_sleeps_unless_told_to_spin(device, runtime, spin, flags):
+    device.event(spin=spin)
+    assert runtime.calls[-1] == ("cudaEventCreateWithFlags", flags)
 
 
 @pytest.mark.parametrize(

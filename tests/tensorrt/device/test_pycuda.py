@@ -73,7 +73,7 @@ class Driver:
 
         class Event:
             def __init__(self, flags):
-                self.recorded = None
+                self.flags, self.recorded = flags, None
 
             def record(self, stream):
                 self.recorded = stream
@@ -115,6 +115,9 @@ class Driver:
 
     def memcpy_dtoh_async(self, target, source, stream):
         target[:] = self.block[: target.size]
+
+    def memcpy_dtod_async(self, target, source, size, stream):
+        self.copied = (target, source, size, stream)
 
     def mem_get_info(self):
         return (3, 4)
@@ -160,6 +163,18 @@ def test_other_threads_get_it_pushed_and_popped(driver):
     assert seen == [driver.stack[0], None]
     with device.current():
         assert len(driver.stack) == 1
+
+
+def test_a_copy_on_the_device_is_in_the_order_of_its_stream(driver):
+    device = PyCuda()
+    stream = device.stream()
+    device.copy(7, 5, 3, stream)
+    assert driver.copied == (7, 5, 3, stream.raw)
+
+
+@pytest.mark.parametrize(("spin", "flags"), [(False, 2 | 1), (True, 2)])
+def test_who_waits_for_an_event_sleeps_unless_told_to_spin(driver, spin, flags):
+    assert PyCuda().event(spin=spin).raw.flags == flags
 
 
 def test_without_a_context_it_says_what_to_do(driver):
