@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import onnx
-from onnx import ModelProto
+from onnx import GraphProto, ModelProto, ValueInfoProto, helper
 
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import SECOND_HALVES, partner
+from sgn_rt.model.contract import SECOND_HALVES, Tensor, partner
 
 
 def load_graph(bundle: Bundle, artifact: Artifact) -> ModelProto:
@@ -43,6 +43,22 @@ def joined(first: ModelProto, second: ModelProto) -> ModelProto:
     Presence and embedding come out of the first.
     """
     del second.metadata_props[:]  # it says that it is of another kind
-    given = {value.name for value in first.graph.output}
-    between = [(value.name,) * 2 for value in second.graph.input if value.name in given]
+    given = {value.name: value for value in first.graph.output}
+    between = []
+    for value in second.graph.input:
+        if value.name not in given:
+            continue
+        same = given[value.name].type == value.type or value.name != Tensor.BASIS
+        name = value.name if same else _channels_last(first.graph, given[value.name], value)
+        between.append((name, value.name))
     return onnx.compose.merge_models(first, second, io_map=between)
+
+
+def _channels_last(graph: GraphProto, given: ValueInfoProto, wanted: ValueInfoProto) -> str:
+    """Rearrange a graph's basis maps, which an engine leaves so by itself; gives their new name."""
+    name = f"{given.name}/Transpose"
+    graph.node.append(helper.make_node("Transpose", [given.name], [name], name, perm=(0, 2, 3, 1)))
+    graph.value_info.append(given)
+    given.CopyFrom(wanted)
+    given.name = name
+    return name

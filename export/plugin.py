@@ -19,13 +19,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgn_rt.export.network import Attention, Network
+from sgn_rt.export.network import Attention, Network, constant
 from sgn_rt.export.waveform import Istft, Stft
 from sgn_rt.export.weights import GraphWeights
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.model.contract import PLUGIN_NAMESPACE, PLUGIN_VERSION, PluginOp
+from sgn_rt.model.contract import PLUGIN_NAMESPACE, PLUGIN_VERSION, Axis, PluginOp
+from sgn_rt.model.shapes import axis_sizes
 
 FLOAT = 1
 """onnx.TensorProto.FLOAT, the type of the log-magnitude in every precision."""
@@ -132,7 +134,9 @@ class PluginAttention(Attention):
 
 
 class PluginMask(nn.Module):
-    """Guide [B, C, K + 1] and basis maps [B, L, T, K] to masks [B, S, L, T] in the body's type.
+    """Guide [B, C, K + 1] and basis maps [B, L, T, K'] to masks [B, S, L, T] in the body's type.
+
+    K' is K, padded with maps of zeros (`sgn_rt.model.contract.CHANNEL_MULTIPLE`).
 
     The maps stand first in the product, channels last, as TensorRT's convolutions leave them: no
     kernel rearranges them, the largest tensor there is.
@@ -140,8 +144,11 @@ class PluginMask(nn.Module):
 
     def forward(self, guide: Tensor, basis: Tensor, categories: Tensor) -> Tensor:
         height, width, count = basis.shape[1:]
+        known = guide.shape[-1] - 1
         chosen = guide.index_select(1, categories).to(basis.dtype)
-        weights, bias = torch.split(chosen, [count, 1], dim=-1)
+        weights, bias = torch.split(chosen, [known, 1], dim=-1)
+        if known < count:
+            weights = F.pad(weights, (0, count - known))
         points = basis.reshape(-1, height * width, count)
         logits = (points @ weights.transpose(1, 2)).transpose(1, 2) + bias
         return logits.sigmoid().reshape(*logits.shape[:2], height, width)
@@ -177,6 +184,11 @@ class Plugin(Network):
         self.mask, self.istft = synthesis.mask, synthesis.istft
         for name in weights.blocks:
             self.set_submodule(f"{name}.attention", PluginAttention(weights, f"{name}.attention"))
+        last = self.decoder.get_submodule(f"{len(self.decoder) - 1}.conv")
+        more = axis_sizes(weights.config)[Axis.CHANNELS] - weights.config.mask_basis
+        if more:
+            last.weight = constant(F.pad(last.weight, (0, 0, 0, 0, 0, more)))
+            last.bias = constant(F.pad(last.bias, (0, more)))
 
     def forward(self, mixture: Tensor, categories: Tensor) -> tuple[Tensor, ...]:
         """MODEL steps 1 to 11."""
@@ -187,15 +199,15 @@ class Plugin(Network):
     def masks(self, log_magnitude: Tensor, categories: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Masks [B, S, L, T] of the categories [S] in the body's type, presence and embedding."""
         presence, embedding, guide, basis = self.network(log_magnitude)
-        return self.mask(guide, basis, categories), presence, embedding
+        return self.mask(guide, basis.permute(0, 2, 3, 1), categories), presence, embedding
 
     def network(self, log_magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Presence, embedding, guide [B, C, K + 1] and basis maps [B, L, T, K] in the body's type.
+        """Presence, embedding, guide [B, C, K + 1] and, in the body's type, maps [B, K', L, T].
 
         The masks' guide is computed of every category: which are wanted is not known yet.
         """
         presence, embedding, basis = self.analyze(log_magnitude)
-        return presence, embedding, self.mask_guide(embedding), basis.permute(0, 2, 3, 1)
+        return presence, embedding, self.mask_guide(embedding), basis
 
 
 class PluginNetwork(Plugin):

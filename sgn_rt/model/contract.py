@@ -160,11 +160,16 @@ _AXES: Final[dict[Tensor, tuple[Axis | int, ...]]] = {
 _OTHER_AXES: Final[dict[tuple[Kind, Tensor], tuple[Axis | int, ...]]] = {
     # The masks' guide is of the categories chosen; the synthesis picks them itself, on the GPU.
     (Kind.MASKS, Tensor.GUIDE): (Axis.BATCH, Axis.SOURCES, Axis.WEIGHTS),
-    # Channels last, as TensorRT's convolutions leave them.
-    (Kind.PLUGIN, Tensor.BASIS): (Axis.BATCH, Axis.FREQUENCY, Axis.FRAMES, Axis.CHANNELS),
+    # The same bytes: an engine of the first is built to leave its maps channels last, as TensorRT's
+    # convolutions make them, and that is how the second reads them. No kernel rearranges them.
+    (Kind.PLUGIN, Tensor.BASIS): (Axis.BATCH, Axis.CHANNELS, Axis.FREQUENCY, Axis.FRAMES),
     (Kind.SYNTHESIS, Tensor.BASIS): (Axis.BATCH, Axis.FREQUENCY, Axis.FRAMES, Axis.CHANNELS),
 }
 DYNAMIC_AXES: Final = (Axis.BATCH, Axis.SOURCES)
+
+
+CHANNEL_MULTIPLE: Final = 8
+"""Basis maps of ``PLUGIN`` are padded to a multiple: TensorRT's channels-last format of float16."""
 
 
 def axes_of(kind: Kind, name: Tensor) -> tuple[Axis | int, ...]:

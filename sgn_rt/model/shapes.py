@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.model.contract import Axis, Kind, Tensor, axes_of
+from sgn_rt.model.contract import CHANNEL_MULTIPLE, Axis, Kind, Tensor, axes_of
 
 
 def axis_sizes(config: ModelConfig) -> dict[Axis, int]:
-    """Every axis but the dynamic ones, and those of basis maps that are a grid (``core.fp32``)."""
+    """Every axis but the dynamic ones; of basis maps, those of ``PLUGIN``."""
     return {
         Axis.SAMPLES: config.window_samples,
         Axis.FREQUENCY: config.frequency_bins,
@@ -16,9 +16,7 @@ def axis_sizes(config: ModelConfig) -> dict[Axis, int]:
         Axis.CATEGORY: len(config.categories),
         Axis.DIM: config.embedding_dim,
         Axis.WEIGHTS: config.mask_basis + 1,
-        Axis.CHANNELS: config.mask_basis,
-        Axis.ROWS: config.frequency_bins,
-        Axis.COLUMNS: config.frames,
+        Axis.CHANNELS: -(-config.mask_basis // CHANNEL_MULTIPLE) * CHANNEL_MULTIPLE,
     }
 
 

