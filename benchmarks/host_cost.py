@@ -31,8 +31,9 @@ from sgn_rt.streaming.rounds import Heard, Rounds
 from sgn_rt.streaming.windows import WindowLayout
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
 from sgn_rt.tensorrt.build.engine_summary import Figure
+from sgn_rt.tensorrt.profiles import Profile
 from sgn_rt.tensorrt.run.runtime import LoadedEngine, Model
-from sgn_rt.tensorrt.sidecar import Profile, Sidecar
+from sgn_rt.tensorrt.sidecar import Sidecar
 
 BATCH: Final = 8
 MOST_MS: Final = 0.15
@@ -55,7 +56,7 @@ def _sidecar(kind: Kind, config: ModelConfig) -> Sidecar:
     }
     figure = Figure(
         kernels=0, kinds={}, casts=0, movers=0, attention=0, plugins=(), norms=0,
-        activation_bytes=0, weights_bytes=0,
+        activation_bytes=(0,), weights_bytes=0,
     )  # fmt: skip
     return Sidecar(
         name=f"{kind}.fp16.idle", flavor=Flavor.TENSORRT, version=(0,), gpus=("sm89",),

@@ -22,7 +22,7 @@ from sgn_rt.cli.common import (
 from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.errors import ConfigError
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import ENGINE_KINDS, Kind, Precision
+from sgn_rt.model.contract import ENGINE_KINDS, SECOND_HALVES, Kind, Precision
 
 if TYPE_CHECKING:
     from sgn_rt.tensorrt.sidecar import Sidecar
@@ -54,6 +54,12 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
               help="Also for later versions. tensorrt alone.")  # fmt: skip
 @click.option("--workspace", metavar="SIZE",
               help="Scratch memory of a kernel, e.g. 512M; no limit if left out.")  # fmt: skip
+@click.option("--optimization-level", type=click.IntRange(0, 5),
+              help="How long to search for faster kernels; TensorRT's own, 3, if left out. Higher "
+                   "levels take many times as long.")  # fmt: skip
+@click.option("--aux-streams", type=click.IntRange(0, 16),
+              help="Parts of the network at once, at most, beside the first; each costs activation "
+                   "memory. As TensorRT sees fit if left out.")  # fmt: skip
 @click.option("--rebuild", is_flag=True,
               help="Build again, as they were, the engines in the bundle that do not fit this "
                    "machine; other options are not looked at.")  # fmt: skip
@@ -74,6 +80,8 @@ def command(
     hardware_compatible: bool,
     version_compatible: bool,
     workspace: str | None,
+    optimization_level: int | None,
+    aux_streams: int | None,
     rebuild: bool,
     trust: bool,
     json_path: Path | None,
@@ -103,6 +111,8 @@ def command(
             hardware_compatible=hardware_compatible,
             version_compatible=version_compatible,
             workspace_bytes=_bytes(workspace),
+            optimization_level=optimization_level,
+            aux_streams=aux_streams,
         ),
     )
     opened = Bundle.open(bundle)
@@ -141,11 +151,16 @@ def _show(written: list[Sidecar]) -> None:
             str(figure.casts),
             f"{figure.attention} fused",
             str(len(figure.plugins)) if each.plugin else "none",
-            f"{figure.activation_bytes / 1e6:.0f} MB per context, "
-            f"{figure.weights_bytes / 1e6:.0f} MB weights",
-            "holds" if each.proof else "unproved: no such GPU here",
+            each.figure.memory,
+            _state(each),
         )
     console().print(rows)
+
+
+def _state(sidecar: Sidecar) -> str:
+    if sidecar.kind in SECOND_HALVES:
+        return "its network's"
+    return "holds" if sidecar.proof else "unproved: no such GPU here"
 
 
 @contextmanager

@@ -12,9 +12,10 @@ from rich.table import Table
 from sgn_rt.cli.common import console, json_option, table, write_json
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import OUTDATED, Bundle
-from sgn_rt.model.contract import SECOND_HALVES, Tensor, networks_of
+from sgn_rt.model.contract import SECOND_HALVES, networks_of
 from sgn_rt.tensorrt.bindings import version_text
-from sgn_rt.tensorrt.sidecar import Sidecar, read_sidecars
+from sgn_rt.tensorrt.engine_files import read_sidecars
+from sgn_rt.tensorrt.sidecar import Sidecar
 
 
 @click.command("info")
@@ -95,19 +96,29 @@ def _graphs(opened: Bundle) -> Table:
 
 
 def _engines(engines: Sequence[Sidecar]) -> Table:
-    rows = table("engine", "for", "MB", "windows", "categories", "kernels", "parity")
+    rows = table("engine", "for", "MB", "windows", "categories", "kernels", "memory", "parity")
     for engine in engines:
-        proof = engine.proof
         rows.add_row(
             engine.name,
             f"{engine.flavor} {version_text(engine.version)}",
             f"{engine.size / 1e6:.1f}",
-            f"1 to {engine.profiles[Tensor.MIXTURE].largest[0]}",
-            f"1 to {engine.profiles[Tensor.CATEGORIES].largest[0]}",
+            f"1 to {engine.max_batch}",
+            "" if engine.max_sources is None else f"1 to {engine.max_sources}",
             str(engine.figure.kernels),
-            f"holds on {proof['gpu']}" if proof else "unproved until its first start",
+            engine.figure.memory,
+            _proof(engine),
         )
     return rows
+
+
+def _proof(engine: Sidecar) -> str:
+    if engine.is_outdated:
+        return f"of a graph that was {OUTDATED}"
+    if engine.kind in SECOND_HALVES:
+        return "its network's"
+    if engine.proof is None:
+        return "unproved until its first start"
+    return f"holds on {engine.proof['gpu']}"
 
 
 def _figure(value: float | None) -> str:

@@ -24,7 +24,7 @@ from sgn_rt.model.stages import StageResult
 from sgn_rt.parity.measure import measure
 from sgn_rt.tensorrt.bindings import Flavor, is_installed
 from sgn_rt.tensorrt.device.factory import find_device
-from sgn_rt.tensorrt.sidecar import read_sidecars
+from sgn_rt.tensorrt.engine_files import read_sidecars
 
 log = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 from collections.abc import Sequence
@@ -16,13 +17,16 @@ from sgn_rt.model.export_command import export_command
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT, load
 from sgn_rt.tensorrt.device.factory import open_device
 from sgn_rt.tensorrt.device.protocol import Device
+from sgn_rt.tensorrt.engine_files import half_missing, halves_of, read_engine, read_sidecars
 from sgn_rt.tensorrt.plugins.kernels import Kernels
 from sgn_rt.tensorrt.plugins.library import FoundLibrary, plugin_library
 from sgn_rt.tensorrt.run.options import RunOptions
 from sgn_rt.tensorrt.run.runtime import LoadedEngine, Model
 from sgn_rt.tensorrt.run.shared import lock_of, shared
-from sgn_rt.tensorrt.sidecar import Machine, Sidecar, read_engine, read_sidecars
+from sgn_rt.tensorrt.sidecar import Machine, Sidecar
 from sgn_rt.tensorrt.trust import expect_trusted, is_trusted
+
+log = logging.getLogger(__name__)
 
 REBUILD_VARIABLE: Final = "SGN_RT_REBUILD_ENGINES"
 """Set to 1: an engine that does not fit this machine is built again when it is opened."""
@@ -92,44 +96,30 @@ def open_tensorrt(
     trt, device = load(flavor), open_device()
     if unreadable is not None:  # a matter of machines that could run it
         raise unreadable
-    fitting = _fitting(bundle, candidates, trt, device, rebuild)
+    machine = Machine(
+        flavor=trt.flavor, version=trt.version, gpu=device.capability, gpu_name=device.name
+    )
+    fitting = _fitting(bundle, candidates, trt, device, machine, rebuild)
     sidecar = min(fitting, key=lambda each: (not is_trusted(each), _rank(each)))
-    halves = _halves(bundle, sidecar)
+    slow = sidecar.foreign_timings(machine)
+    if slow is not None:
+        log.warning("%s", slow.replace("BUNDLE", str(bundle.root)))
+    halves = halves_of(bundle, sidecar)
     for half in halves:
         expect_trusted(half)
     contents = [(half, read_engine(bundle, half)) for half in halves]
     return engine_of(bundle, name, contents, trt, device, options)
 
 
-def _halves(bundle: Bundle, sidecar: Sidecar) -> list[Sidecar]:
-    """An engine, and the synthesis that it needs beside it."""
-    other = partner(sidecar.kind, sidecar.precision)
-    if other is None:
-        return [sidecar]
-    for each in read_sidecars(bundle):
-        same_build = (each.flavor, each.version, each.gpus, each.hardware_compatible) == (
-            *(sidecar.flavor, sidecar.version, sidecar.gpus, sidecar.hardware_compatible),
-        )
-        if (each.kind, each.precision) == other and same_build:
-            return [sidecar, each]
-    raise _half_missing(sidecar)
-
-
-def _half_missing(sidecar: Sidecar) -> EngineError:
-    return EngineError(
-        f"engine {sidecar.name}: got no engine of the synthesis that was built with it, expected "
-        "one: it gives what sources are made of, and no sources. "
-        f"Run `{sidecar.build_command}`"
-    )
-
-
 def _fitting(
-    bundle: Bundle, candidates: list[Sidecar], trt: TensorRT, device: Device, rebuild: bool | None
+    bundle: Bundle,
+    candidates: list[Sidecar],
+    trt: TensorRT,
+    device: Device,
+    machine: Machine,
+    rebuild: bool | None,
 ) -> list[Sidecar]:
     """Those of some engines that this machine runs, or one that is built now."""
-    machine = Machine(
-        flavor=trt.flavor, version=trt.version, gpu=device.capability, gpu_name=device.name
-    )
     fitting = [sidecar for sidecar in candidates if sidecar.mismatch(machine) is None]
     if fitting:
         return fitting
@@ -169,7 +159,7 @@ def engine_of(
     """
     first, *seconds = (sidecar for sidecar, _ in halves)
     if partner(first.kind, first.precision) is not None and not seconds:
-        raise _half_missing(first)
+        raise half_missing(first)
     library = None
     for sidecar, _ in halves:
         if sidecar.plugin is not None:
@@ -221,5 +211,5 @@ def _rebuilt(bundle: Bundle, sidecar: Sidecar, trt: TensorRT, device: Device) ->
     from sgn_rt.tensorrt.build.build_engines import build_into
     from sgn_rt.tensorrt.build.rebuild import request_like
 
-    request = request_like(sidecar, (device.capability,) if trt.is_rtx else ())
+    request = request_like(bundle, sidecar, (device.capability,) if trt.is_rtx else ())
     return build_into(bundle, trt, request, device=device)[0]

@@ -7,42 +7,23 @@ the engine's hash with the sidecar, before a byte of the engine is parsed.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sgn_rt._atomic import write_whole
-from sgn_rt.errors import BundleError, EngineError
-from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contained import open_contained
-from sgn_rt.model.contract import GRAPH_INPUTS, Kind, Precision, Tensor, axes_of
+from sgn_rt.model.bundle import OUTDATED
+from sgn_rt.model.contract import Kind, Precision, Tensor, networks_of
 from sgn_rt.model.stages import checked_parity
 from sgn_rt.tensorrt.bindings import Flavor, version_numbers, version_text
 from sgn_rt.tensorrt.build.engine_summary import Figure
+from sgn_rt.tensorrt.profiles import Profiles, profiles_from_json, profiles_to_json
 
-SIDECAR_SCHEMA: Final = 1
+SIDECAR_SCHEMA: Final = 2
+"""What a build writes. 1 had one profile, and whole engines of ``plugin``."""
 ENGINES_FOLDER: Final = "engines"
 _LIMIT: Final = 1 << 20
-_LARGEST: Final = (1 << 31) - 1
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
-    """Smallest, best and largest shape of an input."""
-
-    smallest: tuple[int, ...]
-    best: tuple[int, ...]
-    largest: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        sizes = list(zip(self.smallest, self.best, self.largest, strict=True))
-        if not all(1 <= low <= best <= high <= _LARGEST for low, best, high in sizes):
-            raise ValueError(f"a profile of {sizes!r:.100}, not 1 <= smallest <= best <= largest")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +73,9 @@ class Sidecar:
     graph_sha256
         Hash of the graph that it was built from (`graph_digest`).
     profiles
-        Input -> shapes.
-    hardware_compatible, version_compatible, workspace_bytes
-        Options of its build; no limit of workspace where None.
+        Input -> shapes, for live streams first, where there are two (`profiles_for`).
+    hardware_compatible, version_compatible, workspace_bytes, optimization_level, aux_streams
+        Options of its build; None where TensorRT's own choice was left to it.
     figure
         What it consists of.
     plugin
@@ -116,10 +97,12 @@ class Sidecar:
     kind: Kind
     precision: Precision
     graph_sha256: str
-    profiles: Mapping[str, Profile]
+    profiles: Profiles
     hardware_compatible: bool
     version_compatible: bool
     workspace_bytes: int | None
+    optimization_level: int | None = None
+    aux_streams: int | None = None
     figure: Figure
     plugin: PluginLibrary | None
     sha256: str
@@ -133,15 +116,40 @@ class Sidecar:
         return f"{self.kind}.{self.precision}"
 
     @property
-    def build_command(self) -> str:
-        """What builds it again."""
-        return (
-            f"sgn-rt build BUNDLE --flavor {self.flavor} --kind {self.kind} "
-            f"--precision {self.precision}"
+    def is_outdated(self) -> bool:
+        """Whether it is of a ``plugin`` graph from before that was cut in two."""
+        return self.kind == Kind.PLUGIN and Tensor.CATEGORIES in self.profiles[0]
+
+    @property
+    def max_batch(self) -> int:
+        """Windows that it takes at a time."""
+        return next(
+            shapes.largest[0]
+            for name, shapes in self.profiles[-1].items()
+            if name != Tensor.CATEGORIES
         )
+
+    @property
+    def max_sources(self) -> int | None:
+        """Categories that it takes at a time; None for a network, which makes no sources."""
+        categories = self.profiles[-1].get(Tensor.CATEGORIES)
+        return None if categories is None else categories.largest[0]
+
+    @property
+    def build_command(self) -> str:
+        """What builds it again; of a synthesis, its network with it."""
+        kind, precision = next(
+            iter(networks_of(self.kind, self.precision)), (self.kind, self.precision)
+        )
+        return f"sgn-rt build BUNDLE --flavor {self.flavor} --kind {kind} --precision {precision}"
 
     def mismatch(self, machine: Machine) -> str | None:
         """Why it cannot run on a machine, with the command that helps; None if it can."""
+        if self.is_outdated:
+            return (
+                f"engine {self.name}: built of a graph that was {OUTDATED}. Then run "
+                f"`{self.build_command}`"
+            )
         old = self.version_compatible and self.version < machine.version
         version_fits = self.flavor == machine.flavor and (self.version == machine.version or old)
         later = self.hardware_compatible and _number(machine.gpu) >= _number("sm80")
@@ -158,16 +166,26 @@ class Sidecar:
             f"{version_text(machine.version)}. Run `{command}`"
         )
 
+    def foreign_timings(self, machine: Machine) -> str | None:
+        """What to tell where it runs, but its kernels were chosen on another GPU; None if not.
+
+        GPUs of one compute capability differ in size and memory, as L4 and RTX 4090 do, or H100 and
+        H200. TensorRT for RTX times nothing when it builds.
+        """
+        if self.flavor == Flavor.RTX or self.gpu_name in (None, machine.gpu_name):
+            return None
+        return (
+            f"engine {self.name}: got kernels chosen by their times on {self.gpu_name}, expected "
+            f"{machine.gpu_name}: it is right, and may be slow. Run `{self.build_command}`"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values |= {
             "version": version_text(self.version),
             "gpus": list(self.gpus),
-            "profiles": {
-                name: {key: list(shape) for key, shape in asdict(profile).items()}
-                for name, profile in self.profiles.items()
-            },
+            "profiles": profiles_to_json(self.profiles),
             "figure": self.figure.to_dict(),
             "plugin": None if self.plugin is None else asdict(self.plugin),
         }
@@ -177,10 +195,11 @@ class Sidecar:
     @classmethod
     def from_dict(cls, name: str, values: Mapping[str, Any]) -> Sidecar:
         """From `to_dict`; KeyError, TypeError or ValueError for anything else."""
-        if values["schema"] != SIDECAR_SCHEMA:
-            raise ValueError(f"schema {values['schema']}, not {SIDECAR_SCHEMA}")
+        schema = values["schema"]
+        if schema not in (1, SIDECAR_SCHEMA):
+            raise ValueError(f"schema {schema}, not {SIDECAR_SCHEMA}")
+        old = schema == 1
         plugin = values["plugin"]
-        workspace = values["workspace_bytes"]
         built_on = values["gpu_name"]
         kind = Kind(values["kind"])
         return cls(
@@ -192,10 +211,15 @@ class Sidecar:
             kind=kind,
             precision=Precision(values["precision"]),
             graph_sha256=_sha256(values["graph_sha256"]),
-            profiles=_profiles(kind, values["profiles"]),
+            # Then every engine was whole, and had the inputs of a waveform's.
+            profiles=profiles_from_json(
+                Kind.WAVEFORM if old else kind, [values["profiles"]] if old else values["profiles"]
+            ),
             hardware_compatible=_of(bool, values["hardware_compatible"]),
             version_compatible=_of(bool, values["version_compatible"]),
-            workspace_bytes=None if workspace is None else _of(int, workspace),
+            workspace_bytes=_number_or_none(values["workspace_bytes"]),
+            optimization_level=None if old else _number_or_none(values["optimization_level"]),
+            aux_streams=None if old else _number_or_none(values["aux_streams"]),
             figure=Figure.from_dict(values["figure"]),
             plugin=None if plugin is None else PluginLibrary(**plugin),
             sha256=_sha256(values["sha256"]),
@@ -214,23 +238,14 @@ def _of(kind: type[T], value: object) -> T:
     return value
 
 
+def _number_or_none(value: object) -> int | None:
+    return None if value is None else _of(int, value)
+
+
 def _sha256(value: object) -> str:
     if not isinstance(value, str) or _SHA256.fullmatch(value) is None:
         raise ValueError(f"{value!r:.100} instead of a SHA-256")
     return value
-
-
-def _profiles(kind: Kind, values: Mapping[str, Any]) -> dict[str, Profile]:
-    """Of the inputs that engines of this kind have, each of its number of axes."""
-    profiles = {
-        str(name): Profile(**{k: tuple(_of(int, n) for n in v) for k, v in profile.items()})
-        for name, profile in values.items()
-    }
-    axes = {str(name): len(axes_of(kind, name)) for name in GRAPH_INPUTS[kind]}
-    found = {name: len(profile.largest) for name, profile in profiles.items()}
-    if Tensor.MIXTURE not in GRAPH_INPUTS[kind] or found != axes:
-        raise ValueError(f"profiles of {found!r:.100} for a graph of kind {kind}")
-    return profiles
 
 
 def _proof(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,125 +260,5 @@ def engine_name(artifact: str, flavor: Flavor, gpus: tuple[str, ...]) -> str:
     return f"{artifact}.{flavor}.{'-'.join(gpus)}"
 
 
-def graph_digest(bundle: Bundle, artifact: Artifact) -> str:
-    """SHA-256 of a graph's file; with weights in other files, of all their hashes in a row."""
-    hashes = [bundle.files[path].sha256 for path in (artifact.path, *artifact.external)]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-
-
-def folder_of(bundle: Bundle) -> Path:
-    """Where a bundle's engines lie."""
-    return bundle.root / ENGINES_FOLDER
-
-
-def read_sidecars(bundle: Bundle) -> list[Sidecar]:
-    """Every engine of a bundle, by name; none where no engine was ever built.
-
-    Raises
-    ------
-    EngineError
-        For a sidecar that does not read.
-    """
-    return [_read(bundle, path) for path in sorted(folder_of(bundle).glob("*.json"))]
-
-
-def _read(bundle: Bundle, path: Path) -> Sidecar:
-    try:
-        with open_contained(bundle.root, f"{ENGINES_FOLDER}/{path.name}") as file:
-            return Sidecar.from_dict(path.stem, json.loads(file.read(_LIMIT)))
-    except (
-        *(BundleError, OSError, KeyError, TypeError, ValueError, AttributeError),
-        *(OverflowError, RecursionError),
-    ) as error:
-        raise EngineError(
-            f"{path}: got a description that does not read ({error!r:.300}), expected one that "
-            "`sgn-rt build` wrote. Build the engine again, or delete the file."
-        ) from error
-
-
-def read_engine(bundle: Bundle, sidecar: Sidecar) -> bytes:
-    """An engine that is the one its sidecar describes, built from this bundle's graph.
-
-    Raises
-    ------
-    EngineError
-        If it is missing, damaged, or of another graph.
-    """
-    path = folder_of(bundle) / f"{sidecar.name}.engine"
-    artifact = bundle.find(sidecar.kind, sidecar.precision)
-    graph = None if artifact is None else graph_digest(bundle, artifact)
-    if graph != sidecar.graph_sha256:
-        raise EngineError(
-            f"{path}: got an engine of a graph with SHA-256 {sidecar.graph_sha256}, expected "
-            f"{graph}: the "
-            f"bundle was exported again. Run `{sidecar.build_command}`"
-        )
-    try:
-        with open_contained(bundle.root, f"{ENGINES_FOLDER}/{path.name}") as file:
-            content = file.read(sidecar.size + 1)  # a larger one is another
-    except (BundleError, OSError) as error:
-        raise EngineError(
-            f"{path}: got no readable file ({getattr(error, 'strerror', error)}), expected an "
-            f"engine of {sidecar.size} bytes. Run `{sidecar.build_command}`"
-        ) from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != sidecar.sha256:
-        raise EngineError(
-            f"{path}: got SHA-256 {digest}, expected {sidecar.sha256}. The engine is damaged: "
-            f"run `{sidecar.build_command}`"
-        )
-    return content
-
-
-def write_engine(bundle: Bundle, sidecar: Sidecar, content: bytes) -> Path:
-    """Put an engine and its sidecar into the bundle, each whole or not at all.
-
-    The old sidecar goes first and the new one comes last: a sidecar never stands beside an engine
-    that it does not describe.
-
-    Raises
-    ------
-    BundleError
-        If the bundle cannot be written.
-    """
-    folder = folder_of(bundle)
-    path = folder / f"{sidecar.name}.engine"
-    if folder.is_symlink():
-        raise BundleError(
-            f"{folder}: got a link, expected a folder in the bundle. Put a folder there."
-        )
-    try:
-        folder.mkdir(exist_ok=True)
-        path.with_name(f"{sidecar.name}.json").unlink(missing_ok=True)
-        write_whole(path, content)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    write_sidecar(bundle, sidecar)
-    return path
-
-
-def write_sidecar(bundle: Bundle, sidecar: Sidecar) -> None:
-    """Write a sidecar whole or not at all.
-
-    Raises
-    ------
-    BundleError
-        If the bundle cannot be written.
-    """
-    path = folder_of(bundle) / f"{sidecar.name}.json"
-    text = json.dumps(sidecar.to_dict(), indent=2, allow_nan=False) + "\n"
-    try:
-        write_whole(path, text.encode())
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
 def _number(gpu: str) -> int:
     return int(gpu.removeprefix("sm"))
-
-
-def _unwritable(path: Path, error: OSError) -> BundleError:
-    return BundleError(
-        f"{path}: got {error.strerror or error}, expected to write an engine there. "
-        "Check permissions and free space, or copy the bundle to a folder of your own."
-    )

@@ -13,7 +13,8 @@ from typing import Final
 from sgn_rt._private import expect_private, private_folder
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.tensorrt.sidecar import Sidecar, read_engine, read_sidecars
+from sgn_rt.tensorrt.engine_files import read_engine, read_sidecars
+from sgn_rt.tensorrt.sidecar import Sidecar
 
 TRUST_VARIABLE: Final = "SGN_RT_TRUST_ENGINES"
 """Set to 1: every engine in every bundle that is opened runs, code for the host included."""

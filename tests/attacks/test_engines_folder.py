@@ -16,14 +16,9 @@ from sgn_rt.engines.tensorrt import open_tensorrt
 from sgn_rt.errors import BundleError, EngineError, SgnError, UnavailableError
 from sgn_rt.tensorrt import trust as trusts
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
-from sgn_rt.tensorrt.sidecar import (
-    Profile,
-    Sidecar,
-    folder_of,
-    read_engine,
-    read_sidecars,
-    write_engine,
-)
+from sgn_rt.tensorrt.engine_files import folder_of, read_engine, read_sidecars, write_engine
+from sgn_rt.tensorrt.profiles import Profile
+from sgn_rt.tensorrt.sidecar import Sidecar
 
 from ..tensorrt.conftest import (  # noqa: F401 - fixtures
     CONTENT,

@@ -15,8 +15,9 @@ from sgn_rt.model.contract import GRAPH_INPUTS, Kind, Precision
 from sgn_rt.model.shapes import shape_of
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
 from sgn_rt.tensorrt.build.engine_summary import Figure
+from sgn_rt.tensorrt.profiles import Profile
 from sgn_rt.tensorrt.run.runtime import LoadedEngine, Model
-from sgn_rt.tensorrt.sidecar import Profile, Sidecar
+from sgn_rt.tensorrt.sidecar import Sidecar
 
 from .fakes import FakeDevice, FakeTensorRT, HostKernels
 
@@ -76,8 +77,7 @@ def profiles(config, kind: Kind, *batches: int, sources: int = 2):
             for name in GRAPH_INPUTS[kind]
         }
 
-    made = tuple(of(largest) for largest in batches)
-    return made if len(made) > 1 else made[0]
+    return tuple(of(largest) for largest in batches)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def make_sidecar(config):
             "workspace_bytes": None,
             "figure": Figure(
                 kernels=3, kinds={"gemm": 3}, casts=0, movers=0, attention=1, plugins=(),
-                norms=0, activation_bytes=10, weights_bytes=20,
+                norms=0, activation_bytes=(10,), weights_bytes=20,
             ),
             "plugin": None,
             "sha256": hashlib.sha256(CONTENT).hexdigest(),

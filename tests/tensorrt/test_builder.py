@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from itertools import starmap
+from itertools import product, starmap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,11 +14,18 @@ from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
 from sgn_rt.model.contract import GraphKey, Kind, Precision
 from sgn_rt.model.stages import LIMITS, Stage, StageResult
 from sgn_rt.tensorrt import bindings as flavors
+from sgn_rt.tensorrt import engine_files
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
+from sgn_rt.tensorrt.build import build_engines
 from sgn_rt.tensorrt.build import builder as builders
 from sgn_rt.tensorrt.build.build_engines import BuildRequest, build_into, choose_gpus
-from sgn_rt.tensorrt.build.builder import BuildOptions, build_engine
-from sgn_rt.tensorrt.sidecar import folder_of, read_sidecars
+from sgn_rt.tensorrt.build.builder import BuildOptions, Built, build_engine
+from sgn_rt.tensorrt.build.engine_summary import Figure
+from sgn_rt.tensorrt.build.rebuild import rebuild_requests
+from sgn_rt.tensorrt.engine_files import folder_of, halves_of, read_sidecars
+from sgn_rt.tensorrt.profiles import profiles_for
+from sgn_rt.tensorrt.sidecar import PluginLibrary
+from sgn_rt.tensorrt.trust import is_trusted
 
 LOG = (
     "Total Activation Memory: 1234 bytes",
@@ -48,6 +55,9 @@ class Builders:
         self.ProfilingVerbosity = SimpleNamespace(DETAILED="detailed")
         self.NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=1)
         self.LayerInformationFormat = SimpleNamespace(JSON="json")
+        self.TensorFormat = SimpleNamespace(HWC8=4, HWC=8)
+        self.names = ["presence", "basis"]
+        self.inspected = '{"Layers": [{"Name": "_gemm_mha_v2", "LayerType": "kgen"}, "conv"]}'
         self.Dims = tuple
         self.log = LOG
 
@@ -79,7 +89,11 @@ class Builders:
     def create_network(self, flags):
         self.seen["flags"] = flags
         layer = SimpleNamespace(name="conv", type=SimpleNamespace(name="CONVOLUTION"))
-        network = SimpleNamespace(num_layers=1, get_layer=lambda i: layer)
+        self.outputs = [SimpleNamespace(name=name) for name in self.names]
+        network = SimpleNamespace(
+            num_layers=1, get_layer=lambda i: layer,
+            num_outputs=len(self.outputs), get_output=self.outputs.__getitem__,
+        )  # fmt: skip
         return self.gives("create_network", network)
 
     def OnnxParser(self, network, logger):
@@ -112,7 +126,8 @@ class Builders:
         return self.gives("create_builder_config", config)
 
     def create_optimization_profile(self):
-        shapes = self.seen["shapes"] = {}
+        shapes: dict = {}
+        self.seen.setdefault("profiles", []).append(shapes)
         profile = SimpleNamespace(set_shape=lambda name, *sizes: shapes.__setitem__(name, sizes))
         return self.gives("create_optimization_profile", profile)
 
@@ -140,7 +155,12 @@ class Builders:
 
     def get_engine_information(self, form):
         assert form == "json"
-        return '{"Layers": [{"Name": "_gemm_mha_v2", "LayerType": "kgen"}, "conv"]}'
+        return self.inspected
+
+    num_optimization_profiles = 2
+
+    def get_device_memory_size_for_profile_v2(self, index):
+        return 1000 + index
 
 
 def _metadata(key: str, value: str) -> bytes:
@@ -166,9 +186,14 @@ def build(bundle):
     bundle.read = lambda path: GRAPH + b"".join(starmap(_metadata, entries.items()))
     (artifact,) = bundle.artifacts
 
-    def run(options=None, fail=(), progress=id, log=LOG, plugins=None):
+    def run(
+        options=None, fail=(), progress=id, log=LOG, plugins=None,
+        kind=Kind.WAVEFORM, precision=Precision.FP16, **changes,
+    ):  # fmt: skip
         module = Builders(fail)
-        module.log = log
+        vars(module).update(changes, log=log)
+        artifact.kind, artifact.precision = kind, precision
+        entries.update({GraphKey.KIND: kind, GraphKey.PRECISION: precision})
         trt = TensorRT(flavor=Flavor.TENSORRT, module=module, version=(10, 13))
         options = options or BuildOptions(gpus=("sm89",))
         return build_engine(trt, bundle, artifact, options, plugins, progress), module
@@ -181,10 +206,12 @@ def test_strongly_typed_without_tf32_and_with_the_widest_shapes(build, config):
     assert module.seen["flags"] == 1 << 1
     assert module.config.cleared == ["tf32"]
     n = config.window_samples
-    assert module.seen["shapes"] == {
-        "mixture": ((1, n), (8, n), (8, n)),
-        "categories": ((1,), (3,), (3,)),
-    }
+    # Live streams first: one window that waits for no other. Then recordings.
+    categories = ((1,), (3,), (3,))
+    assert module.seen["profiles"] == [
+        {"mixture": ((1, n), (1, n), (4, n)), "categories": categories},
+        {"mixture": ((1, n), (8, n), (8, n)), "categories": categories},
+    ]
     assert (built.content, built.timing_cache) == (b"engine", None)
 
 
@@ -203,13 +230,40 @@ def test_the_figure_is_read_off_the_log(build):
     assert (figure.kernels, figure.casts, figure.movers, figure.attention) == (4, 2, 1, 1)
     assert figure.plugins == ("stft",)
     assert figure.kinds == {"kgen": 3, "PluginV3": 1, "shape_call": 1}
-    assert (figure.activation_bytes, figure.weights_bytes) == (1234, 99)
+    assert (figure.activation_bytes, figure.weights_bytes) == ((1234,), 99)
+    assert figure.memory == "0 MB per context, 0 MB weights"
     assert figure.network == {"CONVOLUTION": 1}
 
 
 def test_what_the_log_does_not_list_the_inspector_does(build):
-    figure = build(log=LOG[:2])[0].figure
+    figure = build(BuildOptions(gpus=("sm89",), max_batch=2), log=LOG[:2])[0].figure
     assert (figure.kernels, figure.attention, figure.weights_bytes) == (2, 1, 99)
+    assert figure.activation_bytes == (1000, 1001)  # as the engine says, of each profile
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[]", "{}", '{"Layers": null}', "[" * 100_000])
+def test_an_inspector_that_tells_nothing_fails_no_build(build, text):
+    built, _ = build(log=LOG[:2], inspected=text)
+    assert (built.content, built.figure.kernels) == (b"engine", 0)
+
+
+def test_layers_are_counted_of_the_profile_for_the_largest_batch(build):
+    lines = LOG[-1].splitlines()
+    # As TensorRT for RTX prints a second profile: in names of ONNX, or the number alone.
+    again = [lines[1].replace("_myl0_1", "_myl1_1"), lines[3].replace("stft", "stft [profile 1]")]
+    built, _ = build(log=(*LOG[:2], "\n".join([*lines, *again])))
+    assert (built.figure.kernels, built.figure.attention) == (2, 0)
+    assert built.figure.plugins == ("stft",)
+
+
+@pytest.mark.parametrize(("precision", "layout"), [("fp16", 4), ("fp32", 8)])
+def test_basis_maps_leave_channels_last(build, precision, layout):
+    _, module = build(kind=Kind.PLUGIN, precision=Precision(precision))
+    presence, basis = module.outputs
+    assert basis.allowed_formats == 1 << layout
+    assert not hasattr(presence, "allowed_formats")
+    _, module = build()
+    assert not any(hasattr(output, "allowed_formats") for output in module.outputs)
 
 
 def test_the_inspectors_runtime_has_what_the_engine_needs(build, bundle, monkeypatch):
@@ -235,14 +289,24 @@ def test_options_reach_the_configuration(build, tmp_path, config):
     options = BuildOptions(
         gpus=("sm89",), max_batch=3, max_sources=2, timing_cache=cache,
         hardware_compatible=True, version_compatible=True, workspace_bytes=512,
+        optimization_level=5, aux_streams=0,
     )  # fmt: skip
     built, module = build(options)
+    assert module.config.builder_optimization_level == 5
+    assert module.config.max_aux_streams == 0
     assert module.config.hardware_compatibility_level == "ampere+"
     assert module.config.flags == ["version"]
     assert module.config.pools == {"workspace": 512}
     assert built.timing_cache == b"new"
-    assert built.profiles["mixture"].largest == (3, config.window_samples)
-    assert built.profiles["categories"].largest == (2,)
+    (profile,) = built.profiles  # a live stream's batch: nothing else is there to be best for
+    assert profile["mixture"].best == profile["mixture"].largest == (3, config.window_samples)
+    assert profile["categories"].largest == (2,)
+
+
+def test_what_is_left_to_tensorrt_is_not_set(build):
+    _, module = build()
+    assert not hasattr(module.config, "builder_optimization_level")
+    assert not hasattr(module.config, "max_aux_streams")
 
 
 @pytest.mark.parametrize(
@@ -266,6 +330,8 @@ def test_every_none_and_false_is_an_error(call, build, tmp_path):
         ({"max_sources": 4}, "max sources: got 4, expected 1 to 3"),
         ({"max_sources": 0}, "max sources: got 0"),
         ({"workspace_bytes": 0}, "workspace: got 0"),
+        ({"optimization_level": 6}, "optimization level: got 6, expected 0 to 5"),
+        ({"aux_streams": -1}, "aux streams: got -1, expected 0 to 16"),
     ],
 )
 def test_numbers_out_of_range_are_refused(build, changes, message):
@@ -314,7 +380,7 @@ def into(bundle, trt, device, build):
         made, _ = build()
         limit = LIMITS[Stage.WHOLE][Precision.FP16]
 
-        def prover(sidecar, content):
+        def prover(halves):
             return [StageResult(stage=Stage.WHOLE, figure=figure, limit=limit)]
 
         return build_into(
@@ -354,3 +420,132 @@ def test_without_a_proof_it_is_recorded_as_unproved(into, bundle):
 def test_graphs_that_cannot_be_built_from(into, request_, kind, message):
     with pytest.raises(kind, match=message):
         into(request=request_)
+
+
+@pytest.fixture
+def pair(bundle):
+    """The bundle with a network and its synthesis in the place of its whole graph."""
+    (whole,) = bundle.artifacts
+    graphs = [
+        SimpleNamespace(
+            path=f"{kind}.{precision}.onnx",
+            kind=kind,
+            precision=precision,
+            external=(),
+            name=f"{kind}.{precision}",
+        )
+        for kind, precision in product((Kind.PLUGIN, Kind.SYNTHESIS), Precision)
+    ]
+    record = bundle.files[whole.path]
+    bundle.files = {graph.path: record for graph in graphs}
+    bundle.artifacts = tuple(graphs)
+    by_key = {(graph.kind, graph.precision): graph for graph in graphs}
+    bundle.find = lambda kind, precision: by_key.get((kind, precision))
+    return bundle
+
+
+@pytest.fixture
+def both(pair, trt, device, monkeypatch):
+    """`build_into` of a pair: (options, whether it holds) -> sidecars; engines are their names."""
+    record = PluginLibrary(version="1", sha256="0" * 64)
+    library = SimpleNamespace(path=Path("library"), record=record)
+    monkeypatch.setattr(build_engines, "plugin_library", lambda: library)
+    figure = Figure(
+        kernels=1, kinds={}, casts=0, movers=0, attention=0, plugins=(), norms=0,
+        activation_bytes=(1, 2), weights_bytes=3,
+    )  # fmt: skip
+    proved = []
+
+    def builder(trt, bundle, artifact, options, **others):
+        most = options.max_sources or len(bundle.config.categories)
+        profiles = profiles_for(artifact.kind, bundle.config, options.max_batch, most)
+        return Built(content=artifact.name.encode(), profiles=profiles, figure=figure)
+
+    def run(figure=60.0, precision=Precision.FP16, **options):
+        limit = LIMITS[Stage.WHOLE][Precision.FP16]
+
+        def prover(halves):
+            proved.append([content for _, content in halves])
+            return [StageResult(stage=Stage.WHOLE, figure=figure, limit=limit)]
+
+        request = BuildRequest(
+            kind=Kind.PLUGIN, precisions=(precision,), options=BuildOptions(gpus=(), **options)
+        )
+        written = build_into(pair, trt, request, device=device, prover=prover, builder=builder)
+        return written, proved
+
+    return run
+
+
+def test_both_halves_are_built_and_proved_as_one(both, pair):
+    written, proved = both(optimization_level=2, aux_streams=1)
+    assert [each.artifact for each in written] == ["plugin.fp16", "synthesis.fp16"]
+    assert proved == [[b"plugin.fp16", b"synthesis.fp16"]]
+    assert [each.name for each in read_sidecars(pair)] == [each.name for each in written]
+    network, synthesis = written
+    assert halves_of(pair, network) == written
+    assert network.proof is not None
+    assert (network.max_sources, synthesis.max_sources) == (None, 3)
+    assert [each.aux_streams for each in written] == [1, 1]
+    assert all(is_trusted(each) for each in written)
+    assert "--kind plugin --precision fp16" in synthesis.build_command
+
+
+def test_a_pair_that_fails_parity_leaves_nothing(both, pair):
+    with pytest.raises(ParityError, match="stage whole: got 20 dB"):
+        both(figure=20.0)
+    assert not folder_of(pair).exists()
+
+
+@pytest.mark.parametrize("write", [1, 2, 3, 4])
+def test_a_build_that_cannot_be_written_leaves_no_network_without_its_synthesis(
+    both, pair, monkeypatch, write
+):
+    """Whichever of four files it is; the engines that were there before are no pair, either."""
+    both()
+    good, calls = engine_files.write_whole, []
+
+    def full(path, content):
+        calls.append(path)
+        if len(calls) == write:
+            raise OSError(28, "No space left on device")
+        good(path, content)
+
+    monkeypatch.setattr(engine_files, "write_whole", full)
+    with pytest.raises(BundleError, match="No space left"):
+        both(max_batch=2)
+    assert "plugin.fp16" not in [each.artifact for each in read_sidecars(pair)]
+    monkeypatch.undo()
+
+
+def test_a_network_without_its_synthesis_is_half_a_pair(both, pair, fails):
+    network, synthesis = both()[0]
+    (folder_of(pair) / f"{synthesis.name}.json").unlink()
+    with fails(EngineError, "got no engine of the synthesis", "--kind plugin --precision fp16"):
+        halves_of(pair, network)
+
+
+def test_a_pair_is_built_again_as_one_and_as_it_was(both, pair, trt, device):
+    _, synthesis = both(max_batch=6, max_sources=2, optimization_level=4)[0]
+    assert rebuild_requests(pair, trt, device) == []
+    (folder_of(pair) / f"{synthesis.name}.engine").unlink()
+    (request,) = rebuild_requests(pair, trt, device)
+    assert (request.kind, request.precisions) == (Kind.PLUGIN, (Precision.FP16,))
+    options = request.options
+    assert (options.max_batch, options.max_sources, options.optimization_level) == (6, 2, 4)
+
+
+def test_a_synthesis_goes_on_to_serve_other_networks(both, pair, monkeypatch):
+    """Of int8's network and float16's there is one: it takes what the larger of them does."""
+    of_both = {(Kind.SYNTHESIS, Precision.FP16): [(Kind.PLUGIN, p) for p in Precision]}
+    monkeypatch.setattr(build_engines, "networks_of", lambda *which: of_both.get(which, []))
+    monkeypatch.setattr(
+        build_engines, "partner", lambda kind, precision: (Kind.SYNTHESIS, Precision.FP16)
+    )
+    both(max_batch=6, max_sources=3)
+    network, synthesis = both(max_batch=2, max_sources=1, precision=Precision.FP32)[0]
+    assert network.max_batch == 2
+    assert (synthesis.max_batch, synthesis.max_sources) == (6, 3)
+    # Alone, it is as the build says.
+    (folder_of(pair) / "plugin.fp32.tensorrt.sm89.json").unlink()
+    assert both(max_batch=2)[0][1].max_batch == 2

@@ -17,7 +17,7 @@ from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.engines.tensorrt import TensorRTEngine, open_tensorrt
 from sgn_rt.errors import EngineError, ParityWarning
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
-from sgn_rt.tensorrt.sidecar import read_sidecars, write_engine
+from sgn_rt.tensorrt.engine_files import read_sidecars, write_engine
 from sgn_rt.tensorrt.trust import TRUST_VARIABLE
 
 from .conftest import CONTENT

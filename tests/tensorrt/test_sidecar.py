@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from sgn_rt.errors import BundleError, EngineError
+from sgn_rt.model.contract import Kind
 from sgn_rt.tensorrt.bindings import Flavor
 from sgn_rt.tensorrt.build.rebuild import rebuild_requests
-from sgn_rt.tensorrt.sidecar import (
-    Machine,
-    PluginLibrary,
-    folder_of,
-    read_engine,
-    read_sidecars,
-    write_engine,
-)
+from sgn_rt.tensorrt.engine_files import folder_of, read_engine, read_sidecars, write_engine
+from sgn_rt.tensorrt.sidecar import Machine, PluginLibrary
 
 from .conftest import CONTENT
 
@@ -85,9 +81,10 @@ def test_without_engines_there_are_none(bundle):
     [
         lambda values: "not json",
         lambda values: "[]",
-        lambda values: json.dumps(values | {"schema": 2}),
+        lambda values: json.dumps(values | {"schema": 3}),
+        lambda values: json.dumps(values | {"profiles": []}),
         lambda values: json.dumps(values | {"kind": "other"}),
-        lambda values: json.dumps(values | {"profiles": {"mixture": {"smallest": 1}}}),
+        lambda values: json.dumps(values | {"profiles": [{"mixture": {"smallest": 1}}]}),
         lambda values: json.dumps({k: v for k, v in values.items() if k != "gpus"}),
         lambda values: json.dumps(values | {"figure": {}}),
     ],
@@ -99,6 +96,54 @@ def test_a_damaged_sidecar_is_an_engines_error(bundle, make_sidecar, damage):
     path.write_text(damage(sidecar.to_dict()))
     with pytest.raises(EngineError, match=r"got a description that does not read .* expected"):
         read_sidecars(bundle)
+
+
+def _as_schema_1(bundle, sidecar):
+    """Writes an engine as the first version did: one profile, no options that came later."""
+    write_engine(bundle, sidecar, CONTENT)
+    path = folder_of(bundle) / f"{sidecar.name}.json"
+    values = sidecar.to_dict()
+    for name in ("optimization_level", "aux_streams"):
+        del values[name]
+    (profile,) = values["profiles"]
+    (activation,) = values["figure"]["activation_bytes"]
+    values["figure"] = values["figure"] | {"activation_bytes": activation}
+    path.write_text(json.dumps(values | {"schema": 1, "profiles": profile}))
+
+
+def test_a_sidecar_of_schema_1_reads_as_one_profile(bundle, make_sidecar):
+    sidecar = make_sidecar()
+    _as_schema_1(bundle, sidecar)
+    assert read_sidecars(bundle) == [sidecar]
+    assert (sidecar.max_batch, sidecar.max_sources) == (4, 2)
+
+
+def test_an_engine_from_before_the_cut_is_told_and_does_not_run(bundle, make_sidecar, fails):
+    whole = make_sidecar()
+    sidecar = replace(whole, kind=Kind.PLUGIN, name="plugin.fp16.tensorrt.sm89")
+    _as_schema_1(bundle, sidecar)
+    (read,) = read_sidecars(bundle)
+    assert read.is_outdated
+    assert not whole.is_outdated
+    reason = read.mismatch(machine())
+    assert "exported before it was cut in two: export it again" in reason
+    assert "--kind plugin" in reason
+    with fails(EngineError, "exported before it was cut in two"):
+        read_engine(bundle, read)
+
+
+def test_kernels_timed_on_another_gpu_of_the_same_capability_are_told(make_sidecar):
+    """H100 and H200, or L4 and RTX 4090: it runs, and its tactics are another GPU's."""
+    sidecar = make_sidecar(gpu_name="NVIDIA L4")
+    here = replace(machine(), gpu_name="NVIDIA GeForce RTX 4090")
+    assert sidecar.mismatch(here) is None
+    told = sidecar.foreign_timings(here)
+    assert "got kernels chosen by their times on NVIDIA L4, expected NVIDIA GeForce" in told
+    assert f"Run `{sidecar.build_command}`" in told
+    assert sidecar.foreign_timings(replace(here, gpu_name="NVIDIA L4")) is None
+    # Built without a GPU, or by what times nothing.
+    assert make_sidecar(gpu_name=None).foreign_timings(here) is None
+    assert make_sidecar(flavor=Flavor.RTX, gpu_name="NVIDIA L4").foreign_timings(here) is None
 
 
 def test_an_engine_of_another_graph_is_refused(bundle, make_sidecar):
@@ -118,7 +163,7 @@ def test_a_missing_engine_is_refused(bundle, make_sidecar):
 def test_a_write_that_fails_leaves_no_sidecar_beside_another_engine(
     bundle, make_sidecar, monkeypatch
 ):
-    from sgn_rt.tensorrt import sidecar as module
+    from sgn_rt.tensorrt import engine_files as module
 
     write_engine(bundle, make_sidecar(), CONTENT)
 

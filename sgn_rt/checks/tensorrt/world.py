@@ -14,12 +14,12 @@ from sgn_rt.engines.tensorrt import engine_of
 from sgn_rt.engines.tensorrt_engine import TensorRTEngine
 from sgn_rt.errors import EngineError, UnavailableError
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import ENGINE_KINDS, Precision, partner
+from sgn_rt.model.contract import ENGINE_KINDS, Precision
 from sgn_rt.model.export_command import export_command
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT, load
 from sgn_rt.tensorrt.build.build_engines import (
     BuildRequest,
-    build_one,
+    build_halves,
     choose_artifacts,
     choose_gpus,
 )
@@ -93,13 +93,7 @@ class World:
             request = BuildRequest(precisions=(precision,))
             (artifact,) = choose_artifacts(self.bundle, request)
             options = BuildOptions(gpus=choose_gpus(self.trt, (), self.device))
-            other = partner(artifact.kind, artifact.precision)
-            second = None if other is None else self.bundle.find(*other)
-            halves = [
-                build_one(self.bundle, self.trt, half, options, device=self.device)
-                for half in (artifact, second)
-                if half is not None
-            ]
+            halves = build_halves(self.bundle, self.trt, artifact, options, device=self.device)
             self.engines[precision] = engine_of(
                 self.bundle,
                 str(self.trt.flavor),

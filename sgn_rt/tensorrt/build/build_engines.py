@@ -11,7 +11,7 @@ import sgn_rt
 from sgn_rt._atomic import write_named
 from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import ENGINE_KINDS, Kind, Precision
+from sgn_rt.model.contract import ENGINE_KINDS, Kind, Precision, networks_of, partner
 from sgn_rt.model.export_command import export_command
 from sgn_rt.model.stages import StageResult
 from sgn_rt.tensorrt.bindings import TensorRT
@@ -24,8 +24,15 @@ from sgn_rt.tensorrt.build.builder import (
 )
 from sgn_rt.tensorrt.build.callbacks import Progress, ignore
 from sgn_rt.tensorrt.device.protocol import Device
+from sgn_rt.tensorrt.engine_files import (
+    Half,
+    graph_digest,
+    read_sidecars,
+    write_halves,
+    write_sidecar,
+)
 from sgn_rt.tensorrt.plugins.library import has_plugins, plugin_library
-from sgn_rt.tensorrt.sidecar import Sidecar, engine_name, graph_digest, write_engine, write_sidecar
+from sgn_rt.tensorrt.sidecar import Sidecar, engine_name
 from sgn_rt.tensorrt.trust import trust
 
 Tell = Callable[[str], Progress]
@@ -134,11 +141,11 @@ def build_into(
     request: BuildRequest,
     *,
     device: Device | None = None,
-    prover: Callable[[Sidecar, bytes], list[StageResult]] | None = None,
+    prover: Callable[[Sequence[Half]], list[StageResult]] | None = None,
     tell: Tell = _silent,
     builder: Callable[..., Built] = build_engine,
 ) -> list[Sidecar]:
-    """Build engines into a bundle, and prove those that can run here.
+    """Build engines into a bundle, and prove those that can run here; of a pair always both.
 
     Parameters
     ----------
@@ -147,7 +154,7 @@ def build_into(
     device
         The GPU that is here; None where none is.
     prover
-        Measures parity of an engine on that GPU; None to record it as unproved.
+        Measures parity of an engine on that GPU, of a pair as one; None to record it as unproved.
     tell
         Told each engine's name, and its progress.
     builder
@@ -170,16 +177,65 @@ def build_into(
     for artifact in choose_artifacts(bundle, request):
         for gpu in gpus:
             options = replace(request.options, gpus=(gpu,))
-            progress = tell(engine_name(artifact.name, trt.flavor, options.gpus))
-            sidecar, content = build_one(
-                bundle, trt, artifact, options, device=device, progress=progress, builder=builder
+            halves = build_halves(
+                bundle, trt, artifact, options, device=device, tell=tell, builder=builder
             )
-            if sidecar.gpu_name is not None and prover is not None:
-                sidecar = proved(sidecar, prover(sidecar, content), sidecar.gpu_name)
-            trust(sidecar)
-            write_engine(bundle, sidecar, content)
-            written.append(sidecar)
+            first, content = halves[0]
+            if first.gpu_name is not None and prover is not None:
+                halves[0] = proved(first, prover(halves), first.gpu_name), content
+            for sidecar, _ in halves:
+                trust(sidecar)
+            write_halves(bundle, halves)
+            written += [sidecar for sidecar, _ in halves]
     return written
+
+
+def build_halves(
+    bundle: Bundle,
+    trt: TensorRT,
+    artifact: Artifact,
+    options: BuildOptions,
+    *,
+    device: Device | None = None,
+    tell: Tell = _silent,
+    builder: Callable[..., Built] = build_engine,
+) -> list[Half]:
+    """The engine of a graph, and the one that it needs beside it; as `build_one`.
+
+    A synthesis serves several networks: it takes what the largest of them does.
+    """
+    graphs = [artifact]
+    second = partner(artifact.kind, artifact.precision)
+    if second is not None:
+        found = bundle.find(*second)
+        assert found is not None, "no bundle opens without it"
+        graphs.append(found)
+    halves = []
+    for graph in graphs:
+        name = engine_name(graph.name, trt.flavor, options.gpus)
+        if graph is not artifact:
+            options = _for_all(bundle, artifact, graph, name, options)
+        halves.append(
+            build_one(
+                bundle, trt, graph, options, device=device, progress=tell(name), builder=builder
+            )
+        )
+    return halves
+
+
+def _for_all(
+    bundle: Bundle, artifact: Artifact, second: Artifact, name: str, options: BuildOptions
+) -> BuildOptions:
+    """Options under which a synthesis also serves the engines of other networks in the bundle."""
+    others = {f"{k}.{p}" for k, p in networks_of(second.kind, second.precision)} - {artifact.name}
+    sidecars = read_sidecars(bundle)
+    if not any(sidecar.artifact in others for sidecar in sidecars):
+        return options
+    known = len(bundle.config.categories)
+    before = [sidecar for sidecar in sidecars if sidecar.name == name]
+    batches = [options.max_batch, *(sidecar.max_batch for sidecar in before)]
+    sources = [options.max_sources or known, *(sidecar.max_sources or 1 for sidecar in before)]
+    return replace(options, max_batch=max(batches), max_sources=min(known, max(sources)))
 
 
 def build_one(
@@ -192,7 +248,7 @@ def build_one(
     progress: Progress = ignore,
     builder: Callable[..., Built] = build_engine,
 ) -> tuple[Sidecar, bytes]:
-    """An engine for one GPU and its description, unproved; nothing is written but the timing cache.
+    """An engine of one graph for one GPU, unproved; nothing is written but the timing cache.
 
     Parameters and errors are those of `build_into`.
     """
@@ -214,6 +270,8 @@ def build_one(
         hardware_compatible=options.hardware_compatible,
         version_compatible=options.version_compatible,
         workspace_bytes=options.workspace_bytes,
+        optimization_level=options.optimization_level,
+        aux_streams=options.aux_streams,
         figure=built.figure,
         plugin=None if library is None else library.record,
         sha256=hashlib.sha256(built.content).hexdigest(),

@@ -5,14 +5,14 @@ TensorRT says None or False where it fails: each is checked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sgn_rt.errors import ConfigError, EngineError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.model.contract import GRAPH_INPUTS, Axis, Kind, axes_of
+from sgn_rt.model.contract import Kind, Precision, Tensor, type_of
 from sgn_rt.model.graph_file import expect_described, expect_inside
 from sgn_rt.tensorrt.bindings import TensorRT, deserialize, load_plugins
 from sgn_rt.tensorrt.build.callbacks import (
@@ -26,12 +26,13 @@ from sgn_rt.tensorrt.build.callbacks import (
 from sgn_rt.tensorrt.build.engine_summary import (
     Figure,
     Layer,
+    Memory,
     figure_of,
     layers_from_inspector,
     layers_from_log,
     memory_from_log,
 )
-from sgn_rt.tensorrt.sidecar import Profile
+from sgn_rt.tensorrt.profiles import Profiles, profiles_for
 
 if TYPE_CHECKING:
     import tensorrt as api
@@ -40,6 +41,10 @@ RTX_DEFAULT_GPUS: Final = ("sm80", "sm86", "sm89", "sm120")
 """What TensorRT for RTX builds for where no GPU is named and none is there."""
 MAX_BATCH: Final = 8
 """Windows at a time, unless the user names another number."""
+MAX_OPTIMIZATION_LEVEL: Final = 5
+"""TensorRT's own limit."""
+MAX_AUX_STREAMS: Final = 16
+"""More than there are parts of the network that could run at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,14 @@ class BuildOptions:
         The engine also runs on later versions; full TensorRT alone.
     workspace_bytes
         Scratch memory that a kernel may use; None for no limit.
+    optimization_level
+        0 to 5: how long is searched for faster kernels; None for TensorRT's own, 3, from which on
+        kernels are chosen by their times. Levels above compile kernels to find more: many times as
+        long, for what nobody has measured yet.
+    aux_streams
+        Streams beside the caller's own on which parts of the network may run at once, such as the
+        decoder beside the transformer; each costs activation memory. 0 for none; None has TensorRT
+        decide whether they are worth it.
     """
 
     gpus: tuple[str, ...]
@@ -71,6 +84,8 @@ class BuildOptions:
     hardware_compatible: bool = False
     version_compatible: bool = False
     workspace_bytes: int | None = None
+    optimization_level: int | None = None
+    aux_streams: int | None = None
 
     def check(self, trt: TensorRT, config: ModelConfig) -> None:
         """Refuse what cannot be.
@@ -96,6 +111,17 @@ class BuildOptions:
                 f"workspace: got {self.workspace_bytes} bytes, expected at least 1. Leave it out "
                 "for no limit."
             )
+        level, streams = self.optimization_level, self.aux_streams
+        if level is not None and not 0 <= level <= MAX_OPTIMIZATION_LEVEL:
+            raise ConfigError(
+                f"optimization level: got {level}, expected 0 to {MAX_OPTIMIZATION_LEVEL}. "
+                "Leave it out for TensorRT's own."
+            )
+        if streams is not None and not 0 <= streams <= MAX_AUX_STREAMS:
+            raise ConfigError(
+                f"aux streams: got {streams}, expected 0 to {MAX_AUX_STREAMS}. Leave it out to "
+                "have TensorRT decide."
+            )
         if not trt.is_rtx:
             return
         for option, given, instead in (
@@ -119,31 +145,9 @@ class Built:
     """A serialised engine and what it consists of."""
 
     content: bytes
-    profiles: dict[str, Profile]
+    profiles: Profiles
     figure: Figure
     timing_cache: bytes | None = field(default=None, repr=False)
-
-
-def profiles_for(kind: Kind, config: ModelConfig, options: BuildOptions) -> dict[str, Profile]:
-    """Shapes that an engine takes: any batch and number of sources up to the largest.
-
-    Best for the largest batch, which is what a recording comes in and where time matters, and a few
-    sources. A live stream asks for single windows, and has seconds for each.
-    """
-    most = options.max_sources or len(config.categories)
-    sizes: dict[Axis, tuple[int, int, int]] = {
-        Axis.BATCH: (1, options.max_batch, options.max_batch),
-        Axis.SOURCES: (1, min(4, most), most),
-        Axis.SAMPLES: (config.window_samples,) * 3,
-        Axis.FREQUENCY: (config.frequency_bins,) * 3,
-        Axis.FRAMES: (config.frames,) * 3,
-    }
-    profiles = {}
-    for name in GRAPH_INPUTS[kind]:
-        axes = [(a, a, a) if isinstance(a, int) else sizes[a] for a in axes_of(kind, name)]
-        smallest, best, largest = zip(*axes, strict=True)
-        profiles[str(name)] = Profile(smallest=smallest, best=best, largest=largest)
-    return profiles
 
 
 def build_engine(
@@ -171,7 +175,8 @@ def build_engine(
     progress
         Told how much is done; an exception that it raises ends the build.
     graph
-        A variant of the graph, as ONNX; None for the one in the bundle.
+        A variant of the graph, from mixture and categories to other outputs, as ONNX; None for the
+        one in the bundle.
 
     Raises
     ------
@@ -214,6 +219,8 @@ def _build(
         builder.create_network(strongly_typed), trt, artifact, log, "a network"
     )
     _parse(trt, bundle, artifact, graph, network, logger, log)
+    if graph is None and artifact.kind == Kind.PLUGIN:
+        _lay_out_basis(module, network, artifact.precision)
     names = [network.get_layer(i) for i in range(network.num_layers)]
     parsed = [(str(layer.name), str(layer.type.name)) for layer in names]
 
@@ -225,22 +232,26 @@ def _build(
     config.profiling_verbosity = module.ProfilingVerbosity.DETAILED
     config.clear_flag(module.BuilderFlag.TF32)  # rounds float32 products to 10 bits: no parity
     cache = _configure(trt, config, options, log)
-    profiles = profiles_for(artifact.kind, bundle.config, options)
-    profile: api.IOptimizationProfile = _there(
-        builder.create_optimization_profile(), trt, artifact, log, "a profile"
-    )
-    for name, shapes in profiles.items():
-        sizes = (module.Dims(s) for s in (shapes.smallest, shapes.best, shapes.largest))
-        profile.set_shape(name, *sizes)
-    if config.add_optimization_profile(profile) < 0:
-        raise _failed(trt, artifact, f"the profile {profiles} refused ({log.reason})")
+    most = options.max_sources or len(bundle.config.categories)
+    # A variant is of both halves of a pair (`sgn_rt.export.pair`): it has a waveform's inputs.
+    kind = artifact.kind if graph is None else Kind.WAVEFORM
+    profiles = profiles_for(kind, bundle.config, options.max_batch, most)
+    for each in profiles:
+        profile: api.IOptimizationProfile = _there(
+            builder.create_optimization_profile(), trt, artifact, log, "a profile"
+        )
+        for name, shapes in each.items():
+            sizes = (module.Dims(s) for s in (shapes.smallest, shapes.best, shapes.largest))
+            profile.set_shape(name, *sizes)
+        if config.add_optimization_profile(profile) < 0:
+            raise _failed(trt, artifact, f"the profile {each} refused ({log.reason})")
     plan = builder.build_serialized_network(network, config)
     tree.reraise()
     if plan is None:
         raise _failed(trt, artifact, f"for {', '.join(options.gpus)}: {log.reason}")
     content = bytes(plan)
-    layers = _layers(trt, content, options, plugins, logger, log)
-    figure = figure_of(layers, parsed, memory_from_log(log.messages))
+    layers, memory = _told(trt, content, options, plugins, logger, log)
+    figure = figure_of(layers, parsed, memory, len(profiles))
     timings = None if cache is None else bytes(cache.serialize())
     return Built(content=content, profiles=profiles, figure=figure, timing_cache=timings)
 
@@ -269,37 +280,60 @@ def _parse(
         raise _failed(trt, artifact, " / ".join(reasons) or log.reason)
 
 
-def _layers(
+def _lay_out_basis(module: Any, network: Any, precision: Precision) -> None:
+    """Have basis maps come out channels last, as the last convolution makes them.
+
+    A kernel that copied them would otherwise end the network: the largest tensor that there is.
+    """
+    is_half = type_of(Kind.PLUGIN, Tensor.BASIS, precision) == "float16"
+    layout = module.TensorFormat.HWC8 if is_half else module.TensorFormat.HWC
+    for index in range(network.num_outputs):
+        tensor = network.get_output(index)
+        if tensor.name == Tensor.BASIS:
+            tensor.allowed_formats = 1 << int(layout)
+
+
+def _told(
     trt: TensorRT,
     content: bytes,
     options: BuildOptions,
     plugins: Path | None,
     logger: Any,
     log: Log,
-) -> list[Layer]:
-    """What the engine consists of.
+) -> tuple[list[Layer], Memory]:
+    """What the engine consists of, and the memory that it takes.
 
-    TensorRT for RTX lists it in its log. Full TensorRT's log is in no form that is documented; its
-    inspector tells it, of an engine on the GPU, which is there as it was built on it.
+    TensorRT for RTX lists it in its log. Full TensorRT's log is in no form that is documented; the
+    engine and its inspector tell it, on the GPU, which is there as it was built on it.
     """
-    layers = layers_from_log(log.messages)
+    layers, memory = layers_from_log(log.messages), memory_from_log(log.messages)
     if layers or trt.is_rtx:
-        return layers
+        return layers, memory
     runtime: api.Runtime = trt.module.Runtime(logger)
     engine: api.ICudaEngine | None = deserialize(
         trt, runtime, content, plugins, host_code=options.version_compatible
     )
-    inspector = None if engine is None else engine.create_engine_inspector()
+    if engine is None:
+        return [], memory  # the engine is whole without: its parity says whether it is right
+    activation = [
+        int(engine.get_device_memory_size_for_profile_v2(index))
+        for index in range(engine.num_optimization_profiles)
+    ]
+    memory = replace(memory, activation=tuple(activation))
+    inspector = engine.create_engine_inspector()
     if inspector is None:
-        return []  # the engine is whole without: its parity says whether it is right
-    return layers_from_inspector(
-        inspector.get_engine_information(trt.module.LayerInformationFormat.JSON)
-    )
+        return [], memory
+    text = inspector.get_engine_information(trt.module.LayerInformationFormat.JSON)
+    return layers_from_inspector(text), memory
 
 
 def _configure(trt: TensorRT, config: Any, options: BuildOptions, log: Log) -> Any | None:
     """Set what the user chose; the timing cache, if there is one."""
     module = trt.module
+    if options.optimization_level is not None:
+        config.builder_optimization_level = options.optimization_level
+    if options.aux_streams is not None:
+        config.max_aux_streams = options.aux_streams
     if options.workspace_bytes is not None:
         config.set_memory_pool_limit(module.MemoryPoolType.WORKSPACE, options.workspace_bytes)
     if trt.is_rtx:

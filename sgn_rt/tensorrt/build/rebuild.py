@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.contract import SECOND_HALVES
 from sgn_rt.tensorrt.bindings import TensorRT
 from sgn_rt.tensorrt.build.build_engines import BuildRequest
 from sgn_rt.tensorrt.build.builder import BuildOptions
 from sgn_rt.tensorrt.device.protocol import Device
-from sgn_rt.tensorrt.sidecar import Machine, Sidecar, read_engine, read_sidecars
+from sgn_rt.tensorrt.engine_files import halves_of, read_engine, read_sidecars
+from sgn_rt.tensorrt.sidecar import Machine, Sidecar
 
 
 def rebuild_requests(bundle: Bundle, trt: TensorRT, device: Device | None) -> list[BuildRequest]:
@@ -18,41 +20,47 @@ def rebuild_requests(bundle: Bundle, trt: TensorRT, device: Device | None) -> li
     """
     requests = []
     for sidecar in read_sidecars(bundle):
-        if sidecar.flavor != trt.flavor:
-            continue
+        if sidecar.flavor != trt.flavor or sidecar.kind in SECOND_HALVES:
+            continue  # a synthesis comes with its network
         gpu = sidecar.gpus[0] if device is None else device.capability
-        machine = Machine(flavor=trt.flavor, version=trt.version, gpu=gpu)
-        if sidecar.mismatch(machine) is None and _is_whole(bundle, sidecar):
+        name = sidecar.gpu_name or "" if device is None else device.name
+        machine = Machine(flavor=trt.flavor, version=trt.version, gpu=gpu, gpu_name=name)
+        reason = sidecar.mismatch(machine) or sidecar.foreign_timings(machine)
+        if reason is None and _is_whole(bundle, sidecar):
             continue
-        request = request_like(sidecar, (gpu,))
+        request = request_like(bundle, sidecar, (gpu,))
         if request not in requests:
             requests.append(request)
     return requests
 
 
-def request_like(sidecar: Sidecar, gpus: tuple[str, ...]) -> BuildRequest:
-    """To build an engine again, with its own options, for these GPUs."""
-    largest = [profile.largest for profile in sidecar.profiles.values()]
-    batch = next(shape[0] for shape in largest if len(shape) > 1)
-    sources = next(shape[0] for shape in largest if len(shape) == 1)
+def request_like(bundle: Bundle, sidecar: Sidecar, gpus: tuple[str, ...]) -> BuildRequest:
+    """To build an engine again, and what it needs beside it, with its own options."""
+    try:
+        max_sources = halves_of(bundle, sidecar)[-1].max_sources
+    except EngineError:  # of what is lost nobody knows how much it took: all
+        max_sources = None
     return BuildRequest(
         kind=sidecar.kind,
         precisions=(sidecar.precision,),
         gpus=gpus,
         options=BuildOptions(
             gpus=(),
-            max_batch=batch,
-            max_sources=sources,
+            max_batch=sidecar.max_batch,
+            max_sources=max_sources,
             hardware_compatible=sidecar.hardware_compatible,
             version_compatible=sidecar.version_compatible,
             workspace_bytes=sidecar.workspace_bytes,
+            optimization_level=sidecar.optimization_level,
+            aux_streams=sidecar.aux_streams,
         ),
     )
 
 
 def _is_whole(bundle: Bundle, sidecar: Sidecar) -> bool:
     try:
-        read_engine(bundle, sidecar)
+        for half in halves_of(bundle, sidecar):
+            read_engine(bundle, half)
     except EngineError:
         return False
     return True

@@ -76,7 +76,7 @@ class LoadedEngine:
         self._trt, self._log, self._device = trt, Log(errors_only=True), device
         self.inputs, self.outputs = GRAPH_INPUTS[sidecar.kind], GRAPH_OUTPUTS[sidecar.kind]
         self.tensors = (*self.inputs, *self.outputs)
-        profiles = sidecar.profiles if isinstance(sidecar.profiles, tuple) else (sidecar.profiles,)
+        profiles = sidecar.profiles
         self.batches = [profile[self.inputs[0]].largest[0] for profile in profiles]
         self.max_batch = max(self.batches)
         widest = profiles[-1].get(Tensor.CATEGORIES)

@@ -23,7 +23,7 @@ from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Kind, Precision
 from sgn_rt.tensorrt.bindings import Flavor, version_text
 from sgn_rt.tensorrt.build.builder import BuildOptions, build_engine
-from sgn_rt.tensorrt.sidecar import read_engine, read_sidecars
+from sgn_rt.tensorrt.engine_files import read_engine, read_sidecars
 
 GPUS = ("sm89", "sm120")
 KINDS = (Kind.WAVEFORM, Kind.PLUGIN)
