@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections import Counter
+from copy import deepcopy
 
 import onnx
 import pytest
@@ -95,7 +96,7 @@ def test_masks_are_one_product_and_hold_no_weights(published, kind, precision):
 @pytest.mark.parametrize("precision", Precision)
 def test_what_the_plugins_network_gives_goes_into_the_synthesis_as_it_is(published, precision):
     network, synthesis = (published(k, precision).graph for k in (Kind.PLUGIN, Kind.SYNTHESIS))
-    given = {value.name: value.type.tensor_type for value in network.output}
+    given = {value.name: deepcopy(value.type.tensor_type) for value in network.output}
     *shared, categories = synthesis.input
     assert [value.name for value in shared] == [Tensor.SPECTRUM, Tensor.BASIS, Tensor.GUIDE]
     batch, channels, *plane = given[Tensor.BASIS].shape.dim  # the same bytes, once laid out

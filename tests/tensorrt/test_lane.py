@@ -236,7 +236,7 @@ def test_states_are_kept_and_sources_made_of_them_without_the_network(
 ):
     lane, mixture = make_lane(pair), windows(config, 4)
     with device.current():
-        pool = StatePool(device, {n: pair.network.nbytes(n, Call(1, 0)) for n in STATE}, 1 << 20)
+        pool = StatePool(device, {n: pair.network.nbytes(n, Call(1, 0)) for n in STATE}, 1 << 21)
         held = pool.hold(4)
     lane.submit(mixture, np.array([0]), whole_parts(mixture), held)
     lane.collect()

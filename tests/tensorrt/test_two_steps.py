@@ -177,18 +177,18 @@ def test_of_hundreds_of_categories_few_cost_what_few_cost(
     from . import fakes
     from .conftest import pair_of
 
-    config = small_config(n_fft=32, hop_length=8, categories=tuple(f"kind {i}" for i in range(300)))
-    monkeypatch.setattr(fakes, "PRESENCE", np.linspace(0, 1, 300, dtype=np.float32))
-    monkeypatch.setattr(fakes, "SHARES", np.linspace(1, 2, 300, dtype=np.float32))
+    config = small_config(n_fft=32, hop_length=8, categories=tuple(f"kind {i}" for i in range(600)))
+    monkeypatch.setattr(fakes, "PRESENCE", np.linspace(0, 1, 600, dtype=np.float32))
+    monkeypatch.setattr(fakes, "SHARES", np.linspace(1, 2, 600, dtype=np.float32))
     module.config = bundle.config = config
-    model = pair_of(trt, device, config, make_sidecar, 4, sources=300)
+    model = pair_of(trt, device, config, make_sidecar, 4, sources=600)
     engine = TensorRTEngine("tensorrt", bundle, model)
     window = np.ones((1, config.window_samples), np.float32)
     engine.answer(window, None, np.array([7, 250]), [Part(0, 1016)])
     few = 4 * 2 * config.window_samples
-    all_sources = 4 * 300 * config.window_samples
+    all_sources = 4 * 600 * config.window_samples
     assert sum(device.spans.values()) < all_sources / 3
-    assert device.moved["down"] == few + 4 * 300 + 4
+    assert device.moved["down"] == few + 4 * 600 + 4
 
 
 def test_more_categories_than_a_call_takes_run_the_network_once(engine, windows, ran):
