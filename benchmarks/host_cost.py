@@ -25,13 +25,12 @@ from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.engines.tensorrt_engine import TensorRTEngine
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.model.contract import GRAPH_INPUTS, Kind, Precision
-from sgn_rt.model.shapes import shape_of
+from sgn_rt.model.contract import Kind, Precision
 from sgn_rt.streaming.rounds import Heard, Rounds
 from sgn_rt.streaming.windows import WindowLayout
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
 from sgn_rt.tensorrt.build.engine_summary import Figure
-from sgn_rt.tensorrt.profiles import Profile
+from sgn_rt.tensorrt.profiles import profiles_for
 from sgn_rt.tensorrt.run.runtime import LoadedEngine, Model
 from sgn_rt.tensorrt.sidecar import Sidecar
 
@@ -41,19 +40,7 @@ MOST_MS: Final = 0.15
 
 
 def _sidecar(kind: Kind, config: ModelConfig) -> Sidecar:
-    known = len(config.categories)
-
-    def shape(name: Any, batch: int, sources: int) -> tuple[int, ...]:
-        return shape_of(kind, name, config, batch=batch, sources=sources)
-
-    profile = {
-        str(name): Profile(
-            smallest=shape(name, 1, 1),
-            best=shape(name, BATCH, known),
-            largest=shape(name, BATCH, known),
-        )
-        for name in GRAPH_INPUTS[kind]
-    }
+    profiles = profiles_for(kind, config, BATCH, len(config.categories))[-1:]
     figure = Figure(
         kernels=0, kinds={}, casts=0, movers=0, attention=0, plugins=(), norms=0,
         activation_bytes=(0,), weights_bytes=0,
@@ -61,7 +48,7 @@ def _sidecar(kind: Kind, config: ModelConfig) -> Sidecar:
     return Sidecar(
         name=f"{kind}.fp16.idle", flavor=Flavor.TENSORRT, version=(0,), gpus=("sm89",),
         gpu_name=None, kind=kind, precision=Precision.FP16, graph_sha256="0" * 64,
-        profiles=profile, hardware_compatible=False, version_compatible=False,
+        profiles=profiles, hardware_compatible=False, version_compatible=False,
         workspace_bytes=None, figure=figure, plugin=None,
         sha256=hashlib.sha256(kind.encode()).hexdigest(), size=len(kind), generator="", proof=None,
     )  # fmt: skip
