@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
 from rich.text import Text
 
 from sgn_rt import __version__
-from sgn_rt._atomic import cache_root
 from sgn_rt._processors import available_cpus
 from sgn_rt.cli.common import (
     console,
@@ -25,19 +21,14 @@ from sgn_rt.cli.common import (
     table,
     write_json,
 )
-from sgn_rt.cli.process import printable
+from sgn_rt.cli.gpu_window import moved_by_a_window, show_moved
 from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.cli.versions import versions
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.errors import ConfigError, SgnError
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind
 from sgn_rt.parity.measure import measure
 from sgn_rt.tensorrt.device.factory import look_for_device
-
-if TYPE_CHECKING:
-    from sgn_rt.checks.check import Group
-    from sgn_rt.checks.tensorrt.world import World
 
 
 @click.command("doctor")
@@ -64,7 +55,9 @@ def command(
     checked on a GPU and all of it held.
     """
     if gpu_report is not None:
-        return _report_gpu(Bundle.open(bundle), gpu_report, json_path, gpu_parts, again=again)
+        from sgn_rt.cli.gpu_report import report_gpu
+
+        return report_gpu(Bundle.open(bundle), gpu_report, json_path, gpu_parts, again=again)
     for option, given in (("--gpu-part", gpu_parts), ("--again", again)):
         if given:
             raise ConfigError(
@@ -72,68 +65,15 @@ def command(
             )
     opened = Bundle.open(bundle)
     engines = {name: _examine(name, opened) for name in ENGINES}
-    packages, gpu = versions(), _gpu()
+    packages, gpu, moved = versions(), _gpu(), moved_by_a_window(opened.config)
     if json_path is not None:
         machine = {"platform": platform.platform(), "cpus": available_cpus(), "gpu": gpu}
         report = {"sgn-rt": __version__, **machine, "packages": packages, "engines": engines}
-        write_json(json_path, report)
+        write_json(json_path, report | {"gpu_window": moved})
     if str(json_path) != "-":
         _show(packages, gpu, engines)
+        show_moved(moved, console())
     return 0 if any(engine["usable"] for engine in engines.values()) else 1
-
-
-def _report_gpu(
-    bundle: Bundle, path: Path, json_path: Path | None, names: list[str] | None, *, again: bool
-) -> int:
-    from sgn_rt.checks.check import Place
-    from sgn_rt.checks.machine import describe
-    from sgn_rt.checks.report import Report, chosen, run_checks
-    from sgn_rt.checks.runner import ProcessRunner
-
-    to_stdout = str(path) == "-"
-    checks = chosen(_groups(), names)
-    report = Report(None if to_stdout else path, describe(bundle), again=again)
-    runner = ProcessRunner(Place(bundle=bundle.root, export=_export))
-    run_checks(checks, runner, report, tell=console(err=True).print)
-    if json_path is not None:
-        write_json(json_path, report.to_dict())
-    if str(json_path) != "-":
-        click.echo(printable(report.text), nl=False)  # a page of its own lines, not wrapped
-    return 0 if report.held else 1
-
-
-def _groups() -> list[Group]:
-    """The groups of checks, with those that take the exporter, beside which they lie."""
-    from sgn_rt.checks.check import Check, Part
-    from sgn_rt.checks.parts import GROUPS
-
-    layers = Check(name="layers", run=_check_layers, limit_s=180.0)
-    # Of a check that needs packages which are not there nothing can be said.
-    more = () if find_spec("polygraphy") is None else (layers,)
-    return [
-        replace(group, checks=(*group.checks, *more)) if group.part == Part.TENSORRT else group
-        for group in GROUPS
-    ]
-
-
-def _check_layers(world: World) -> Mapping[str, Any]:
-    from sgn_rt.export.engine_layers import check_layers
-
-    return check_layers(world.bundle, world.trt, world.device)
-
-
-def _export(bundle: Path, kinds: Sequence[Kind]) -> Path:
-    """Graphs of a bundle's checkpoint, in the user's cache; exported once."""
-    from sgn_rt.checks.machine import code_digest
-    from sgn_rt.export.writer import export_bundle
-
-    opened = Bundle.open(bundle)
-    name = f"{opened.identity[:12]}-{code_digest()}-{'-'.join(kinds)}"
-    folder = cache_root() / "gpu-report" / name
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        export_bundle(bundle / BUNDLE_CHECKPOINT, folder, kinds=kinds, name=opened.name)
-    return folder
 
 
 def _examine(name: str, bundle: Bundle) -> dict[str, Any]:

@@ -8,9 +8,11 @@ import shlex
 import pytest
 
 from sgn_rt.checks.parts import GROUPS
-from sgn_rt.cli import cli
+from sgn_rt.checks.roofline import Limits
+from sgn_rt.cli import cli, doctor, gpu_window
+from sgn_rt.cli.common import console
 from sgn_rt.errors import EngineError
-from sgn_rt.model.bundle import embedded
+from sgn_rt.model.bundle import Bundle, embedded
 from sgn_rt.tensorrt.device.factory import find_device
 
 
@@ -89,3 +91,28 @@ def test_options_of_the_report_need_its_file(run):
         done = run("doctor", *options)
         assert done.code == 2
         assert f"{options[0]}: got it without --gpu-report" in done.err
+
+
+def test_what_a_window_moves_stands_beside_what_the_gpu_moves(monkeypatch, capsys):
+    config = Bundle.open(None).config
+    alone = gpu_window.moved_by_a_window(config)
+    assert alone["sources"] == 11
+    limits = Limits(copied=2e12, data_sheet=3e12, up=5e10, down=5e10)
+    monkeypatch.setattr(gpu_window, "limits_here", lambda config: limits)
+    moved = gpu_window.moved_by_a_window(config)
+    (fft,) = [row for row in moved["kernels"] if row["kernel"] == "inverse FFT"]
+    assert fft["least_us"] == pytest.approx(fft["MB"] / 2)
+    gpu_window.show_moved(moved, console())
+    shown = capsys.readouterr().out
+    assert "What a window of 11 sources moves" in shown
+    assert "GB/s: copy on the device 2000.0, by clock and bus 3000.0" in shown
+    assert "windows/s at most: memory" in shown
+
+
+def test_bytes_of_a_window_are_told_without_a_gpu(no_gpu, monkeypatch, run):
+    monkeypatch.setattr(doctor, "ENGINES", ())
+    done = run("doctor")
+    assert "kernel" in done.out
+    assert "inverse FFT" in done.out
+    assert "least_us" not in done.out
+    assert json.loads(run("doctor", "--json", "-").out)["gpu_window"]["GB_per_s"] == {}

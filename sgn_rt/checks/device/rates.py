@@ -8,9 +8,13 @@ from typing import Any, Final
 import numpy as np
 
 from sgn_rt.checks import roofline
+from sgn_rt.checks.device.cuda import CudaRuntime
 from sgn_rt.checks.device.transforms import Transforms
 from sgn_rt.checks.device.world import Bench, DeviceWorld
 from sgn_rt.checks.roofline import Limits, Load
+from sgn_rt.errors import SgnError
+from sgn_rt.model.config import ModelConfig
+from sgn_rt.tensorrt.device.factory import open_device
 from sgn_rt.tensorrt.plugins.kernels import WINDOW, Kernels, SampleFormat
 
 ATTRIBUTES: Final = (
@@ -86,9 +90,16 @@ def check_bandwidth(world: DeviceWorld) -> Mapping[str, Any]:
     return figures
 
 
-def load_of(world: DeviceWorld, batch: int) -> Load:
-    """The model's windows with as many sources as it has, at most `SOURCES`; a quarter heard."""
-    config = world.config
+def limits_here(config: ModelConfig) -> Limits:
+    """What the GPU at hand moves; nothing is known where there is none, or none that answers."""
+    try:
+        return measure_limits(DeviceWorld(open_device(), config, CudaRuntime()))
+    except SgnError:
+        return Limits()
+
+
+def load_of(config: ModelConfig, batch: int) -> Load:
+    """A model's windows with as many sources as it has, at most `SOURCES`; a quarter heard."""
     sources = min(SOURCES, len(config.categories))
     return Load(config=config, batch=batch, sources=sources, heard=config.window_samples // HEARD)
 
@@ -99,7 +110,7 @@ def check_times(world: DeviceWorld) -> Mapping[str, Any]:
     kernels = world.kernels(world.library)
     figures: dict[str, Any] = {}
     for batch in BATCHES:
-        load = load_of(world, batch)
+        load = load_of(world.config, batch)
         seconds = _kernel_seconds(world, kernels, load)
         name = f"batch_{batch}_sources_{load.sources}"
         figures[name] = roofline.rows(load, limits, seconds)

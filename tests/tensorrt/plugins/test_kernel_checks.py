@@ -163,6 +163,20 @@ def test_kernels_are_timed_against_what_the_device_moves(world):
     assert times["batch_8_sources_3_us_per_window"] == pytest.approx(7 * 10 / 8)
 
 
+def test_what_the_gpu_at_hand_moves_is_measured_where_there_is_one(world, monkeypatch):
+    monkeypatch.setattr(rates, "open_device", lambda: world.device)
+    monkeypatch.setattr(rates, "CudaRuntime", lambda: world.cuda)
+    found = rates.limits_here(world.config)
+    assert found.copied == pytest.approx(200e9)
+    assert found.data_sheet == pytest.approx(256e9)
+
+    def none():
+        raise UnavailableError("GPU: got none, expected one. Check it.")
+
+    monkeypatch.setattr(rates, "open_device", none)
+    assert rates.limits_here(world.config) == roofline.Limits()
+
+
 def test_the_clock_is_the_devices_and_its_statuses_are_read():
     """As cuda-python answers: a status, then what there is."""
     log = []
