@@ -1,10 +1,11 @@
-"""Sample-rate conversion of any span of a signal, by soxr: a span always gives the same samples."""
+"""Sample-rate conversion of any span of a signal: a span always gives the same samples."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor, gcd
+from typing import ClassVar, Protocol
 
 import numpy as np
 import soxr
@@ -18,9 +19,34 @@ CONTEXT = 128
 -130 dB of full scale there (measured over 8 to 192 kHz), so that spans join without a seam."""
 
 
+class Resampler(Protocol):
+    """Converts spans of a signal that is zero outside what is given; safe in several threads."""
+
+    at_once: ClassVar[bool]
+    """Whether signals are best converted in one call, or else each in a thread of its own."""
+
+    @property
+    def ratio(self) -> Fraction:
+        """Target samples per source sample."""
+        ...
+
+    @property
+    def context_s(self) -> Fraction:
+        """Seconds of signal needed beyond either end of a span; 0 where both rates are one."""
+        ...
+
+    def source_span(self, start: int, stop: int) -> tuple[int, int]:
+        """Source samples that the target samples ``[start, stop)`` are made of."""
+        ...
+
+    def __call__(self, source: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
+        """Target samples ``[start, stop)`` of the samples of `source_span`, row by row."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SpanResampler:
-    """Converts spans of a signal that is zero outside what is given.
+    """`Resampler` by soxr.
 
     A streaming converter's output comes in bursts that depend on how it is fed. Converting each
     span on its own, with enough context, has an exact delay, no state, and one result whatever the
@@ -31,6 +57,8 @@ class SpanResampler:
     source_rate, target_rate
         Hz.
     """
+
+    at_once: ClassVar[bool] = False
 
     source_rate: int
     target_rate: int

@@ -21,6 +21,7 @@ from sgn_rt._types import (
     Windows,
     as_batch,
 )
+from sgn_rt.audio.resample import Resampler, SpanResampler
 from sgn_rt.errors import EngineError
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import Precision
@@ -201,6 +202,10 @@ class Engine(OneProcess, ABC):
     def apart(self) -> Apart | None:
         """Its two steps as parity sees them; None where it has none that can be seen so."""
         return None
+
+    def resampler(self, source_rate: int, target_rate: int) -> Resampler:
+        """What converts sample rates, Hz, where the engine works: on the CPU soxr."""
+        return SpanResampler(source_rate, target_rate)
 
     def close(self) -> None:
         """Free what it holds; calls that come after it, or are under way, may be EngineErrors."""

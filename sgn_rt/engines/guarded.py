@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sgn_rt._optional import pip_command
 from sgn_rt._process import OneProcess, closed
 from sgn_rt._types import Answered, Part, Positions, Windows
+from sgn_rt.audio.resample import Resampler
 from sgn_rt.engines.base import Engine
 from sgn_rt.errors import (
     DependencyError,
@@ -94,6 +95,10 @@ class GuardedEngine(OneProcess):
     def active(self) -> Engine:
         """The engine that takes the next window."""
         return self._active
+
+    def resampler(self, source_rate: int, target_rate: int) -> Resampler:
+        """As that of the engine in service; it stays of use when another takes over."""
+        return self._active.resampler(source_rate, target_rate)
 
     def close(self) -> None:
         """Free what the engine in service holds; calls that come after it are errors."""

@@ -12,16 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgn_rt._types import Analysis, Answered, Float, Part, Positions, Windows
+from sgn_rt.audio.resample import Resampler
 from sgn_rt.engines.base import Engine
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.stages import StageResult
 from sgn_rt.tensorrt.bindings import version_text
+from sgn_rt.tensorrt.plugins.polyphase import LARGEST_RATE, PolyphaseResampler
 from sgn_rt.tensorrt.run.answers import AnswerPool
 from sgn_rt.tensorrt.run.halves import Halves
 from sgn_rt.tensorrt.run.lane import Lane, Outcome
 from sgn_rt.tensorrt.run.options import RunOptions
 from sgn_rt.tensorrt.run.pool import LanePool
+from sgn_rt.tensorrt.run.resampling import Conversions
 from sgn_rt.tensorrt.run.runtime import Call, Model
 from sgn_rt.tensorrt.run.session import Session
 from sgn_rt.tensorrt.run.states import STATE, Held, Slot, StatePool
@@ -108,7 +111,11 @@ class TensorRTEngine(Engine):
             self._states = StatePool(device, row_bytes, options.held_bytes)
         self._answers = answers = AnswerPool(device, options.answer_bytes)
         self._pool = LanePool(lambda: Lane(model, answers, options), options.lanes)
-        self._end = weakref.finalize(self, _end, self._pool, self._states, answers, model)
+        self._conversions: Conversions | None = None
+        if model.kernels is not None:
+            self._conversions = Conversions(self.name, model.kernels, device)
+        closing = (self._conversions, self._pool, self._states, answers)
+        self._end = weakref.finalize(self, _end, closing, model)
 
     def session(self, stream: object = None) -> Session:
         """For applications: device memory in and out, on their stream, one session per thread.
@@ -170,6 +177,15 @@ class TensorRTEngine(Engine):
         """As `Engine.hear`."""
         self._expect_own_process()
         return self._told(self._hear, analyses, categories, parts)
+
+    def resampler(self, source_rate: int, target_rate: int) -> Resampler:
+        """On the GPU, by the plugin library; by soxr where there is none, or not for these rates.
+
+        Where the GPU fails or the engine is closed the same filters go on in NumPy.
+        """
+        if self._conversions is None or max(source_rate, target_rate) > LARGEST_RATE:
+            return super().resampler(source_rate, target_rate)
+        return PolyphaseResampler(source_rate, target_rate, self._conversions)
 
     def _analyze(self, mixture: Float, wanted: Positions | None) -> list[Analysis]:
         parts = [Part(0, 0)] * len(mixture)
@@ -293,11 +309,12 @@ class TensorRTEngine(Engine):
             rows.append(heard)
 
 
-def _end(pool: LanePool, states: StatePool | None, answers: AnswerPool, model: Model) -> None:
-    pool.close()
-    if states is not None:
-        states.close()
-    answers.close()
+def _end(
+    parts: Sequence[Conversions | LanePool | StatePool | AnswerPool | None], model: Model
+) -> None:
+    for part in parts:
+        if part is not None:
+            part.close()
     model.keep_kernels()
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from sgn_rt._types import Analysis, Float, Part, Positions, Windows
+from sgn_rt.audio.resample import Resampler
 
 
 class InService(Protocol):
@@ -44,6 +45,10 @@ class Answer:
 
 class Separates(Protocol):
     """Windows in, answers out, whichever engine is in service."""
+
+    def resampler(self, source_rate: int, target_rate: int) -> Resampler:
+        """What converts sample rates where the engine in service works."""
+        ...
 
     @property
     def active(self) -> InService:

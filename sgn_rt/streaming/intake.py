@@ -9,7 +9,7 @@ import numpy as np
 
 from sgn_rt._types import Float
 from sgn_rt.audio.level import RunningLevel
-from sgn_rt.audio.resample import SpanResampler
+from sgn_rt.audio.resample import Resampler
 from sgn_rt.errors import LevelWarning
 from sgn_rt.streaming.buffers import Signal
 from sgn_rt.streaming.windows import WindowLayout
@@ -40,7 +40,7 @@ class Intake:
     def __init__(
         self,
         layout: WindowLayout,
-        resample: SpanResampler,
+        resample: Resampler,
         channels: int,
         gain: float,
         level: RunningLevel,

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from itertools import chain
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from sgn_rt._types import Float
-from sgn_rt.audio.resample import SpanResampler
+from sgn_rt.audio.resample import Resampler
 from sgn_rt.audio.samples import residual
 from sgn_rt.streaming.buffers import Queue
 from sgn_rt.streaming.track import Track
@@ -48,7 +51,7 @@ class Output:
         Samples at the caller's rate whose conversion has begun, and has ended.
     """
 
-    def __init__(self, resample: SpanResampler, pool: Executor) -> None:
+    def __init__(self, resample: Resampler, pool: Executor) -> None:
         self._resample, self._pool = resample, pool
         self._conversions: deque[_Conversion] = deque()
         self._ready = Queue()
@@ -88,8 +91,11 @@ class Output:
             return
         needed = self._resample.source_span(start, stop)
         spans = [self.tracks[name].span(*needed) for name in names]
-        rows = self._pool.map(lambda span: self._resample(span, start, stop), spans)
-        self._conversions.append(_Conversion(names, stop, mixture, rows, set()))
+        together = [np.concatenate(spans)] if spans and self._resample.at_once else spans
+        blocks = self._pool.map(lambda span: self._resample(span, start, stop), together)
+        if together is not spans:
+            blocks = chain.from_iterable(np.split(block, len(spans)) for block in blocks)
+        self._conversions.append(_Conversion(names, stop, mixture, iter(blocks), set()))
 
     def collect(self, leave: int = 0) -> None:
         """Wait for conversions, the oldest first, until ``leave`` of them are left in work."""

@@ -20,7 +20,6 @@ import numpy as np
 from sgn_rt._process import OneProcess
 from sgn_rt._types import Float, SampleFormat
 from sgn_rt.audio.level import RunningLevel, TrainingLevel
-from sgn_rt.audio.resample import SpanResampler
 from sgn_rt.audio.samples import as_samples
 from sgn_rt.errors import CategoryError, SgnError
 from sgn_rt.model.config import ModelConfig
@@ -90,11 +89,10 @@ class Stream(OneProcess):
         self._engine, self._config, self._pool = engine, config, pool
         self._residual, self._rule, self._training_level = residual, rule, training_level
         self._sample_format = sample_format
-        self._to_model = SpanResampler(sample_rate, config.sample_rate)
-        self._from_model = SpanResampler(config.sample_rate, sample_rate)
-        self._layout, self.latency_samples = place(
-            config, sample_rate, self._to_model.context_s, latency_s
-        )
+        self._to_model = engine.resampler(sample_rate, config.sample_rate)
+        self._from_model = engine.resampler(config.sample_rate, sample_rate)
+        context_s = max(self._to_model.context_s, self._from_model.context_s)
+        self._layout, self.latency_samples = place(config, sample_rate, context_s, latency_s)
         self.reset()
 
     def reset(self) -> None:

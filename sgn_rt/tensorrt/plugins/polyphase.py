@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import ceil, gcd
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgn_rt._types import Float
+from sgn_rt.audio.samples import without_tiny
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.plugins.kernels import PLACE, SPAN, FilterTables, Kernels
 
@@ -36,6 +37,9 @@ EXACT: Final = 4096
 """Largest number in the ratio of the rates for which the filter of every phase is stored. Beyond,
 it lies on a line between the two nearest of as many phases a sample of the lower rate, 150 dB
 below the signal; so that tables stay below 4 MB whatever the rates."""
+
+_BLOCK: Final = 1 << 22
+"""Products held at a time where NumPy does the work."""
 
 LARGEST_RATE: Final = (1 << 20) - 1
 """Hz, that places of 32 bits allow."""
@@ -120,12 +124,30 @@ class HostLauncher:
         return out
 
 
+def without_kernel(filter_: FilterTables, source: Float, span: NDArray[Any], count: int) -> Float:
+    """As `Launcher`, in NumPy: the same sums in another order, where there is no device any more."""
+    taps = len(filter_.coefficients)
+    signal = np.lib.stride_tricks.sliding_window_view(
+        np.pad(source, ((0, 0), (taps, taps))), taps, axis=1
+    )
+    out = np.empty((len(source), count), np.float32)
+    block = max(1, _BLOCK // (len(source) * taps))
+    for begin in range(0, count, block):
+        outputs = int(span["output"][0]) + np.arange(begin, min(begin + block, count))
+        period, phase = np.divmod(outputs, filter_.up)
+        place = filter_.places[phase]
+        weights = filter_.coefficients[:, place["column"]]
+        if filter_.interpolated:
+            following = filter_.coefficients[:, place["column"] + 1]
+            weights = weights + place["weight"] * (following - weights)
+        first = int(span["input"][0]) + period * filter_.down + place["first"] + taps
+        np.einsum("rot,to->ro", signal[:, first], weights, out=out[:, begin : begin + len(first)])
+    return without_tiny(out)
+
+
 @dataclass(frozen=True, slots=True)
 class PolyphaseResampler:
-    """Converts spans of a signal that is zero outside what is given.
-
-    As `sgn_rt.audio.resample.SpanResampler`, but that spans begin anywhere and joined spans equal
-    the whole in every bit.
+    """`sgn_rt.audio.resample.Resampler` by the kernel: joined spans equal the whole in every bit.
 
     Attributes
     ----------
@@ -139,6 +161,8 @@ class PolyphaseResampler:
     EngineError
         For other rates.
     """
+
+    at_once: ClassVar[bool] = True
 
     source_rate: int
     target_rate: int

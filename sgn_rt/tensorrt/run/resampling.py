@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+import logging
+import threading
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,9 @@ from sgn_rt._types import Float
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.device.protocol import Device, Memory, Pinned, Stream
 from sgn_rt.tensorrt.plugins.kernels import FilterTables, Kernels
+from sgn_rt.tensorrt.plugins.polyphase import without_kernel
+
+log = logging.getLogger(__name__)
 
 ALIGNMENT = 256
 
@@ -131,3 +136,49 @@ class DeviceLauncher:
                 on_device.close()
                 raise
         return self._rooms[use]
+
+
+class Conversions:
+    """As `DeviceLauncher`, for several threads, and of use for as long as a stream may need it.
+
+    Parameters
+    ----------
+    name
+        Of the engine beside which it works, for the log.
+    kernels, device
+        As `DeviceLauncher`; nothing is allocated before it is called.
+    """
+
+    def __init__(self, name: str, kernels: Kernels, device: Device) -> None:
+        self._name, self._kernels, self._device = name, kernels, device
+        self._launch: DeviceLauncher | None = None
+        self._lock, self._ended = threading.Lock(), False
+
+    def __call__(
+        self, filter_: FilterTables, source: Float, span: NDArray[Any], count: int
+    ) -> Float:
+        """`count` outputs of every row of ``source``, from the device if it can."""
+        with self._lock:
+            if not self._ended:
+                try:
+                    if self._launch is None:
+                        self._launch = DeviceLauncher(self._kernels, self._device)
+                    return self._launch(filter_, source, span, count)
+                except EngineError as error:
+                    log.warning(
+                        "engine %s: sample rates are converted by the CPU from here on: %s",
+                        self._name, error,
+                    )  # fmt: skip
+                    self._end()
+        return without_kernel(filter_, source, span, count)
+
+    def close(self) -> None:
+        """Free what is on the device; calls go on by the CPU."""
+        with self._lock:
+            self._end()
+
+    def _end(self) -> None:
+        launch, self._launch, self._ended = self._launch, None, True
+        if launch is not None:
+            with suppress(EngineError):
+                launch.close()
