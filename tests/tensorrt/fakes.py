@@ -19,7 +19,8 @@ from sgn_rt.errors import EngineError
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import GRAPH_INPUTS, GRAPH_OUTPUTS, Kind, Precision, Tensor, type_of
 from sgn_rt.model.shapes import shape_of
-from sgn_rt.tensorrt.plugins.kernels import WINDOW
+from sgn_rt.tensorrt.plugins.kernels import SPAN, WINDOW
+from sgn_rt.tensorrt.plugins.polyphase import without_kernel
 
 from .finish import finished
 
@@ -378,6 +379,23 @@ class HostKernels:
             parts, bad = finished(given, records, count, form)
             written.view(form.dtype).reshape(parts.shape)[:] = parts
             view(flags, 4 * shape[0]).view(np.int32)[:] = bad
+
+        self._device.streams[stream].give(compute)
+
+    def load(self) -> None:
+        self._device.tick("load kernels")
+
+    def resample(
+        self, *, source, spans, out, coefficients, places, shape, count, filter_, stream
+    ) -> None:  # fmt: skip
+        self._device.tick("resample")
+        view = self._device.view
+
+        def compute():
+            assert view(places, filter_.places.nbytes).tobytes() == filter_.places.tobytes()
+            given = view(source, 4 * int(np.prod(shape))).view(np.float32).reshape(shape[1:])
+            made = without_kernel(filter_, given, view(spans, SPAN.itemsize).view(SPAN), count)
+            view(out, made.nbytes).view(np.float32)[:] = made.ravel()
 
         self._device.streams[stream].give(compute)
 

@@ -125,7 +125,7 @@ class HostLauncher:
 
 
 def without_kernel(filter_: FilterTables, source: Float, span: NDArray[Any], count: int) -> Float:
-    """As `Launcher`, in NumPy: the same sums in another order, where there is no device any more."""
+    """As `Launcher`, in NumPy, where a device is lost: the same sums in another order."""
     taps = len(filter_.coefficients)
     signal = np.lib.stride_tricks.sliding_window_view(
         np.pad(source, ((0, 0), (taps, taps))), taps, axis=1

@@ -22,6 +22,7 @@ from sgn_rt.tensorrt.plugins.polyphase import (
     PolyphaseResampler,
     response,
     tables,
+    without_kernel,
 )
 
 from .harness import Host
@@ -85,6 +86,15 @@ def test_blocks_equal_the_whole_in_every_bit(launch, source, target):
     start = far * resample.filter.up
     assert resample.source_span(start, start + length)[0] - low == far * resample.filter.down
     np.testing.assert_array_equal(resample(span, start, start + length), whole)
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_numpy_takes_over_where_the_kernel_stops(launch, source, target):
+    signal = noise(3, max(800, 1000 * source // target))
+    by_kernel = converted(PolyphaseResampler(source, target, launch), signal, [0, 40, 1000])
+    by_numpy = converted(PolyphaseResampler(source, target, without_kernel), signal, [0, 1, 1000])
+    # Float32 sums of a few hundred products in another order.
+    np.testing.assert_allclose(by_numpy, by_kernel, atol=2e-6)
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
