@@ -404,7 +404,8 @@ def open_fakes(monkeypatch, bundle_folder) -> Callable[..., Separator]:
     def open_with(
         engines: Mapping[str, Engine | Exception], engine="auto", parity="fallback", **options
     ):
-        def opener(name: str, bundle: Bundle, threads: int | None) -> Engine:
+        def opener(name: str, bundle: Bundle, threads: int | None, **more: object) -> Engine:
+            del more
             found = engines.get(name, EngineError(f"engine: got {name}, expected one. Choose."))
             if isinstance(found, Exception):
                 raise found
