@@ -16,6 +16,8 @@ from sgn_rt.engines.factory import ENGINES
 from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.engines.tensorrt import TensorRTEngine, open_tensorrt
 from sgn_rt.errors import EngineError, ParityWarning
+from sgn_rt.parity.service import Service
+from sgn_rt.separator import Separator
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
 from sgn_rt.tensorrt.engine_files import read_sidecars, write_engine
 from sgn_rt.tensorrt.trust import TRUST_VARIABLE
@@ -260,3 +262,22 @@ def test_falls_back_for_the_window_that_fails_and_from_then_on(engine, config, d
         (answer,) = guarded.answer(*asked)
     assert (answer.sources, answer.engine.name) == ("other's answer", "other")
     assert [w.category for w in caught] == [ParityWarning]
+
+
+def test_separators_share_weights_and_close_frees_them(
+    bundle, make_sidecar, machine, module, device, config, nothing_left
+):
+    write_engine(bundle, make_sidecar(), CONTENT)
+    opened = [
+        Separator(bundle, Service(bundle, "tensorrt", "off", None, None), threads=1)
+        for _ in range(2)
+    ]
+    assert (device.engines, module.counts["deserialize_cuda_engine"]) == (1, 1)
+    signal = windows(config, 3).reshape(1, -1) / 8
+    for separator in opened:
+        found = separator.separate(signal, ["bell"], sample_rate=config.sample_rate, level="off")
+        np.testing.assert_allclose(found.sources["bell"], signal * SHARES[0], atol=1e-6)
+        separator.close()
+        assert device.engines == (1 if separator is opened[0] else 0)
+    del found
+    assert nothing_left() == {}

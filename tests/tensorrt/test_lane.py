@@ -359,11 +359,12 @@ def test_shape_inference_that_raises_is_an_error(lane, module, config):
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_no_context_is_an_error(pair, make_lane, module, nothing_left, number):
+def test_no_context_is_an_error(pair, make_lane, module, device, nothing_left, number):
     module.fail = {"create_execution_context": number}
     with pytest.raises(EngineError, match=r"no execution context.*says no"):
         make_lane(pair)
     assert nothing_left() == {}
+    assert device.wrong == []  # the other half's has ended with its device current
 
 
 @pytest.mark.parametrize("call", ["Runtime", "deserialize_cuda_engine"])
