@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import threading
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,7 @@ from sgn_rt.model.shapes import shape_of
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
 from sgn_rt.tensorrt.build.engine_summary import Figure
 from sgn_rt.tensorrt.profiles import Profile
+from sgn_rt.tensorrt.run import shared as sharing
 from sgn_rt.tensorrt.run.runtime import LoadedEngine, Model
 from sgn_rt.tensorrt.sidecar import Sidecar
 
@@ -38,6 +40,12 @@ def _only_new_objects():
 def _cache_of_its_own(monkeypatch, tmp_path_factory):
     """What tests build and trust is written down in no user's cache."""
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
+def _engines_of_its_own(monkeypatch):
+    """No engine of another test's device is taken for one of this test's."""
+    monkeypatch.setattr(sharing, "_loaded", weakref.WeakValueDictionary())
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sgn_rt.engines.tensorrt_engine import TensorRTEngine
-from sgn_rt.model.contract import Kind
+from sgn_rt.model.contract import GRAPH_INPUTS, GRAPH_OUTPUTS, Kind, Tensor
 from sgn_rt.model.stages import Stage
 from sgn_rt.model.transform import Transform
 from sgn_rt.parity.measure import measure
@@ -117,3 +117,48 @@ def test_sources_that_are_more_than_there_are_maps_come_in_several_calls(engine,
 
 def test_a_whole_engine_shows_only_the_whole(bundle, whole):
     assert TensorRTEngine("tensorrt", bundle, whole).apart is None
+
+
+def test_the_exported_halves_hold_parity_on_the_lanes(monkeypatch, bundle, pair, config):
+    """What is exported, run by PyTorch in the place of TensorRT: layouts, scales and states fit."""
+    torch = pytest.importorskip("torch")
+    from sgn_rt.audio.labelled_music import load_music
+    from sgn_rt.export.plugin import PluginNetwork, Synthesis
+    from sgn_rt.export.probes import make_probe
+    from sgn_rt.export.weights import GraphWeights
+    from sgn_rt.reference import random_model
+
+    model = random_model(config, seed=5)
+    halves = {
+        Kind.PLUGIN: PluginNetwork(GraphWeights(model)).eval(),
+        Kind.SYNTHESIS: Synthesis(config).eval(),
+    }
+
+    def compute(kind):
+        def run(array, trt):
+            del trt
+            given = [
+                torch.from_numpy(array(str(name)).astype(np.float32) if name == Tensor.BASIS
+                                 else array(str(name)).copy())
+                for name in GRAPH_INPUTS[kind]
+            ]  # fmt: skip
+            with torch.inference_mode():
+                found = halves[kind](*given)
+            found = found if isinstance(found, tuple) else (found,)
+            for name, value in zip(GRAPH_OUTPUTS[kind], found, strict=True):
+                target = array(str(name))
+                if name == Tensor.BASIS:  # as the engine leaves it: channels last
+                    value = value.permute(0, 2, 3, 1)
+                target.reshape(value.shape)[...] = value.numpy()
+
+        return run
+
+    for kind in halves:
+        monkeypatch.setitem(fakes.COMPUTE, kind, compute(kind))
+    engine = TensorRTEngine("tensorrt", bundle, pair)
+    probe = make_probe(model, load_music(None, config.sample_rate))
+    results = measure(engine, probe)
+    assert failed(results) == set()
+    figures = {result.stage: result.figure for result in results}
+    assert figures[A] < 1e-3  # of float16 only the maps
+    assert min(figures[S], figures[W]) > 55.0
