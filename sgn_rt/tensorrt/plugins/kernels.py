@@ -75,6 +75,25 @@ class FilterTables:
     reach: int
 
 
+@dataclass(frozen=True, slots=True)
+class FftWork:
+    """Work area of an FFT plan.
+
+    Attributes
+    ----------
+    rows
+        That it transforms at once; 0 where there was no plan yet.
+    reserved_bytes
+        By estimate, in the plugin's workspace.
+    wanted_bytes
+        By cuFFT. What exceeds the estimate is allocated beside it, once a context.
+    """
+
+    rows: int
+    reserved_bytes: int
+    wanted_bytes: int
+
+
 class Kernels:
     """Functions of a plugin library, on the device and context of the calling thread.
 
@@ -99,6 +118,7 @@ class Kernels:
             self._load = library.sgn_rt_load_kernels
             self._finish = library.sgn_rt_finish
             self._resample = library.sgn_rt_resample
+            self._fft_work = library.sgn_rt_fft_work
         except (OSError, AttributeError) as error:
             raise PluginError(
                 f"plugin library {path}: got {error}, expected this version's functions. "
@@ -118,6 +138,12 @@ class Kernels:
             If the library has none for this device.
         """
         self._expect(self._load(), "kernels of the plugin library")
+
+    def fft_work(self) -> FftWork:
+        """Of the plugins' plan that wanted the most for what was reserved, in this process."""
+        numbers = _LONG(), _LONG(), _LONG()
+        self._fft_work(*map(ctypes.byref, numbers))
+        return FftWork(*(number.value for number in numbers))
 
     def finish(
         self,

@@ -50,7 +50,7 @@ class TensorDesc(ctypes.Structure):
 class Counters(ctypes.Structure):
     _fields_ = tuple(
         (name, ctypes.c_longlong)
-        for name in ("device_calls", "device_alive", "fft_setup", "plans_alive", "heap")
+        for name in ("device_calls", "device_alive", "fft_setup", "plans_alive", "fft_runs", "heap")
     )
 
 
@@ -60,6 +60,7 @@ class Settings(ctypes.Structure):
         ("fail_allocation", ctypes.c_int),
         ("fail_load", ctypes.c_int),
         ("fail_fft", ctypes.c_int),
+        ("cache_bytes", ctypes.c_longlong),
     )
 
 
@@ -87,7 +88,7 @@ def descs(tensors: Sequence[TensorDesc]) -> ctypes.Array[TensorDesc]:
 
 
 class Host:
-    """The host build of the library."""
+    """The host build of the library, or the driver built for a GPU."""
 
     def __init__(self, path: Path) -> None:
         self.lib = ctypes.CDLL(str(path))
@@ -99,6 +100,7 @@ class Host:
         self.lib.sgn_test_workspace.restype = ctypes.c_size_t
         self.lib.sgn_test_settings.restype = ctypes.POINTER(Settings)
         self.lib.sgn_test_counters.restype = ctypes.POINTER(Counters)
+        self.on_gpu = hasattr(self.lib, "sgn_test_gpus")
         self.settings = self.lib.sgn_test_settings().contents
 
     @property

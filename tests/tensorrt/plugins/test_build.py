@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ ARCHITECTURES = {"sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"
 EXPORTS = {
     "getCreators", "setLoggerFinder", "sgn_rt_plugin_version",
     "sgn_rt_status_text", "sgn_rt_load_kernels", "sgn_rt_finish",
-    "sgn_rt_resample",
+    "sgn_rt_resample", "sgn_rt_fft_work",
 }  # fmt: skip
 
 
@@ -33,10 +34,11 @@ def most_registers(architecture: str) -> int:
 
 KERNEL = re.compile(
     r"\d+(framing|logMagnitude|masking|overlapAdd|finish|resample)Kernel"
-    r"(?:I(6__half|f|Li\d(?:ELb[01])?|LNS_12SampleFormatE[0-3])E)?"
+    r"(?:I(6__half|f|Li\d(?:ELb[01])?|LNS\w?_(?:12SampleFormat|7Pairing)E\d)E)?"
 )
 ARGUMENT = {
-    "": "", "6__half": "<half>", "f": "<float>", "Li1": "<1>", "Li2": "<2>",
+    "": "", "6__half": "<half>", "f": "<float>",
+    "LNS0_7PairingE0": "<1>", "LNS0_7PairingE1": "<2>", "LNS0_7PairingE2": "<2, odd>",
     "Li1ELb0": "<1>", "Li4ELb0": "<4>", "Li1ELb1": "<1, between>", "Li4ELb1": "<4, between>",
     **{f"LNS_12SampleFormatE{form.value}": f"<{form.name.lower()}>" for form in SampleFormat},
 }  # fmt: skip
@@ -94,6 +96,28 @@ def test_kernel_resources_are_the_recorded_ones(plugin_build) -> None:
             assert figures["shared_bytes"] == wanted["shared_bytes"], where
             if version == recorded["nvcc"]:
                 assert figures == wanted, f"{where}; {UPDATE}=1 records the new figures"
+
+
+def embedded(library: Path) -> dict[str, set[int]]:
+    """Architectures that a library has machine code and PTX for, from its fat binaries."""
+    kinds: dict[str, set[int]] = {"ptx": set(), "code": set()}
+    data = library.read_bytes()
+    for found in re.finditer(re.escape(struct.pack("<IH", 0xBA55ED50, 1)), data):
+        header, size = struct.unpack_from("<HQ", data, found.start() + 6)
+        at = found.start() + header
+        end = at + size
+        while at < end:
+            kind, header, length, architecture = struct.unpack_from("<HxxIQ12xI", data, at)
+            kinds["ptx" if kind == 1 else "code"].add(architecture)
+            at += header + length
+    return kinds
+
+
+def test_code_for_every_architecture_and_ptx_for_others(plugin_build) -> None:
+    """Without code of its family, a GPU compiles PTX that is no newer: sm_110 has that of 100."""
+    kinds = embedded(plugin_build.path)
+    assert {f"sm_{number}" for number in kinds["code"]} == ARCHITECTURES
+    assert kinds["ptx"] == {100, 120}
 
 
 def test_exports_and_imports(plugin_build) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from sgn_rt.model.contract import PLUGIN_ATTRIBUTES, PLUGIN_NAMESPACE, PLUGIN_VERSION, PluginOp
 from sgn_rt.tensorrt.plugins.build import package_version
+from sgn_rt.tensorrt.plugins.kernels import Kernels
 
 from . import harness
 
@@ -325,7 +326,7 @@ def test_workspace_is_monotonic_and_bounded(op: PluginOp, host, shapes) -> None:
 
 
 @both
-def test_a_plan_that_wants_more_memory_brings_it(op: PluginOp, host) -> None:
+def test_a_plan_that_wants_more_memory_brings_it(op: PluginOp, host, host_library) -> None:
     """cuFFT's real work area may exceed the estimate made without a GPU."""
     with host.create(op, FIELDS[op]) as node:
         with node.attach() as attached:
@@ -337,6 +338,41 @@ def test_a_plan_that_wants_more_memory_brings_it(op: PluginOp, host) -> None:
                 np.testing.assert_array_equal(got, want)
             assert host.counters.device_alive == alive + 1
             assert attached.spent.device_calls == 0
+            work = Kernels(host_library).fft_work()
+            assert work.wanted_bytes == 64 << 20 > work.reserved_bytes > 0 < work.rows
+
+
+@both
+def test_plans_of_a_context_share_what_they_want_beside(op: PluginOp, host, shapes) -> None:
+    """One buffer that grows by doubling, whatever the number of shapes; graphs refer to the old."""
+    with host.create(op, FIELDS[op]) as node, node.attach() as attached:
+        alive = host.counters.device_alive
+        grown = []
+        for batch in range(1, 40):
+            host.settings.work_bytes = (64 << 20) + (batch << 20)
+            attached.shape_change(*shapes(op, batch, 3))
+            grown.append(host.counters.device_alive - alive)
+    assert grown == [1, *[2] * 38]
+
+
+@both
+def test_chunks_fit_the_cache_of_the_device(op: PluginOp, host, shapes) -> None:
+    """Fewer rows at once where the cache is small, to the same bits, in the same workspace."""
+    inputs, outputs = shapes(op, 100, 3)
+    given = arrays(op, 100, 3)
+    runs, results, rooms = [], [], []
+    for cache in (0, 100_000, 2 << 20, 1 << 40):
+        host.settings.cache_bytes = cache
+        with host.create(op, FIELDS[op]) as node, node.attach() as attached:
+            rooms.append(attached.workspace(inputs, outputs))
+            results.append(attached.run(*given))
+            runs.append(attached.spent.fft_runs)
+    # Nothing is known, a cache too small for even one useful chunk, one that is not, a large one.
+    assert runs[0] == runs[1] == runs[3] < runs[2]
+    assert len(set(rooms)) == 1
+    for other in results[1:]:
+        for got, want in zip(other, results[0], strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 @both

@@ -1,13 +1,15 @@
 """Both operations against torch.stft, torch.istft (double precision) and our own matrices.
 
 Limits: float32 throughout keeps 110 dB. The host build, whose FFT works in double precision, leaves
-140 dB and more; the rest is for a float32 FFT. The float16 side must not cost more than its own
-rounding, so it is compared bit by bit with the rounded float32.
+140 dB and more; the rest is for a float32 FFT, and lengths that it does by a convolution have a
+limit of their own on a GPU. The float16 side must not cost more than its own rounding, so it is
+compared bit by bit with the rounded float32.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +18,8 @@ import torch
 
 from sgn_rt.model.contract import PluginOp
 from sgn_rt.model.transform import log_unwarp_matrix, log_warp_matrix
+
+from .harness import Host
 
 LIMIT_DB = 110.0
 EPSILON = 1e-5
@@ -92,6 +96,26 @@ CASES = [
     Case(6, 3, samples=63, log_bins=700),
     Case(64, 32, samples=4096, log_bins=33),
 ]
+
+
+def limit_db(case: Case, host: Host) -> float:
+    """That of float32; of Bluestein's algorithm where the GPU's FFT does the length by that.
+
+    cuFFT factors lengths by primes up to 127. Others are a convolution: three transforms of the
+    power of two from twice the length on, and three products. Each stage and product may cost one
+    unit of float32's last place, and in the worst case they add up.
+    """
+    largest = next(p for p in range(case.n_fft, 1, -1) if case.n_fft % p == 0 and is_prime(p))
+    if not host.on_gpu or largest <= 127:
+        return LIMIT_DB
+    stages = 3 * math.ceil(math.log2(2 * case.n_fft)) + 3
+    return min(LIMIT_DB, -20 * math.log10(stages * 2.0**-23))
+
+
+def is_prime(number: int) -> bool:
+    return all(number % factor for factor in range(2, math.isqrt(number) + 1))
+
+
 LARGE = Case(1022, 256, sources=2, samples=1_000_000, log_bins=256)
 MANY = Case(512, 160, batch=16, sources=11, samples=512)
 
@@ -143,14 +167,14 @@ def as_layout(spectrum: torch.Tensor) -> np.ndarray:
 
 
 @pytest.mark.parametrize("case", [*CASES, LARGE], ids=str)
-def test_stft(case: Case, operate) -> None:
+def test_stft(case: Case, operate, host) -> None:
     mixture = signals(case, seed=case.n_fft + case.samples)
     expected = as_layout(torch_spectrum(case, mixture))
     spectrum, log_magnitude = operate(PluginOp.STFT, case.stft_fields(), mixture)
     assert spectrum.shape == (case.batch, case.frames, case.bins, 2) == expected.shape
     assert log_magnitude.shape == (case.batch, 1, case.log_bins, case.frames)
     for got, want in zip(spectrum, expected, strict=True):
-        assert si_sdr(got, want) > LIMIT_DB
+        assert si_sdr(got, want) > limit_db(case, host)
 
     # From the spectrum it goes with: near silence the logarithm enlarges any difference by up to 1
     # / epsilon.
@@ -173,7 +197,7 @@ def test_stft_half_is_the_rounded_float(case: Case, operate) -> None:
 
 
 @pytest.mark.parametrize("case", [*CASES, LARGE, MANY], ids=str)
-def test_istft(case: Case, operate) -> None:
+def test_istft(case: Case, operate, host) -> None:
     rng = np.random.default_rng(case.n_fft * case.samples)
     truth = torch_spectrum(case, signals(case, seed=case.samples))
     spectrum = as_layout(truth)
@@ -184,7 +208,7 @@ def test_istft(case: Case, operate) -> None:
     for got, want in zip(
         sources.reshape(-1, case.samples), expected.reshape(-1, case.samples), strict=True
     ):
-        assert si_sdr(got, want) > LIMIT_DB
+        assert si_sdr(got, want) > limit_db(case, host)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -221,8 +245,11 @@ def test_masks_of_one_return_the_mixture(case: Case, operate) -> None:
     assert si_sdr(sources[:, 0], mixture) > LIMIT_DB
 
 
-def test_chunks_give_the_bits_of_single_calls(operate) -> None:
-    """Chunks of items that do not divide their number: each item as if it were alone."""
+def test_chunks_give_the_bits_of_single_calls(operate, host) -> None:
+    """Chunks of items that do not divide their number: each item as if it were alone.
+
+    On a GPU to the resolution of float32, as cuFFT may do plans of different batches differently.
+    """
     case = Case(64, 16, batch=7, sources=29, samples=6000, log_bins=16)
     # csrc/CMakeLists.txt makes a chunk 4 MiB; a frame takes 264 bytes and 512 of the FFT's.
     items = 4 * 2**20 // (264 + 512) // case.frames
@@ -240,4 +267,7 @@ def test_chunks_give_the_bits_of_single_calls(operate) -> None:
             np.ascontiguousarray(masks[batch : batch + 1, source : source + 1]),
         )
         (alone,) = operate(PluginOp.ISTFT, case.istft_fields(), *one)
-        np.testing.assert_array_equal(sources[batch, source], alone[0, 0])
+        if host.on_gpu:
+            assert si_sdr(sources[batch, source], alone[0, 0]) > LIMIT_DB
+        else:
+            np.testing.assert_array_equal(sources[batch, source], alone[0, 0])

@@ -6,6 +6,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 namespace sgn
@@ -19,6 +20,8 @@ struct DeviceApi
     cudaError_t (*upload)(void* destination, void const* source, std::size_t bytes);
     // Zeroes, in stream order.
     cudaError_t (*clear)(void* memory, std::size_t bytes, cudaStream_t stream);
+    // Of the current device's L2 cache.
+    cudaError_t (*cacheBytes)(std::int64_t* bytes);
     char const* (*describe)(cudaError_t error);
 };
 

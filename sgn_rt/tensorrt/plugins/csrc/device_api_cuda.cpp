@@ -31,6 +31,19 @@ cudaError_t clear(void* memory, std::size_t bytes, cudaStream_t stream)
     return cudaMemsetAsync(memory, 0, bytes, stream);
 }
 
+cudaError_t cacheBytes(std::int64_t* bytes)
+{
+    int device = 0;
+    int size = 0;
+    cudaError_t error = cudaGetDevice(&device);
+    if (error == cudaSuccess)
+    {
+        error = cudaDeviceGetAttribute(&size, cudaDevAttrL2CacheSize, device);
+    }
+    *bytes = size;
+    return error;
+}
+
 char const* describe(cudaError_t error)
 {
     return cudaGetErrorString(error);
@@ -40,7 +53,7 @@ char const* describe(cudaError_t error)
 
 DeviceApi const& deviceApi() noexcept
 {
-    static constexpr DeviceApi kCuda{&allocate, &release, &upload, &clear, &describe};
+    static constexpr DeviceApi kCuda{&allocate, &release, &upload, &clear, &cacheBytes, &describe};
     return kCuda;
 }
 

@@ -2,6 +2,7 @@
 
 #include "status.h"
 
+#include <algorithm>
 #include <string>
 
 namespace sgn
@@ -18,9 +19,41 @@ void checkFft(FftResult result, char const* what)
     }
 }
 
+std::mutex work_mutex;
+FftWork most_work{};
+
+void record(FftWork const& work)
+{
+    std::lock_guard<std::mutex> const lock(work_mutex);
+    auto const share = [](FftWork const& of) {
+        return static_cast<double>(of.wanted_bytes) / static_cast<double>(of.reserved_bytes);
+    };
+    if (most_work.rows == 0 || share(work) > share(most_work))
+    {
+        most_work = work;
+    }
+}
+
 } // namespace
 
-FftPlan::FftPlan(StftGeometry const& geometry, FftDirection direction, std::int64_t rows)
+FftWork mostFftWork() noexcept
+{
+    std::lock_guard<std::mutex> const lock(work_mutex);
+    return most_work;
+}
+
+void* WorkArea::atLeast(std::size_t bytes)
+{
+    if (bytes > size_)
+    {
+        std::size_t const size = std::max(bytes, 2 * size_);
+        buffers_.emplace_back(size);
+        size_ = size;
+    }
+    return buffers_.back().get();
+}
+
+FftPlan::FftPlan(StftGeometry const& geometry, FftDirection direction, std::int64_t rows, WorkArea& shared)
     : direction_(direction)
 {
     FftApi const& fft = fftApi();
@@ -37,9 +70,11 @@ FftPlan::FftPlan(StftGeometry const& geometry, FftDirection direction, std::int6
                      forward ? &complex : &real, 1, forward ? complex : real,
                      forward ? kFftRealToComplex : kFftComplexToReal, rows, &work_bytes),
             "cufftMakePlanMany64");
-        if (work_bytes > fftWorkBytes(geometry, rows))
+        std::size_t const reserved = fftWorkBytes(geometry, rows);
+        record({rows, static_cast<std::int64_t>(reserved), static_cast<std::int64_t>(work_bytes)});
+        if (work_bytes > reserved)
         {
-            own_work_ = DeviceBuffer(work_bytes);
+            own_work_ = shared.atLeast(work_bytes);
         }
     }
     catch (...)
@@ -58,7 +93,7 @@ void FftPlan::execute(float* data, void* work, cudaStream_t stream) const
 {
     FftApi const& fft = fftApi();
     checkFft(fft.setStream(handle_, stream), "cufftSetStream");
-    checkFft(fft.setWorkArea(handle_, own_work_.get() != nullptr ? own_work_.get() : work), "cufftSetWorkArea");
+    checkFft(fft.setWorkArea(handle_, own_work_ != nullptr ? own_work_ : work), "cufftSetWorkArea");
     auto* const complex = reinterpret_cast<float2*>(data);
     if (direction_ == FftDirection::kRealToComplex)
     {
@@ -79,7 +114,7 @@ FftPlans::FftPlans(StftGeometry const& geometry, FftDirection direction) noexcep
 void FftPlans::prepare(std::int64_t rows)
 {
     std::lock_guard<std::mutex> const lock(mutex_);
-    plans_.try_emplace(rows, geometry_, direction_, rows);
+    plans_.try_emplace(rows, geometry_, direction_, rows, work_);
 }
 
 FftPlan const& FftPlans::at(std::int64_t rows) const

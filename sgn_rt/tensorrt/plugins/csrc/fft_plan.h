@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <vector>
 
 namespace sgn
 {
@@ -19,11 +20,34 @@ enum class FftDirection
     kComplexToReal,
 };
 
+// What cuFFT wanted for a plan, beside what was reserved for it.
+struct FftWork
+{
+    std::int64_t rows;
+    std::int64_t reserved_bytes; // fftWorkBytes()
+    std::int64_t wanted_bytes;
+};
+
+// Of this process's plans, the one that wanted the most of what was reserved for it; rows are 0 where there was none.
+FftWork mostFftWork() noexcept;
+
+// Memory that the plans of a context share, as only one runs at a time, where the estimate does not suffice. It grows;
+// what was given out stays, because captured CUDA graphs refer to it, and doubling bounds that by what is in use.
+class WorkArea
+{
+public:
+    void* atLeast(std::size_t bytes);
+
+private:
+    std::vector<DeviceBuffer> buffers_; // the last one is the largest
+    std::size_t size_{};
+};
+
 // In-place transform of rows of rowFloats() floats.
 class FftPlan
 {
 public:
-    FftPlan(StftGeometry const& geometry, FftDirection direction, std::int64_t rows);
+    FftPlan(StftGeometry const& geometry, FftDirection direction, std::int64_t rows, WorkArea& shared);
     ~FftPlan();
     FftPlan(FftPlan const&) = delete;
     FftPlan& operator=(FftPlan const&) = delete;
@@ -34,7 +58,7 @@ public:
 private:
     FftHandle handle_{};
     FftDirection direction_;
-    DeviceBuffer own_work_; // where cuFFT wants more than fftWorkBytes()
+    void* own_work_{}; // where cuFFT wants more than fftWorkBytes()
 };
 
 // The plans of one execution context. A plan is never dropped before its context: CUDA graphs captured with it refer
@@ -54,6 +78,7 @@ private:
     StftGeometry geometry_;
     FftDirection direction_;
     mutable std::mutex mutex_;
+    WorkArea work_;
     std::map<std::int64_t, FftPlan> plans_; // nodes stay where they are when others are added
 };
 

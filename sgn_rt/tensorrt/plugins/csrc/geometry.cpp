@@ -44,10 +44,12 @@ std::size_t fftWorkBytes(StftGeometry const& geometry, std::int64_t rows) noexce
     return aligned(kFftWorkBytesFixed + fftWorkBytesPerRow(geometry.n_fft) * static_cast<std::size_t>(rows));
 }
 
-std::int64_t chunkCapacity(StftGeometry const& geometry, std::int64_t rows_per_item) noexcept
+std::int64_t chunkCapacity(StftGeometry const& geometry, std::int64_t rows_per_item, std::int64_t cache_bytes) noexcept
 {
     auto const row_bytes = static_cast<std::int64_t>(geometry.rowBytes() + fftWorkBytesPerRow(geometry.n_fft));
-    std::int64_t const rows = std::max<std::int64_t>(1, kChunkBytes / row_bytes);
+    std::int64_t const bound = std::max<std::int64_t>(1, kChunkBytes / row_bytes);
+    std::int64_t const cached = cache_bytes / row_bytes;
+    std::int64_t const rows = cached >= kRowsAtLeast ? std::min(cached, bound) : bound;
     return std::clamp<std::int64_t>(rows / std::max<std::int64_t>(1, rows_per_item), 1, kMaximumItems);
 }
 

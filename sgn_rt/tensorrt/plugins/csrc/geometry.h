@@ -58,8 +58,13 @@ constexpr std::size_t kFftWorkBytesFixed = std::size_t{1} << 20;
 // Work area reserved for a plan of that many rows.
 std::size_t fftWorkBytes(StftGeometry const& geometry, std::int64_t rows) noexcept;
 
-// Largest number of items (of rows_per_item rows each) worked off at once, at least 1.
-std::int64_t chunkCapacity(StftGeometry const& geometry, std::int64_t rows_per_item) noexcept;
+// Rows that keep the multiprocessors of any GPU busy: where fewer fit in its cache, memory is the lesser evil.
+constexpr std::int64_t kRowsAtLeast = 2048;
+
+// Largest number of items (of rows_per_item rows each) worked off at once, at least 1: what stays in a cache of that
+// many bytes from one kernel to the next, and never more than kChunkBytes, which is all that a size of 0 asks for.
+std::int64_t chunkCapacity(
+    StftGeometry const& geometry, std::int64_t rows_per_item, std::int64_t cache_bytes) noexcept;
 
 // Equal chunks covering 0 .. items. The last one is moved back rather than cut short, so that a single FFT plan
 // serves all; items met twice get the same bits twice.

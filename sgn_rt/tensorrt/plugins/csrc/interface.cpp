@@ -1,6 +1,7 @@
 #include "interface.h"
 
 #include "device_api.h"
+#include "fft_plan.h"
 #include "geometry.h"
 #include "kernels.h"
 
@@ -25,6 +26,14 @@ bool multiple(std::uint64_t number, std::uint64_t of)
 extern "C" char const* sgn_rt_status_text(std::int32_t status)
 {
     return sgn::deviceApi().describe(static_cast<cudaError_t>(status));
+}
+
+extern "C" void sgn_rt_fft_work(std::int64_t* rows, std::int64_t* reserved_bytes, std::int64_t* wanted_bytes)
+{
+    sgn::FftWork const most = sgn::mostFftWork();
+    *rows = most.rows;
+    *reserved_bytes = most.reserved_bytes;
+    *wanted_bytes = most.wanted_bytes;
 }
 
 extern "C" std::int32_t sgn_rt_load_kernels()

@@ -1,8 +1,8 @@
 // What this library gives to an application besides the plugins: kernels behind plain C functions, bound by kernels.py.
 //
 // Memory is given by address and a stream by its handle; the device and its context are those of the calling thread.
-// Every function returns a cudaError_t, throws nothing, allocates nothing, waits for nothing, and may be captured into a
-// CUDA graph.
+// Every function returns a cudaError_t, throws nothing, allocates nothing, waits for nothing, and may be captured into
+// a CUDA graph.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,10 @@ SGN_RT_EXPORT char const* sgn_rt_plugin_version();
 
 // What a status means.
 SGN_RT_EXPORT char const* sgn_rt_status_text(std::int32_t status);
+
+// Of the FFT plan of this process that wanted the most work area for what was reserved: its rows, and both in bytes;
+// all zero before there is a plan.
+SGN_RT_EXPORT void sgn_rt_fft_work(std::int64_t* rows, std::int64_t* reserved_bytes, std::int64_t* wanted_bytes);
 
 // Brings the kernels onto the current device, which their first launch would do otherwise.
 SGN_RT_EXPORT std::int32_t sgn_rt_load_kernels();

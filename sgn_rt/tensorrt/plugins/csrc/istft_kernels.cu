@@ -93,30 +93,39 @@ __global__ void __launch_bounds__(kThreads) maskingKernel(MaskingArguments<Value
     }
 }
 
-// Width neighbouring samples, aligned in the padded signal, per thread. Two go together where hop and n_fft are even:
-// then both lie in the same frames, at even offsets.
-template <int Width>
+// How a thread's samples lie in the signal.
+enum class Pairing
+{
+    kNone, // one sample
+    kEven, // a pair of the padded signal, where hop and n_fft are even: both lie in the same frames, at even offsets
+    kOdd, // the same where padding is odd: the signal's pairs are the second of one and the first of the next
+};
+
+constexpr int kOddPairs = kThreads - 1; // that a block stores; its last thread's are the next block's
+
+template <Pairing Kind>
 __global__ void __launch_bounds__(kThreads) overlapAddKernel(OverlapAddArguments a)
 {
-    int const thread = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
+    constexpr int kWidth = Kind == Pairing::kNone ? 1 : 2;
+    constexpr int kStep = Kind == Pairing::kOdd ? kOddPairs : kThreads;
+    int const sample = (static_cast<int>(blockIdx.x) * kStep + static_cast<int>(threadIdx.x)) * kWidth; // to store
     int const padding = a.n_fft / 2;
-    int const position = padding / Width * Width + thread * Width;
-    int const sample = position - padding; // -1 where padding is odd and Width 2
-    if (sample >= a.samples)
+    int const position = sample + padding / kWidth * kWidth; // aligned, in the padded signal
+    if (Kind != Pairing::kOdd && sample >= a.samples)
     {
         return;
     }
     std::int64_t const row_item = blockIdx.y;
     float const* const rows = a.rows + row_item * a.frames * a.row_floats;
     int const last = lastFrame(position, a.frames, a.hop_length);
-    float sum[Width] = {};
-    float weight[Width] = {};
+    float sum[kWidth] = {};
+    float weight[kWidth] = {};
     SGN_UNROLL_BY_4
     for (int frame = firstFrame(position, a.n_fft, a.hop_length); frame <= last; ++frame)
     {
         int const offset = position - frame * a.hop_length;
         float const* const row = rows + static_cast<std::int64_t>(frame) * a.row_floats + offset;
-        if constexpr (Width == 2)
+        if constexpr (kWidth == 2)
         {
             float2 const value = *reinterpret_cast<float2 const*>(row);
             float2 const window = *reinterpret_cast<float2 const*>(a.window + offset);
@@ -133,26 +142,34 @@ __global__ void __launch_bounds__(kThreads) overlapAddKernel(OverlapAddArguments
     }
     float* const out = a.sources + (a.first_item + row_item) * a.samples + sample;
     auto const scale = static_cast<float>(a.n_fft);
-    if constexpr (Width == 2)
+    if constexpr (Kind == Pairing::kNone)
     {
-        float2 const value = make_float2(sum[0] / (weight[0] * scale), sum[1] / (weight[1] * scale));
-        if (sample % 2 == 0 && a.samples % 2 == 0)
+        out[0] = sum[0] / (weight[0] * scale);
+    }
+    else
+    {
+        float2 value = make_float2(sum[0] / (weight[0] * scale), sum[1] / (weight[1] * scale));
+        if constexpr (Kind == Pairing::kOdd)
+        {
+            __shared__ float firsts[kThreads];
+            firsts[threadIdx.x] = value.x;
+            __syncthreads();
+            if (threadIdx.x == kOddPairs || sample >= a.samples)
+            {
+                return;
+            }
+            value = make_float2(value.y, firsts[threadIdx.x + 1]);
+        }
+        if (a.samples % 2 == 0)
         {
             *reinterpret_cast<float2*>(out) = value;
             return;
         }
-        if (sample >= 0)
-        {
-            out[0] = value.x;
-        }
+        out[0] = value.x;
         if (sample + 1 < a.samples)
         {
             out[1] = value.y;
         }
-    }
-    else
-    {
-        out[0] = sum[0] / (weight[0] * scale);
     }
 }
 
@@ -179,19 +196,29 @@ cudaError_t launchMasking(MaskingArguments<Value> arguments, std::int64_t items,
 template cudaError_t launchMasking(MaskingArguments<float>, std::int64_t, cudaStream_t);
 template cudaError_t launchMasking(MaskingArguments<__half>, std::int64_t, cudaStream_t);
 
+template <Pairing Kind>
+cudaError_t launchOverlapAddAs(OverlapAddArguments const& arguments, std::int64_t items, cudaStream_t stream)
+{
+    constexpr int kSamples = Kind == Pairing::kNone ? kThreads : Kind == Pairing::kEven ? 2 * kThreads : 2 * kOddPairs;
+    dim3 const grid(static_cast<unsigned>(tiles(arguments.samples, kSamples)), static_cast<unsigned>(items));
+    return launch(&overlapAddKernel<Kind>, grid, dim3(kThreads), stream, arguments);
+}
+
 cudaError_t launchOverlapAdd(OverlapAddArguments const& arguments, std::int64_t items, cudaStream_t stream)
 {
-    bool const paired = arguments.hop_length % 2 == 0 && arguments.n_fft % 2 == 0;
-    int const width = paired ? 2 : 1;
-    int const threads = tiles(arguments.samples + arguments.n_fft / 2 % width, width);
-    dim3 const grid(static_cast<unsigned>(tiles(threads, kThreads)), static_cast<unsigned>(items));
-    return launch(paired ? &overlapAddKernel<2> : &overlapAddKernel<1>, grid, dim3(kThreads), stream, arguments);
+    if (arguments.hop_length % 2 != 0 || arguments.n_fft % 2 != 0)
+    {
+        return launchOverlapAddAs<Pairing::kNone>(arguments, items, stream);
+    }
+    return arguments.n_fft / 2 % 2 == 0 ? launchOverlapAddAs<Pairing::kEven>(arguments, items, stream)
+                                        : launchOverlapAddAs<Pairing::kOdd>(arguments, items, stream);
 }
 
 cudaError_t loadIstftKernels()
 {
     for (cudaError_t const error : {load(&maskingKernel<float>), load(&maskingKernel<__half>),
-             load(&overlapAddKernel<1>), load(&overlapAddKernel<2>)})
+             load(&overlapAddKernel<Pairing::kNone>), load(&overlapAddKernel<Pairing::kEven>),
+             load(&overlapAddKernel<Pairing::kOdd>)})
     {
         if (error != cudaSuccess)
         {

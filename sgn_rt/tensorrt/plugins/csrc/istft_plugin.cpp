@@ -129,20 +129,20 @@ void IstftPlugin::checkDims(TensorDims const& dims) const
     }
 }
 
-Chunks IstftPlugin::chunks(TensorDims const& dims) const
+Chunks IstftPlugin::chunks(TensorDims const& dims, std::int64_t cache_bytes) const
 {
-    return chunksOf(dims[kSpectrum].d[0] * dims[kMasks].d[1], chunkCapacity(geometry(), frames()));
+    return chunksOf(dims[kSpectrum].d[0] * dims[kMasks].d[1], chunkCapacity(geometry(), frames(), cache_bytes));
 }
 
-std::int64_t IstftPlugin::planRows(TensorDims const& dims) const
+std::int64_t IstftPlugin::planRows(TensorDims const& dims, std::int64_t cache_bytes) const
 {
-    return chunks(dims).size * frames();
+    return chunks(dims, cache_bytes).size * frames();
 }
 
 std::size_t IstftPlugin::workspaceBytes(TensorDims const& dims) const
 {
-    // Not the chunk of these dimensions: smaller ones may divide into larger chunks.
-    std::int64_t const rows = std::min(chunks(dims).items, chunkCapacity(geometry(), frames())) * frames();
+    // On any device; and not the chunk of these dimensions: smaller ones may divide into larger chunks.
+    std::int64_t const rows = std::min(chunks(dims, 0).items, chunkCapacity(geometry(), frames(), 0)) * frames();
     return aligned(geometry().rowBytes() * static_cast<std::size_t>(rows)) + fftWorkBytes(geometry(), rows);
 }
 
@@ -161,7 +161,7 @@ void IstftPlugin::run(Call const& call, DataType network_type, Resources const& 
 template <typename Value>
 void IstftPlugin::separate(Call const& call, Resources const& resources) const
 {
-    Chunks const all = chunks(call.dims);
+    Chunks const all = chunks(call.dims, resources.cache_bytes);
     std::int64_t const rows = all.size * frames();
     FftPlan const& plan = resources.plans.at(rows);
     auto* const data = reinterpret_cast<float*>(call.workspace);

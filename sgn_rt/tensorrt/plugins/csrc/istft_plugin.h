@@ -46,12 +46,12 @@ private:
         nvinfer1::DimsExprs const* in, nvinfer1::DimsExprs* out, nvinfer1::IExprBuilder& builder) const override;
     void checkDims(TensorDims const& dims) const override;
     std::size_t workspaceBytes(TensorDims const& dims) const override;
-    std::int64_t planRows(TensorDims const& dims) const override;
+    std::int64_t planRows(TensorDims const& dims, std::int64_t cache_bytes) const override;
     void run(Call const& call, nvinfer1::DataType network_type, Resources const& resources) const override;
     std::int32_t networkTensor() const noexcept override;
 
     std::int64_t frames() const noexcept;
-    Chunks chunks(TensorDims const& dims) const;
+    Chunks chunks(TensorDims const& dims, std::int64_t cache_bytes) const;
     template <typename Value>
     void separate(Call const& call, Resources const& resources) const;
 

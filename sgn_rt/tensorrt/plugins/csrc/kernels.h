@@ -113,8 +113,8 @@ struct FinishArguments
 };
 cudaError_t launchFinish(FinishArguments arguments, SampleFormat format, std::int64_t batch, cudaStream_t stream);
 
-// out = source at another rate, by a polyphase filter; samples beyond the source's ends are zero. Output q of a period of
-// `up` outputs and `down` inputs is sum over k of coefficients[k][places[q].column] * source[places[q].first + k].
+// out = source at another rate, by a polyphase filter; samples beyond the source's ends are zero. Output q of a period
+// of `up` outputs and `down` inputs is sum over k of coefficients[k][places[q].column] * source[places[q].first + k].
 struct alignas(16) PolyphasePlace
 {
     int first; // input of the first coefficient, from the period's first input

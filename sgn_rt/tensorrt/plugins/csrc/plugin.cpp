@@ -112,6 +112,7 @@ void checkLaunch(cudaError_t error, char const* kernel)
 Resources::Resources(StftGeometry const& geometry, FftDirection direction, std::vector<FrequencyTap> const& host_taps)
     : plans(geometry, direction)
 {
+    checkDevice(deviceApi().cacheBytes(&cache_bytes), "size of the device's cache");
     static_cast<void>(fftApi()); // fail here, not at the first shape, where there is no cuFFT
     std::vector<float> const host_window = windowTable(geometry);
     std::size_t const window_bytes = host_window.size() * sizeof(float);
@@ -278,10 +279,10 @@ std::int32_t Plugin::onShapeChange(
         checkCounts(inputs, outputs);
         TensorDims const dims = gather(signature_, in, out);
         checkDims(dims);
-        std::int64_t const rows = planRows(dims);
-        if (rows > 0)
+        if (planRows(dims, 0) > 0)
         {
-            resources().plans.prepare(rows);
+            Resources& own = resources();
+            own.plans.prepare(planRows(dims, own.cache_bytes));
         }
     });
     return done ? kSuccess : kFailure;
@@ -292,7 +293,7 @@ std::int32_t Plugin::enqueue(PluginTensorDesc const* in, PluginTensorDesc const*
 {
     bool const done = guarded(signature_.name, [&] {
         TensorDims const dims = gather(signature_, in, out);
-        if (planRows(dims) == 0)
+        if (planRows(dims, 0) == 0)
         {
             return; // no window or no source: no output either, and addresses may be null
         }

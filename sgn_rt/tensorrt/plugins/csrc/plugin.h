@@ -59,6 +59,7 @@ struct Resources
 {
     Resources(StftGeometry const& geometry, FftDirection direction, std::vector<FrequencyTap> const& host_taps);
 
+    std::int64_t cache_bytes; // of the device
     DeviceBuffer tables;
     float const* window;
     FrequencyTap const* taps;
@@ -124,7 +125,8 @@ private:
     virtual void checkDims(TensorDims const& dims) const = 0;
     // Monotonic in every dimension, as TensorRT reserves what the largest need.
     virtual std::size_t workspaceBytes(TensorDims const& dims) const = 0;
-    virtual std::int64_t planRows(TensorDims const& dims) const = 0; // 0: nothing to transform
+    // Rows that the FFT works off at once where the device has such a cache; 0: nothing to transform.
+    virtual std::int64_t planRows(TensorDims const& dims, std::int64_t cache_bytes) const = 0;
     virtual void run(Call const& call, nvinfer1::DataType network_type, Resources const& resources) const = 0;
     virtual std::int32_t networkTensor() const noexcept = 0; // position of the one that may be float16
 

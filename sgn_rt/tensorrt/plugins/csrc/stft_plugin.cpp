@@ -164,29 +164,30 @@ void StftPlugin::checkDims(TensorDims const& dims) const
     }
 }
 
-Chunks StftPlugin::chunks(TensorDims const& dims) const
+Chunks StftPlugin::chunks(TensorDims const& dims, std::int64_t cache_bytes) const
 {
     nvinfer1::Dims const& mixture = dims[kMixture];
-    return chunksOf(mixture.d[kBatch] * geometry().frames(mixture.d[kSamples]), chunkCapacity(geometry(), 1));
+    std::int64_t const rows = mixture.d[kBatch] * geometry().frames(mixture.d[kSamples]);
+    return chunksOf(rows, chunkCapacity(geometry(), 1, cache_bytes));
 }
 
-std::int64_t StftPlugin::planRows(TensorDims const& dims) const
+std::int64_t StftPlugin::planRows(TensorDims const& dims, std::int64_t cache_bytes) const
 {
-    return chunks(dims).size;
+    return chunks(dims, cache_bytes).size;
 }
 
 std::size_t StftPlugin::workspaceBytes(TensorDims const& dims) const
 {
-    Chunks const all = chunks(dims);
-    // Not the chunk of these dimensions: smaller ones may divide into larger chunks.
-    return fftWorkBytes(geometry(), std::min(all.items, chunkCapacity(geometry(), 1)));
+    Chunks const all = chunks(dims, 0);
+    // On any device; and not the chunk of these dimensions: smaller ones may divide into larger chunks.
+    return fftWorkBytes(geometry(), std::min(all.items, chunkCapacity(geometry(), 1, 0)));
 }
 
 void StftPlugin::run(Call const& call, DataType network_type, Resources const& resources) const
 {
     nvinfer1::Dims const& mixture = call.dims[kMixture];
     auto* const rows = static_cast<float*>(call.outputs[kSpectrum - 1]);
-    Chunks const all = chunks(call.dims);
+    Chunks const all = chunks(call.dims, resources.cache_bytes);
     FftPlan const& plan = resources.plans.at(all.size);
     FramingArguments framing{};
     framing.mixture = static_cast<float const*>(call.inputs[kMixture]);

@@ -346,15 +346,28 @@ SGN_RT_EXPORT std::int32_t sgn_test_enqueue(void* plugin, TestTensor const* in, 
 {
     std::vector<PluginTensorDesc> const in_desc = described(in, inputs);
     std::vector<PluginTensorDesc> const out_desc = described(out, outputs);
+    std::vector<void const*> inputs_on_device;
+    std::vector<void*> outputs_on_device;
+    for (std::int32_t i = 0; i < inputs; ++i)
+    {
+        inputs_on_device.push_back(sgn::host::onDevice(const_cast<void*>(read[i])));
+    }
+    for (std::int32_t i = 0; i < outputs; ++i)
+    {
+        outputs_on_device.push_back(sgn::host::onDevice(written[i]));
+    }
+    void* const workspace_on_device = sgn::host::onDevice(workspace);
     auto call = [&](cudaStream_t stream) {
-        return runtime(plugin)->enqueue(in_desc.data(), out_desc.data(), read, written, workspace, stream);
+        return runtime(plugin)->enqueue(in_desc.data(), out_desc.data(), inputs_on_device.data(),
+            outputs_on_device.data(), workspace_on_device, stream);
     };
     sgn::host::Counters const before = sgn::host::counters;
     std::int32_t const status = sgn::host::execute(
         [](void* context, cudaStream_t stream) { return (*static_cast<decltype(call)*>(context))(stream); }, &call);
     sgn::host::Counters const& after = sgn::host::counters;
     *spent = {after.device_calls - before.device_calls, after.device_alive - before.device_alive,
-        after.fft_setup - before.fft_setup, after.plans_alive - before.plans_alive, after.heap - before.heap};
+        after.fft_setup - before.fft_setup, after.plans_alive - before.plans_alive, after.fft_runs - before.fft_runs,
+        after.heap - before.heap};
     return status;
 }
 

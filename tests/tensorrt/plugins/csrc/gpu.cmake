@@ -1,4 +1,4 @@
-# The driver on the library that ships: its kernels by nvcc, cuFFT, memory that host and GPU share.
+# The driver on the library that ships: its kernels by nvcc, cuFFT, memory of the GPU.
 enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)
 set(SGN_RT_CUDA_ARCHITECTURES "native" CACHE STRING "As CMAKE_CUDA_ARCHITECTURES")

@@ -4,16 +4,41 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstdlib>
+#include <map>
+
 namespace sgn::host
 {
 
-Counters counters{0, 0, 0, 0, -1};
-Settings settings{-1, 0, 0, 0};
+Counters counters{0, 0, 0, 0, 0, -1};
+Settings settings{-1, 0, 0, 0, 0};
 
 namespace
 {
 
 constexpr int kFailure = 1;
+
+struct OnDevice
+{
+    void* memory;
+    std::size_t bytes;
+};
+
+// By address on the host. Not memory that both share: on machines with several users it can hang the card.
+std::map<void*, OnDevice> tensors;
+
+bool copyAll(cudaMemcpyKind kind)
+{
+    bool done = true;
+    for (auto const& [shadow, tensor] : tensors)
+    {
+        bool const down = kind == cudaMemcpyDeviceToHost;
+        void* const to = down ? shadow : tensor.memory;
+        void const* const from = down ? tensor.memory : shadow;
+        done = cudaMemcpy(to, from, tensor.bytes, kind) == cudaSuccess && done;
+    }
+    return done;
+}
 
 int captured(int (*enqueue)(void* context, cudaStream_t stream), void* context, cudaStream_t stream)
 {
@@ -43,13 +68,28 @@ int captured(int (*enqueue)(void* context, cudaStream_t stream), void* context, 
 
 void* allocateTensor(std::size_t bytes)
 {
+    std::size_t const size = bytes != 0 ? bytes : 1;
     void* memory = nullptr;
-    return cudaMallocManaged(&memory, bytes != 0 ? bytes : 1) == cudaSuccess ? memory : nullptr;
+    if (cudaMalloc(&memory, size) != cudaSuccess)
+    {
+        return nullptr;
+    }
+    void* const shadow = std::malloc(size);
+    tensors[shadow] = {memory, size};
+    return shadow;
 }
 
 void releaseTensor(void* memory)
 {
-    static_cast<void>(cudaFree(memory));
+    static_cast<void>(cudaFree(onDevice(memory)));
+    tensors.erase(memory);
+    std::free(memory);
+}
+
+void* onDevice(void* memory)
+{
+    auto const found = tensors.find(memory);
+    return found != tensors.end() ? found->second.memory : memory;
 }
 
 int execute(int (*enqueue)(void* context, cudaStream_t stream), void* context)
@@ -59,7 +99,7 @@ int execute(int (*enqueue)(void* context, cudaStream_t stream), void* context)
     {
         return kFailure;
     }
-    int status = enqueue(context, stream);
+    int status = copyAll(cudaMemcpyHostToDevice) ? enqueue(context, stream) : kFailure;
     if (cudaStreamSynchronize(stream) != cudaSuccess)
     {
         status = kFailure;
@@ -67,6 +107,10 @@ int execute(int (*enqueue)(void* context, cudaStream_t stream), void* context)
     if (status == 0)
     {
         status = captured(enqueue, context, stream);
+    }
+    if (!copyAll(cudaMemcpyDeviceToHost))
+    {
+        status = kFailure;
     }
     static_cast<void>(cudaStreamDestroy(stream));
     return status;

@@ -12,7 +12,7 @@ namespace host
 {
 
 Counters counters{};
-Settings settings{-1, 0, 0, 0};
+Settings settings{-1, 0, 0, 0, 0};
 
 // Exactly that many bytes, so that AddressSanitizer sees the first one beyond.
 void* allocateTensor(std::size_t bytes)
@@ -24,6 +24,11 @@ void* allocateTensor(std::size_t bytes)
 void releaseTensor(void* memory)
 {
     std::free(memory);
+}
+
+void* onDevice(void* memory)
+{
+    return memory;
 }
 
 int execute(int (*enqueue)(void* context, cudaStream_t stream), void* context)
@@ -74,6 +79,12 @@ cudaError_t clear(void* memory, std::size_t bytes, cudaStream_t /*stream*/)
     return cudaSuccess;
 }
 
+cudaError_t cacheBytes(std::int64_t* bytes)
+{
+    *bytes = host::settings.cache_bytes;
+    return cudaSuccess;
+}
+
 char const* describe(cudaError_t error)
 {
     return error == cudaErrorMemoryAllocation ? "out of memory" : "error of the host build";
@@ -83,7 +94,7 @@ char const* describe(cudaError_t error)
 
 DeviceApi const& deviceApi() noexcept
 {
-    static constexpr DeviceApi kHost{&allocate, &release, &upload, &clear, &describe};
+    static constexpr DeviceApi kHost{&allocate, &release, &upload, &clear, &cacheBytes, &describe};
     return kHost;
 }
 

@@ -179,6 +179,7 @@ FftResult begin(FftHandle handle, int type, void const* input, void const* outpu
     {
         return kExecFailed;
     }
+    ++host::counters.fft_runs;
     std::memset(plans[handle].work, 0xff, plans[handle].work_bytes);
     return kFftSuccess;
 }
