@@ -137,10 +137,12 @@ SGN_CHECK_EXPORT std::int64_t sgn_check_work_bytes(Transforms const* self, std::
     return static_cast<std::int64_t>(fftWorkBytes(self->geometry, rows));
 }
 
-// Items of the inverse transform that the plugins work off at once.
+// Items of the inverse transform that the plugins work off at once on this device.
 SGN_CHECK_EXPORT std::int64_t sgn_check_chunk(Transforms const* self, std::int64_t frames)
 {
-    return chunkCapacity(self->geometry, frames);
+    std::int64_t cache_bytes = 0;
+    told("size of the device's cache", [&] { checkDevice(deviceApi().cacheBytes(&cache_bytes), "cache"); });
+    return chunkCapacity(self->geometry, frames, cache_bytes);
 }
 
 SGN_CHECK_EXPORT std::int32_t sgn_check_plan(Transforms* self, std::int32_t is_inverse, std::int64_t rows)
