@@ -16,7 +16,7 @@ EXAMPLE := sgn_rt/data/music/003.mix.flac
 # What `make test-kernels` runs under each choice of kernels; all tests of numbers if empty.
 KERNEL_TESTS ?=
 
-.PHONY: demo test test-kernels lint bench bundle clean
+.PHONY: demo test test-kernels lint bench gpu bundle clean
 
 # setuptools would put files that are long gone from build/lib into the wheel.
 define install
@@ -56,6 +56,11 @@ lint: $(TEST)/.torch
 bench: $(TEST)/.torch
 	$(call install,$(TEST),test)
 	$(TEST)/bin/sgn-rt bench $(BENCH_ARGS)
+
+# On a machine with a GPU: its report, and the tests that need one. Installs nothing and reaches no index: PYTHON is the
+# one that has the packages. GPU_PARTS are parts or single checks, as `sgn-rt doctor --gpu-part` names them.
+gpu:
+	$(PYTHON) tests/gpu.py $(or $(GPU_REPORT),build/gpu-report.txt) $(GPU_PARTS)
 
 # Exports the model that ships anew; after a change of the exporter or of the probes.
 bundle: $(TEST)/.torch
