@@ -18,6 +18,7 @@ from sgn_rt.tensorrt.bindings import Flavor, TensorRT, load
 from sgn_rt.tensorrt.device.factory import open_device
 from sgn_rt.tensorrt.device.protocol import Device
 from sgn_rt.tensorrt.engine_files import half_missing, halves_of, read_engine, read_sidecars
+from sgn_rt.tensorrt.plugins.find import expect_cufft
 from sgn_rt.tensorrt.plugins.kernels import Kernels
 from sgn_rt.tensorrt.plugins.library import FoundLibrary, plugin_library
 from sgn_rt.tensorrt.run.options import RunOptions
@@ -197,6 +198,7 @@ def _library_for(sidecar: Sidecar) -> FoundLibrary:
     assert sidecar.plugin is not None
     try:
         library = plugin_library()
+        expect_cufft()
     except PluginError as error:
         raise EngineError(f"engine {sidecar.name}: {error}") from error
     if library.record.version != sidecar.plugin.version:

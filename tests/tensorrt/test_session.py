@@ -40,6 +40,16 @@ def finish(session, device):
         session.stream.synchronize()
 
 
+def test_what_shares_memory_makes_no_copy_and_moves_nowhere(session, device, on_device):
+    """NumPy and PyTorch ask for one by `copy` and `device`; the protocol has them told."""
+    result = session.run(on_device(1), [0])
+    with pytest.raises(BufferError, match="got copy=True"):
+        np.from_dlpack(result.sources, copy=True)
+    with pytest.raises(BufferError, match=r"got device \(2, 0\), expected \(1, 0\)"):
+        result.sources.__dlpack__(dl_device=(2, 0), max_version=(1, 0))
+    assert np.from_dlpack(result.sources, copy=False, device="cpu").shape == (1, 1, 1016)
+
+
 def test_dlpack_in_and_out_without_a_copy(session, device, on_device):
     mixture = on_device(2)
     result = session.run(mixture, [2, 0])

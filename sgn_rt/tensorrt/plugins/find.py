@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from sgn_rt._optional import pip_command
 from sgn_rt.errors import PluginError
 from sgn_rt.tensorrt.plugins.build import (
     LIBRARY_NAME,
@@ -18,6 +19,9 @@ from sgn_rt.tensorrt.plugins.build import (
 from sgn_rt.tensorrt.plugins.headers import cufft_folder
 
 LIBRARY_VARIABLE: Final = "SGN_RT_PLUGIN_LIBRARY"
+CUFFT_VARIABLE: Final = "SGN_RT_CUFFT_LIBRARY"
+CUFFT_NAMES: Final = ("libcufft.so.12", "libcufft.so.11", "libcufft.so")
+"""Where the library looks (csrc/fft_api_cufft.cpp)."""
 
 
 def library_version(path: Path) -> str:
@@ -97,3 +101,29 @@ def preload_cufft() -> Path | None:
             f"cuFFT {path}: got {error}, expected a library that loads. Reinstall nvidia-cufft."
         ) from error
     return path
+
+
+def expect_cufft() -> None:
+    """See that the plugins will find cuFFT when an engine runs; TensorRT would not say so.
+
+    Raises
+    ------
+    PluginError
+        If there is none, neither in a package nor where the dynamic linker looks.
+    """
+    chosen = os.environ.get(CUFFT_VARIABLE)
+    names = [chosen] if chosen else CUFFT_NAMES
+    if not chosen and preload_cufft() is not None:
+        return
+    tried = []
+    for name in names:
+        try:
+            ctypes.CDLL(name)
+        except OSError as error:
+            tried.append(str(error))
+        else:
+            return
+    raise PluginError(
+        f"cuFFT: got {'; '.join(tried)}, expected its library for the transforms of the plugins. "
+        f"Install it with: {pip_command('tensorrt')}"
+    )

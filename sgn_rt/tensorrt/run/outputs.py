@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sgn_rt.errors import EngineError
-from sgn_rt.tensorrt.device.dlpack import DeviceArray, give
+from sgn_rt.tensorrt.device.dlpack import DeviceArray, expect_shared, give
 from sgn_rt.tensorrt.device.protocol import Device, Event, Memory, Stream
 
 LEGACY: Final = 1
@@ -169,9 +169,23 @@ class DeviceTensor:
         assert self._array.device is not None
         return self._array.device
 
-    def __dlpack__(self, *, stream: int | None = None, **more: Any) -> Any:
-        """A capsule; work that the consumer's stream is given from now on waits for the answer."""
-        del more
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A capsule; work that the consumer's stream is given from now on waits for the answer.
+
+        Raises
+        ------
+        BufferError
+            For a copy, or another device: memory is shared, where it lies.
+        """
+        del max_version  # any consumer takes the first version's
+        expect_shared(self._array, dl_device, copy)
         reader = LEGACY if stream is None else stream
         if reader != _NO_ORDER:
             self._done.before(reader)
