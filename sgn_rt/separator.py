@@ -17,6 +17,7 @@ from sgn_rt.audio.run_folder import STEMS, RunFolder
 from sgn_rt.audio.stem_store import StemStore
 from sgn_rt.audio.writer import Format
 from sgn_rt.engines.base import Engine
+from sgn_rt.engines.devices import Devices
 from sgn_rt.engines.guarded import ParityMode, Rejection
 from sgn_rt.errors import AudioError
 from sgn_rt.model.bundle import Bundle
@@ -61,7 +62,9 @@ class Separator(OneProcess):
     ) -> None:
         self.bundle, self._sample_format = bundle, sample_format
         self._service, self._load_s = service, load_s + service.load_s
-        self._pool = Workers(threads or available_cpus(), "separator")
+        # Who waits for a GPU takes no processor.
+        busy = max(threads or available_cpus(), service.engine.active.concurrency)
+        self._pool = Workers(busy, "separator")
         self._closed = False
 
     @classmethod
@@ -73,6 +76,7 @@ class Separator(OneProcess):
         *,
         threads: int | None = None,
         check_every: int | None = None,
+        device: Devices = None,
         sample_format: SampleFormat = "float32",
         gpu: RunOptions | None = None,
     ) -> Separator:
@@ -93,6 +97,10 @@ class Separator(OneProcess):
         check_every
             Compute every so many windows once more on the CPU, by ONNX Runtime or PyTorch, and
             treat an engine that differs as one that fails; None for none.
+        device
+            Number of a GPU, a list of them, or ``all``: an engine on each, and windows go to
+            whichever is free. One that fails is taken out, with a warning, and its windows go to
+            the others. None for the GPU that is current in this thread, if the engine needs one.
         sample_format
             What samples come back from a GPU in, where the bus is what limits: ``float16`` and
             ``int16`` are half as much, ``dithered-int16`` has triangular noise in the place of
@@ -116,7 +124,7 @@ class Separator(OneProcess):
         start = time.perf_counter()
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         load_s = time.perf_counter() - start
-        service = Service(opened, engine, parity, threads, check_every, gpu=gpu)
+        service = Service(opened, engine, parity, threads, check_every, device=device, gpu=gpu)
         return cls(opened, service, threads=threads, load_s=load_s, sample_format=form)
 
     def close(self) -> None:

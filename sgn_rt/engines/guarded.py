@@ -17,6 +17,7 @@ from sgn_rt._process import OneProcess, closed
 from sgn_rt._types import Answered, Part, Positions, Windows
 from sgn_rt.audio.resample import Resampler
 from sgn_rt.engines.base import Engine
+from sgn_rt.engines.several import SeveralEngines
 from sgn_rt.errors import (
     DependencyError,
     EngineError,
@@ -140,15 +141,37 @@ class GuardedEngine(OneProcess):
             engine = self._active
             try:
                 answers = engine.answer(windows, wanted, chosen, parts)
-                if self._checker is not None and answers:
-                    self._checker(engine, windows, chosen, parts, answers)
+                holds = self._holds(engine, windows, chosen, parts, answers)
             except EngineError as error:
                 self._failed(engine, error)
-            else:
+                continue
+            if holds:
                 return [
                     Answer(window, *answered, engine)
                     for window, answered in zip(windows, answers, strict=True)
                 ]
+
+    def _holds(
+        self,
+        engine: Engine,
+        windows: Windows,
+        chosen: Positions,
+        parts: Sequence[Part],
+        answers: list[Answered],
+    ) -> bool:
+        """Whether an answer passes its check; else its maker, one of several, is taken out."""
+        if self._checker is None or not answers:
+            return True
+        several = engine if isinstance(engine, SeveralEngines) else None
+        maker = engine if several is None else several.maker(answers[0][0])
+        try:
+            self._checker(maker, windows, chosen, parts, answers)
+        except EngineError as error:
+            if several is None:
+                raise
+            several.lose(maker, error)
+            return False
+        return True
 
     def more(
         self, answers: Sequence[Answer], categories: Positions, parts: Sequence[Part]
@@ -191,6 +214,11 @@ class GuardedEngine(OneProcess):
                 raise closed("separator") from error
             if self._active is failed:  # or another thread's window has already found it out
                 said = self._promote([Rejection(failed.name, str(error))])
+        self._tell(said)
+
+    def _lost(self, said: str) -> None:
+        """One of several engines in service is out of it."""
+        self.replacements.append(said)
         self._tell(said)
 
     def _tell(self, said: str | None) -> None:
@@ -236,11 +264,15 @@ class GuardedEngine(OneProcess):
                 name, engine.detail, opened - began, self._parity, proving,
             )  # fmt: skip
             self._reject(failed)
-            if not failed:
-                return None
-            reasons = "; ".join(rejection.reason for rejection in failed)
-            self.replacements.append(f"now {engine.name}, as {reasons}")
-            return self.replacements[-1]
+            said = []
+            if failed:
+                reasons = "; ".join(rejection.reason for rejection in failed)
+                said.append(f"now {engine.name}, as {reasons}")
+            if isinstance(engine, SeveralEngines):
+                said += engine.lost
+                engine.on_loss = self._lost
+            self.replacements += said
+            return "; ".join(said) or None
         self._reject(failed)
         reasons = "; ".join(f"{r.engine}: {r.reason}" for r in self.rejected)
         raise EngineError(

@@ -47,6 +47,7 @@ def open_tensorrt(
     artifact: str | None,
     rebuild: bool | None = None,
     options: RunOptions | None = None,
+    ordinal: int | None = None,
 ) -> TensorRTEngine:
     """The best engine in a bundle that this machine runs.
 
@@ -64,6 +65,8 @@ def open_tensorrt(
         Build an engine again that does not fit; None for what ``SGN_RT_REBUILD_ENGINES`` says.
     options
         How it uses the GPU.
+    ordinal
+        Number of the GPU; None for the one that is current in this thread.
 
     Raises
     ------
@@ -94,7 +97,7 @@ def open_tensorrt(
             f"{'' if artifact is None else f' for {artifact}'}, expected one. "
             f"Run {_build_steps(bundle, flavor)}"
         )
-    trt, device = load(flavor), open_device()
+    trt, device = load(flavor), open_device(ordinal)
     if unreadable is not None:  # a matter of machines that could run it
         raise unreadable
     machine = Machine(

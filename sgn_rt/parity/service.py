@@ -6,9 +6,18 @@ import time
 
 from sgn_rt.audio.limits import is_whole
 from sgn_rt.engines.base import Engine
-from sgn_rt.engines.factory import ENGINES, candidates, open_engine
+from sgn_rt.engines.devices import Devices, checked_devices
+from sgn_rt.engines.factory import (
+    ENGINES,
+    candidates,
+    expect_gpu_engine,
+    open_engine,
+    open_on,
+    runs_on_gpu,
+)
 from sgn_rt.engines.guarded import GuardedEngine, ParityMode
-from sgn_rt.errors import ConfigError
+from sgn_rt.engines.several import SeveralEngines
+from sgn_rt.errors import ConfigError, EngineError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.stages import StageResult
 from sgn_rt.parity.measure import require
@@ -35,6 +44,8 @@ class Service:
         An engine of that name that is open, in the place of all others; its owner closes it.
     gpu
         How TensorRT uses the GPU; None for what is well chosen.
+    device
+        Numbers of the GPUs that it is to run on; None for what is current in this thread.
 
     Attributes
     ----------
@@ -53,6 +64,7 @@ class Service:
         check_every: int | None,
         opened: Engine | None = None,
         gpu: RunOptions | None = None,
+        device: Devices = None,
     ) -> None:
         if parity not in ("fallback", "raise", "off"):
             raise ConfigError(
@@ -61,13 +73,20 @@ class Service:
         _expect_count("threads", threads, "all")
         _expect_count("check every", check_every, "no checks")
         start = time.perf_counter()
+        if engine != "auto":
+            expect_gpu_engine(engine, device)
+        devices = checked_devices(device)
         self._bundle = bundle
         self._proved: dict[str, list[StageResult]] = {}
         self.warm_up_s = 0.0
         asked_for = None if engine == "auto" else engine
 
         def opener(name: str) -> Engine:
-            return opened or open_engine(name, bundle, threads, gpu=gpu)
+            if opened is not None:
+                return opened
+            if devices is None or not runs_on_gpu(name):
+                return open_engine(name, bundle, threads, gpu=gpu)
+            return open_on(name, bundle, threads, devices, gpu=gpu, replaces=parity == "fallback")
 
         check = None if check_every is None else SpotCheck(check_every, opener, self._prove)
         self._is_lent = opened is not None
@@ -79,6 +98,13 @@ class Service:
             asked_for,
             check,
         )
+        if devices is not None and not runs_on_gpu(self.engine.active.name):
+            self.engine.close()
+            reasons = "; ".join(f"{r.engine}: {r.reason}" for r in self.engine.rejected)
+            raise EngineError(
+                f"device: got {device!r:.60}, and no engine of a GPU that can serve ({reasons}), "
+                "expected one. Leave the device out for the CPU, or run `sgn-rt doctor`."
+            )
         if check is not None:
             check.ready(self.engine.active)
         self._check = check
@@ -92,6 +118,9 @@ class Service:
             self._check.close()
 
     def _prove(self, candidate: Engine) -> None:
+        if isinstance(candidate, SeveralEngines):
+            candidate.prove(self._prove)
+            return
         began = time.perf_counter()
         try:
             self._proved[candidate.name] = require(candidate, self._bundle.probe)

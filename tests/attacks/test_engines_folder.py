@@ -37,7 +37,7 @@ def machine(monkeypatch, module, device, tmp_path_factory):
     """The fakes are here; nothing was ever trusted."""
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv(trusts.TRUST_VARIABLE, raising=False)
-    monkeypatch.setattr(engines, "open_device", lambda: device)
+    monkeypatch.setattr(engines, "open_device", lambda ordinal: device)
     monkeypatch.setattr(
         engines, "load", lambda f: TensorRT(flavor=f, module=module, version=(10, 13, 3, 9))
     )
@@ -243,7 +243,7 @@ def test_a_broken_sidecar_concerns_machines_that_could_run_it(bundle, monkeypatc
     folder_of(bundle).mkdir()
     (folder_of(bundle) / "a.json").write_text("{")
 
-    def none():
+    def none(ordinal):
         raise UnavailableError("GPU: got none, expected one. Check `nvidia-smi`.")
 
     if not here:

@@ -99,10 +99,17 @@ class _Stream(_Owned):
         (self.queue if self.capturing is None else self.capturing).append(work)
 
     def step(self) -> None:
+        self.device.worked += 1
+        if 0 < self.device.late <= self.device.worked:
+            raise EngineError("wait: got an illegal memory access, expected success. Check it.")
         self.queue.popleft()()
 
     def wait(self, event: _Event) -> None:
         self.give(event.synchronize)
+
+    def close(self) -> None:
+        self.queue.clear()  # after a failure; a stream of CUDA holds on to nothing of the host's
+        super().close()
 
     def synchronize(self) -> None:
         self.device.tick("synchronize")
@@ -121,19 +128,25 @@ class _Graph(_Owned):
         for each in self.work:
             stream.give(each)
 
+    def close(self) -> None:
+        self.work = []
+        super().close()
+
 
 class FakeDevice:
     """`sgn_rt.tensorrt.device.protocol.Device` in host memory.
 
     ``fail`` maps a call's name to the number of its call that fails, from 1; ``log`` has every
-    call.
+    call. ``late`` is the piece of work, from 1, that fails when something waits for it; whatever is
+    waited for after that fails, too, as CUDA has it.
     """
 
     layer, name, capability = "fake 1.0", "Fake GPU", "sm89"
-    dlpack_device = (1, 0)
     can_capture = True
 
-    def __init__(self) -> None:
+    def __init__(self, ordinal: int = 0) -> None:
+        self.dlpack_device = (1, ordinal)
+        self.late = self.worked = 0
         self.live: Counter[str] = Counter()
         self.spans: dict[int, int] = {}
         self.streams: dict[int, _Stream] = {}
@@ -184,7 +197,8 @@ class FakeDevice:
 
     def view(self, address: int, size: int) -> np.ndarray:
         """Bytes at an address, which has to be allocated; anything else is the caller's own."""
-        within = [start for start, room in self.spans.items() if start <= address < start + room]
+        spans = list(self.spans.items())  # other threads go on
+        within = [start for start, room in spans if start <= address < start + room]
         if within:
             assert address + size <= within[0] + self.spans[within[0]], "beyond an allocation's end"
         else:

@@ -43,7 +43,7 @@ def machine(monkeypatch, module, device):
 
     def become(version=(10, 13, 3, 9), gpu="sm89"):
         device.capability = gpu
-        monkeypatch.setattr(engines, "open_device", lambda: device)
+        monkeypatch.setattr(engines, "open_device", lambda ordinal: device)
         monkeypatch.setattr(
             engines, "load", lambda f: TensorRT(flavor=f, module=module, version=version)
         )
