@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from sgn_rt.audio.limits import is_whole
 from sgn_rt.errors import ConfigError
@@ -28,7 +28,7 @@ def checked_devices(device: Devices) -> tuple[int, ...] | None:
         return None
     if device == ALL:
         return tuple(range(count_devices()))
-    numbers = [device] if not isinstance(device, list | tuple) else list(device)
+    numbers: list[Any] = list(device) if isinstance(device, list | tuple) else [device]
     if not numbers or not all(is_whole(number) and number >= 0 for number in numbers):
         raise ConfigError(
             f"device: got {device!r:.60}, expected the number of a GPU, several of them, or "

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgn_rt._types import Analysis, Answered, Float, Part, Positions, Windows
+from sgn_rt.audio.resample import Resampler
 from sgn_rt.engines.base import Engine
 from sgn_rt.errors import EngineError, ParityError
 
@@ -127,6 +128,12 @@ class SeveralEngines(Engine):
         """The engine that an analysis is of."""
         state: _State = analysis.state
         return state.engine
+
+    def resampler(self, source_rate: int, target_rate: int) -> Resampler:
+        """On the GPU that has the least to do; where that fails, as its own engine has it."""
+        with self._at(None) as engine:
+            assert engine is not None, "the last one is never taken out"
+            return engine.resampler(source_rate, target_rate)
 
     def close(self) -> None:
         """Free what the engines hold."""

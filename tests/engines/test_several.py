@@ -198,6 +198,16 @@ def test_each_is_proved_and_one_that_fails_is_taken_out(make):
     assert "parity stage whole" in several.lost[0]
 
 
+def test_sample_rates_are_converted_on_all_of_them(make):
+    several = make(None, None)
+    made = []
+    for number, fake in several.fakes.items():
+        fake.resampler = lambda *rates, number=number: made.append((number, rates))
+    for _ in range(2):
+        several.resampler(44100, 8000)
+    assert made == [(0, (44100, 8000)), (1, (44100, 8000))]
+
+
 def test_closing_closes_all_and_is_no_failure_of_one(make, noise):
     several = make(None, failing())
     closed = []
