@@ -326,6 +326,7 @@ class _Context:
             assert not captured or generation == self._generation, "a graph of another shape"
             try:
                 COMPUTE[kind](array, self._trt)
+                self._trt.computed[kind] += shapes[self._engine.inputs[0]][0]
             finally:
                 self._thread.release()
 
@@ -486,7 +487,7 @@ class FakeTensorRT:
     """A module with what the runner uses. ``fail`` as `FakeDevice`'s, giving None or False.
 
     ``changes`` is what is otherwise about the tensors of engines; ``executed`` has kind, batch and
-    profile of all that was given to a stream.
+    profile of all that was given to a stream, ``computed`` windows by kind, graphs included.
     """
 
     def __init__(self, device: FakeDevice, config: ModelConfig) -> None:
@@ -496,6 +497,7 @@ class FakeTensorRT:
         self.poison: bool | str = False
         self.changes: dict[str, tuple[str, str]] = {}
         self.executed: list[tuple[Kind, int, int]] = []
+        self.computed: Counter[Kind] = Counter()
         self.profiles: list[int] = []
         self.logger = None
 

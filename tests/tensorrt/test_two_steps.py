@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +18,7 @@ from sgn_rt.engines.tensorrt_engine import TensorRTEngine
 from sgn_rt.errors import ConfigError, EngineError
 from sgn_rt.model.contract import Kind
 from sgn_rt.streaming import rounds
+from sgn_rt.streaming.finder import FindingStream
 from sgn_rt.streaming.presence import PresenceRule
 from sgn_rt.streaming.stream import Stream
 from sgn_rt.tensorrt.plugins.kernels import Kernels
@@ -273,12 +275,14 @@ def test_the_librarys_functions_are_those_that_lanes_call():
     assert list(ours) == list(inspect.signature(Kernels.finish).parameters)
 
 
-def stream_of(engine, config, sample_format, **options):
+def stream_of(engine, config, sample_format="float32", kind=Stream, **options):
     guarded = GuardedEngine(["tensorrt"], lambda _: engine, lambda _: None, "off")
     rule = PresenceRule.of(config, None)
-    return Stream(
-        guarded, config, ThreadPoolExecutor(2), sample_rate=8000, channels=2,
-        categories=("bell", "horn"), rule=rule, sample_format=sample_format, **options,
+    named = () if kind is FindingStream else ("bell", "horn")
+    options = {"categories": named, "channels": 2} | options
+    return kind(
+        guarded, config, ThreadPoolExecutor(2), sample_rate=8000, rule=rule,
+        sample_format=sample_format, **options,
     )  # fmt: skip
 
 
@@ -328,3 +332,53 @@ def test_a_round_that_memory_cuts_short_says_so(
     said = [record.getMessage() for record in caplog.records if "batches of" in record.getMessage()]
     assert len(said) == 1
     assert "batches of 2 windows, not of 4 as tensorrt likes them" in said[0]
+
+
+def test_what_is_found_is_what_would_have_been_named_for_one_network_a_window(
+    make_engine, pair, config, noise, module
+):
+    signal = noise(2, 30_000)
+
+    def joined(stream):
+        pieces = stream.feed_ahead(signal) + stream.flush_ahead()
+        return {
+            name: np.concatenate([piece[name] for piece in pieces if name in piece], axis=1)
+            for name in stream.categories
+        }
+
+    named = joined(stream_of(make_engine(pair), config, categories=("bell", "drum")))
+    module.computed.clear()
+    stream = stream_of(make_engine(pair), config, kind=FindingStream)
+    found = joined(stream)
+    seen = module.computed[Kind.PLUGIN]
+    windows = sum(stream.engines.values())
+    assert windows <= seen < windows + 4  # the last batch has the shape of those before it
+    assert found.keys() == named.keys()
+    for name, source in named.items():
+        np.testing.assert_array_equal(found[name], source, name)
+
+
+@pytest.mark.parametrize("held_bytes", [0, 400_000, 512 << 20])
+def test_threads_that_keep_and_lose_states_hear_their_own(
+    make_engine, pair, config, held_bytes, device, nothing_left
+):
+    engine = make_engine(pair, held_bytes=held_bytes, answer_bytes=1 << 18)
+    start = threading.Barrier(6)
+
+    def work(seed):
+        rng, waiting = np.random.default_rng(seed), []
+        start.wait()
+        for turn in range(25):
+            mixture = rng.standard_normal((1 + turn % 5, config.window_samples), np.float32)
+            parts = [Part(7 * row, 300 + turn) for row in range(len(mixture))]
+            answers = engine.answer(mixture, None, ALL[: turn % 3], parts)
+            check([heard for _, heard in answers], mixture, ALL[: turn % 3], parts)
+            waiting.append((mixture, parts, [analysis for analysis, _ in answers]))
+            if len(waiting) == 3:
+                mixture, parts, analyses = waiting.pop(0)
+                check(engine.hear(analyses, np.array([2, 0]), parts), mixture, [2, 0], parts)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    engine.close()
+    assert nothing_left() == {}
