@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -14,17 +14,16 @@ from sgn_rt._ranges import Range, ranged
 from sgn_rt._types import Float, Part, Positions, Windows
 from sgn_rt.errors import EngineError
 from sgn_rt.model.contract import Tensor
-from sgn_rt.tensorrt.device.protocol import Event, Graph, Pinned
+from sgn_rt.tensorrt.device.protocol import Event, Pinned
 from sgn_rt.tensorrt.plugins.kernels import WINDOW, SampleFormat
 from sgn_rt.tensorrt.run.answers import AnswerPool
 from sgn_rt.tensorrt.run.buffers import Buffers
 from sgn_rt.tensorrt.run.finish import cut_here, form_of, from_windows, longest, write_windows
+from sgn_rt.tensorrt.run.graphs import Repeated
 from sgn_rt.tensorrt.run.options import RunOptions
 from sgn_rt.tensorrt.run.runtime import Call, Context, Model
-from sgn_rt.tensorrt.run.states import STATE, Held, Slot
+from sgn_rt.tensorrt.run.states import Held, Slot, load, store
 
-RETRY: Final = 64
-"""Calls after which a capture that failed is tried again: what broke it has passed, or will not."""
 _HEARD, _PARTS, _FLAGS = "heard", "parts", "flags"
 _STAGED: Final = (Tensor.MIXTURE, Tensor.CATEGORIES, Tensor.PRESENCE, _PARTS, _FLAGS)
 """What goes to the device and comes back by staging of the lane's own."""
@@ -49,6 +48,12 @@ class _Work(NamedTuple):
     call: Call
     length: int
     form: SampleFormat
+
+    def fits_in(self, other: _Work) -> bool:
+        """Whether the other is the same for as many windows and samples, or more."""
+        call = Call(other.call.batch, self.call.sources)
+        same = self._replace(call=call, length=other.length) == other
+        return same and self.call.batch <= call.batch and self.length <= other.length
 
 
 @dataclass(slots=True)
@@ -108,13 +113,12 @@ class Lane:
 
     def __init__(self, model: Model, answers: AnswerPool, options: RunOptions) -> None:
         self._model, self._device, self._answers = model, model.device, answers
-        self._graph: Graph | None = None
+        self._samples = model.network.config.window_samples
         self._last: _Work | None = None
         self._set: dict[Context, Call] = {}
-        self._ran = self._is_stretched = self._closed = False
+        self._is_stretched = self._closed = False
         self._waiting: _Waiting | None = None
-        self._captures, self._pause = options.graphs and model.device.can_capture, 0
-        self.graph_failure: str | None = None
+        self._repeated = Repeated(self._device, model.network.lock, captures=options.graphs)
         with self._device.current():
             self._network = model.network.new_context()
             self._synthesis = None if model.synthesis is None else model.synthesis.new_context()
@@ -127,14 +131,14 @@ class Lane:
         self._buffers = Buffers(self._device)
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether an answer is to be collected."""
-        return self._waiting is not None
-
-    @property
     def has_graph(self) -> bool:
         """Whether the last call's shape is a CUDA graph."""
-        return self._graph is not None
+        return self._repeated.has_graph
+
+    @property
+    def graph_failure(self) -> str | None:
+        """Why the last capture failed; None where none has."""
+        return self._repeated.failure
 
     def submit(
         self,
@@ -166,7 +170,7 @@ class Lane:
                     row[...] = window
             self._run(work, rows, categories, parts)
             if keep is not None and keep.slot is not None:
-                self._keep(keep.slot, rows)
+                store(self._device, keep.slot, rows, self._buffers.address, self._stream)
             self._done.record(self._stream)
 
     def again(
@@ -188,11 +192,7 @@ class Lane:
         with self._device.current(), ranged(Range.WINDOW):
             work = self._plan(len(parts), len(categories), parts, network=False)
             self._fit(work)
-            for row, slot, place, count in _in_a_row(places or ()):
-                for name in STATE:
-                    size = self._model.network.nbytes(name, Call(1, 0))
-                    target, source = self._buffers.address(name), slot.address(name, place)
-                    self._device.copy(target + row * size, source, count * size, self._stream)
+            load(self._device, places or (), self._buffers.address, self._stream)
             self._run(work, len(parts), categories, parts)
             self._done.record(self._stream)
 
@@ -213,14 +213,13 @@ class Lane:
             presence = presence.copy()
         if waiting.answer is None:
             return Outcome(presence, [], np.ones(rows, np.bool_))
-        samples = self._model.network.config.window_samples
-        shape = (rows, call.sources, length or samples)
+        shape = (rows, call.sources, length or self._samples)
         size = form.dtype.itemsize * int(np.prod(shape))
         written = self._answers.lend(waiting.answer, size).view(form.dtype).reshape(shape)
         if length == 0:
             return Outcome(presence, *cut_here(written, parts))
         flags = self._buffers.host(_FLAGS, np.int32, (call.batch,))[:rows]
-        return Outcome(presence, from_windows(written, parts, samples), flags == 0)
+        return Outcome(presence, from_windows(written, parts, self._samples), flags == 0)
 
     def close(self) -> None:
         """Wait for the device, and free everything; also after an error, and twice."""
@@ -230,7 +229,7 @@ class Lane:
         with self._device.current():
             with suppress(EngineError):  # whatever failed has been raised where it did
                 self._stream.synchronize()
-            self._drop_graph()
+            self._repeated.forget()
             self._set.clear()
             del self._network, self._synthesis
             if self._waiting is not None and self._waiting.answer is not None:
@@ -246,25 +245,18 @@ class Lane:
         form = form_of(parts) if cuts else SampleFormat.FLOAT32
         own = _Work(network, Call(rows, sources), longest(parts) if cuts else 0, form)
         used = self._last
-        fits = (
-            used is not None
-            and used != own
-            and used == own._replace(call=Call(used.call.batch, sources), length=used.length)
-            and used.call.batch >= rows
-            and used.length >= own.length
-        )
+        fits = used is not None and used != own and own.fits_in(used)
         self._is_stretched = fits and not self._is_stretched
         return used if used is not None and self._is_stretched else own
 
     def _fit(self, work: _Work) -> None:
         """Make room, and set shapes; what was captured for others goes."""
         if work != self._last:
-            self._drop_graph()
+            self._repeated.forget()
             self._last = None
         model, call = self._model, work.call
-        whole = model.synthesis is None
         # An engine has no empty inputs: where it is whole, presence alone still takes a source.
-        first = Call(call.batch, max(1, call.sources) if whole else 0)
+        first = Call(call.batch, max(1, call.sources) if model.synthesis is None else 0)
         contexts = [(model.network, self._network, first)]
         if model.synthesis is not None and self._synthesis is not None and call.sources:
             contexts.append((model.synthesis, self._synthesis, call))
@@ -272,7 +264,7 @@ class Lane:
             for name in loaded.tensors:
                 self._room(name, loaded.nbytes(name, sizes))
             if self._set.get(context) != sizes:
-                self._drop_graph()
+                self._repeated.forget()
                 self._set.pop(context, None)
                 context.set_call(sizes, self._stream.handle)
                 self._set[context] = sizes
@@ -287,13 +279,12 @@ class Lane:
         """Room for a tensor, and its address where it is used."""
         if not self._buffers.fit(name, size, staged=name in _STAGED):
             return
-        self._drop_graph()
+        self._repeated.forget()
         address = self._buffers.address(name)
-        for loaded, context in (
-            (self._model.network, self._network),
-            (self._model.synthesis, self._synthesis),
+        for loaded, context in zip(
+            (self._model.network, self._model.last), (self._network, self._synthesis), strict=True
         ):
-            if loaded is not None and context is not None and name in loaded.tensors:
+            if context is not None and name in loaded.tensors:
                 context.set_address(Tensor(name), address)
 
     def _run(self, work: _Work, rows: int, categories: Positions, parts: Sequence[Part]) -> None:
@@ -304,37 +295,14 @@ class Lane:
             asked[...] = categories if sources else 0
         if work.length:
             records = buffers.host(_PARTS, WINDOW, (work.call.batch,))
-            samples = self._model.network.config.window_samples
-            write_windows(records, parts, samples, work.length)
-        graph = self._captured(work)
-        if graph is None:
-            with nullcontext() if self._ran else self._model.network.lock:
-                self._work(work)
-            self._ran = True
-        else:
-            graph.launch(self._stream)
+            write_windows(records, parts, self._samples, work.length)
+        self._repeated.run(self._stream, lambda: self._work(work))
         self._waiting = _Waiting(work, rows, parts)
         if sources:
             name = _HEARD if work.length else Tensor.SOURCES
-            length = work.length or self._model.network.config.window_samples
-            size = rows * sources * length * work.form.dtype.itemsize
+            size = rows * sources * (work.length or self._samples) * work.form.dtype.itemsize
             self._waiting.answer = answer = self._answers.take(size)
             device.download(answer, buffers.address(name), size, self._stream)
-
-    def _captured(self, work: _Work) -> Graph | None:
-        """The work as a graph, if it has run before in this shape and on these addresses."""
-        if self._graph is not None or not (self._captures and self._ran):
-            return self._graph
-        if self._pause:
-            self._pause -= 1
-            return None
-        try:
-            with self._model.network.lock:
-                self._graph = self._device.capture(self._stream, lambda: self._work(work))
-        except EngineError as error:
-            # Without graphs it is slower and as right; the reason is kept for the report.
-            self._pause, self.graph_failure = RETRY, str(error)
-        return self._graph
 
     def _work(self, work: _Work) -> None:
         stream, buffers, call = self._stream, self._buffers, work.call
@@ -358,32 +326,9 @@ class Lane:
                 windows=buffers.address(_PARTS),
                 out=buffers.address(_HEARD),
                 flags=buffers.address(_FLAGS),
-                shape=(call.batch, call.sources, self._model.network.config.window_samples),
+                shape=(call.batch, call.sources, self._samples),
                 count=work.length,
                 form=work.form,
                 stream=stream.handle,
             )
             buffers.download(_FLAGS, stream)
-
-    def _keep(self, slot: Slot, rows: int) -> None:
-        for name in STATE:
-            size = self._model.network.nbytes(name, Call(rows, 0))
-            self._device.copy(
-                slot.address(name, 0), self._buffers.address(name), size, self._stream
-            )
-
-    def _drop_graph(self) -> None:
-        graph, self._graph, self._ran = self._graph, None, False
-        if graph is not None:
-            with suppress(EngineError):
-                graph.close()
-
-
-def _in_a_row(places: Sequence[tuple[Slot, int]]) -> Iterator[tuple[int, Slot, int, int]]:
-    """Runs of states that follow each other: first row, slot, first place in it, and how many."""
-    start = 0
-    for row in range(1, len(places) + 1):
-        slot, place = places[start]
-        if row == len(places) or places[row] != (slot, place + row - start):
-            yield start, slot, place, row - start
-            start = row

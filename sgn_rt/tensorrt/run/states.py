@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
 from sgn_rt.errors import EngineError
 from sgn_rt.model.contract import Tensor
-from sgn_rt.tensorrt.device.protocol import Device, Memory
+from sgn_rt.tensorrt.device.protocol import Device, Memory, Stream
 
 STATE: Final = (Tensor.SPECTRUM, Tensor.BASIS, Tensor.GUIDE)
 """What sources are made of."""
@@ -30,6 +30,10 @@ class Slot:
     def __init__(self, memory: Memory, rows: int, row_bytes: Mapping[Tensor, int]) -> None:
         self.memory, self.rows = memory, rows
         self._row_bytes = row_bytes
+
+    def row_bytes(self, name: Tensor) -> int:
+        """Of a window's tensor."""
+        return self._row_bytes[name]
 
     def address(self, name: Tensor, row: int) -> int:
         """Of a window's tensor."""
@@ -161,6 +165,44 @@ class StatePool:
     def _let_go(self, slot: Slot) -> None:
         self._bytes -= slot.memory.size
         slot.memory.close()
+
+
+def store(
+    device: Device, slot: Slot, rows: int, address: Callable[[Tensor], int], stream: Stream
+) -> None:
+    """Copy the first windows' states to a slot, from where a lane has its tensors."""
+    for name in STATE:
+        size = rows * slot.row_bytes(name)
+        device.copy(slot.address(name, 0), address(name), size, stream)
+
+
+def load(
+    device: Device,
+    places: Sequence[tuple[Slot, int]],
+    address: Callable[[Tensor], int],
+    stream: Stream,
+) -> None:
+    """Copy states to where a lane has its tensors, those that lie in a row at once.
+
+    Parameters
+    ----------
+    device, stream
+        What copies, and in which order.
+    places
+        Slot and row of each window.
+    address
+        Of a lane's tensor.
+    """
+    start = 0
+    for row in range(1, len(places) + 1):
+        slot, place = places[start]
+        if row < len(places) and places[row] == (slot, place + row - start):
+            continue
+        for name in STATE:
+            size = slot.row_bytes(name)
+            target = address(name) + start * size
+            device.copy(target, slot.address(name, place), (row - start) * size, stream)
+        start = row
 
 
 def _aligned(size: int) -> int:
