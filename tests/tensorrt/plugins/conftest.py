@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from itertools import product
+from itertools import product, starmap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,6 +28,7 @@ from sgn_rt.model.contract import (
     Kind,
     PluginOp,
     Precision,
+    partner,
 )
 from sgn_rt.model.manifest import DIGEST_KEY, digest_of
 from sgn_rt.tensorrt.plugins.build import package_version
@@ -46,6 +47,10 @@ REQUIRE = "SGN_RT_REQUIRE_PLUGIN_TOOLCHAIN"
 HOST_NAME = "libsgn_rt_plugins_host.so"
 HOST_LIBRARY = "SGN_RT_PLUGIN_HOST_LIBRARY"
 CSRC = Path(__file__).parent / "csrc"
+NETWORKS = tuple(product((Kind.WAVEFORM, Kind.PLUGIN), (Precision.FP32, Precision.FP16)))
+"""Graphs that engines are asked for by; another precision of a kind is one more of these."""
+GRAPHS = (*NETWORKS, *dict.fromkeys(filter(None, starmap(partner, NETWORKS))))
+"""All of which engines are built."""
 
 
 def missing(reason: str) -> None:
@@ -191,7 +196,7 @@ def published(tmp_path_factory, instruments) -> Path:
     folder.mkdir()
     shutil.copy(embedded() / BUNDLE_PROBE, folder)
     artifacts = []
-    for kind, precision in product((Kind.WAVEFORM, Kind.PLUGIN), Precision):
+    for kind, precision in GRAPHS:
         path = f"{kind}.{precision}.onnx"
         graph = build_graph(instruments, kind, precision)
         (folder / path).write_bytes(graph.SerializeToString(deterministic=True))

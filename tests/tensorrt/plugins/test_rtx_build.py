@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from itertools import product
+from collections import Counter
+from itertools import groupby, product
+from operator import itemgetter
 from pathlib import Path
 
 import onnx
@@ -19,21 +21,27 @@ from sgn_rt.cli import main
 from sgn_rt.errors import EngineError
 from sgn_rt.export.engine_layers import build_with_layers
 from sgn_rt.export.layerwise import layers_of
+from sgn_rt.export.pair import load_graph
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.model.contract import Kind, Precision, partner
 from sgn_rt.tensorrt.bindings import Flavor, version_text
+from sgn_rt.tensorrt.build import builder as builders
 from sgn_rt.tensorrt.build.builder import BuildOptions, build_engine
-from sgn_rt.tensorrt.engine_files import read_engine, read_sidecars
+from sgn_rt.tensorrt.build.engine_summary import layers_from_log
+from sgn_rt.tensorrt.engine_files import halves_of, read_engine, read_sidecars
+
+from .conftest import GRAPHS, NETWORKS
 
 GPUS = ("sm89", "sm120")
-KINDS = (Kind.WAVEFORM, Kind.PLUGIN)
 RECORD = Path(__file__).with_name("rtx_figures.json")
 ROOM = {"kernels": 6, "casts": 3, "movers": 3}
 """More than on record is a regression; a few, as the builder does not always choose the same."""
 
-each_engine = pytest.mark.parametrize(
-    ("kind", "precision", "gpu"), list(product(KINDS, Precision, GPUS)), ids=str
-)
+ENGINES = [(*graph, gpu) for graph, gpu in product(GRAPHS, GPUS)]
+each_engine = pytest.mark.parametrize(("kind", "precision", "gpu"), ENGINES, ids=str)
+WHOLE = "whole, before the cut"
+"""On record beside the pairs: kernels of the plugin graphs when one engine went to the sources."""
+PLUGINS = {Kind.WAVEFORM: [], Kind.PLUGIN: ["stft/Stft"], Kind.SYNTHESIS: ["istft/Istft"]}
 
 
 def command(*arguments: object) -> None:
@@ -49,19 +57,21 @@ def command(*arguments: object) -> None:
 
 @pytest.fixture(scope="module")
 def built(rtx, library, published) -> dict[str, dict]:
-    """All eight engines, by ``sgn-rt build``; their sidecars by name."""
+    """All engines, by ``sgn-rt build``; their sidecars by name."""
     sidecars = {}
-    for kind in KINDS:
+    for kind, group in groupby(NETWORKS, key=itemgetter(0)):
         path = published / "built.json"
+        precisions = ",".join(precision for _, precision in group)
         command("build", published, "--flavor", "tensorrt-rtx", "--gpu", ",".join(GPUS),
-                "--precision", "fp16,fp32", "--kind", kind, "--json", path)  # fmt: skip
+                "--precision", precisions, "--kind", kind, "--json", path)  # fmt: skip
         sidecars |= json.loads(path.read_text())
     if os.environ.get("SGN_RT_RECORD_FIGURES") == "1":
         figures = {
-            f"{kind}.{precision}": sidecars[f"{kind}.{precision}.tensorrt-rtx.{GPUS[0]}"]["figure"]
-            for kind, precision in product(KINDS, Precision)
+            f"{kind}.{precision}": sidecars[name_of(kind, precision, GPUS[0])]["figure"]
+            for kind, precision in GRAPHS
         }
-        record = {"version": version_text(rtx.version)} | figures
+        whole = json.loads(RECORD.read_text())[WHOLE]
+        record = {"version": version_text(rtx.version), WHOLE: whole} | figures
         RECORD.write_text(json.dumps(record, indent=1) + "\n")
     return sidecars
 
@@ -75,19 +85,19 @@ def test_what_the_graph_is_made_for_is_in_the_engine(built, published, kind, pre
     figure = built[name_of(kind, precision, gpu)]["figure"]
     nodes = [n.op_type for n in onnx.load(published / f"{kind}.{precision}.onnx").graph.node]
     plugins = [name.partition("_myl")[0] for name in figure["plugins"]]
-    assert plugins == (["stft/Stft", "istft/Istft"] if kind == Kind.PLUGIN else [])
+    assert plugins == PLUGINS[kind]
     assert figure["network"].get("PLUGIN_V3", 0) == len(plugins)
     assert figure["norms"] == 0
     # One kernel for each transformer block's attention; TensorRT fuses none in float32.
-    blocks = nodes.count("Softmax") - 1  # the other is the grouping's
-    assert blocks == 3
+    blocks = max(0, nodes.count("Softmax") - 1)  # the other is the grouping's
+    assert blocks == (0 if kind == Kind.SYNTHESIS else 3)
     assert figure["attention"] == (blocks if precision == Precision.FP16 else 0)
     for layer, node in (
         ("CONVOLUTION", "Conv"), ("DECONVOLUTION", "ConvTranspose"),
         ("MATRIX_MULTIPLY", "MatMul"), ("NORMALIZATION", "LayerNormalization"),
         ("SOFTMAX", "Softmax"),
     ):  # fmt: skip
-        assert figure["network"][layer] == nodes.count(node), layer
+        assert figure["network"].get(layer, 0) == nodes.count(node), layer
 
 
 @each_engine
@@ -99,30 +109,83 @@ def test_figures_are_those_on_record(rtx, built, kind, precision, gpu):
     expected = record[f"{kind}.{precision}"]
     for what, room in ROOM.items():
         assert figure[what] <= expected[what] + room, what
-    for what in ("activation_bytes", "weights_bytes"):
-        assert 0 < figure[what] <= 1.05 * expected[what], what
+    assert figure["weights_bytes"] <= 1.05 * expected["weights_bytes"]
+    assert (figure["weights_bytes"] == 0) == (kind == Kind.SYNTHESIS)
+    live, bulk = figure["activation_bytes"]
+    assert 0 < live < bulk
+    for size, most in zip((live, bulk), expected["activation_bytes"], strict=True):
+        assert size <= 1.05 * most
+
+
+def _both(record, precision: Precision) -> Counter:
+    """Of network and synthesis together."""
+    total: Counter = Counter()
+    for kind in (Kind.PLUGIN, Kind.SYNTHESIS):
+        figure = record[f"{kind}.{precision}"]
+        total.update({what: figure[what] for what in (*ROOM, "weights_bytes")})
+        total["activation_bytes"] += figure["activation_bytes"][-1]
+    return total
 
 
 def test_plugins_and_half_precision_save_what_they_are_for():
     record = json.loads(RECORD.read_text())
-    for precision in Precision:
-        plugin, waveform = (record[f"{kind}.{precision}"] for kind in (Kind.PLUGIN, Kind.WAVEFORM))
-        for what in ("kernels", "activation_bytes", "weights_bytes"):
-            assert plugin[what] < waveform[what], what
-    for kind in KINDS:
+    for precision in (Precision.FP32, Precision.FP16):
+        pair, waveform = _both(record, precision), record[f"{Kind.WAVEFORM}.{precision}"]
+        for what in ("kernels", "weights_bytes"):
+            assert pair[what] < waveform[what], what
+        assert pair["activation_bytes"] < waveform["activation_bytes"][-1]
+    for kind in (Kind.WAVEFORM, Kind.PLUGIN):
         half, full = (record[f"{kind}.{p}"] for p in (Precision.FP16, Precision.FP32))
         assert half["weights_bytes"] < 0.7 * full["weights_bytes"]
+
+
+def test_the_cut_costs_no_more_than_a_kernel():
+    """Weights lie in the network alone. What one context held is now in two."""
+    record = json.loads(RECORD.read_text())
+    for precision, whole in record[WHOLE].items():
+        pair = _both(record, Precision(precision))
+        for what in ("kernels", "casts", "movers"):
+            assert pair[what] <= whole[what] + 1, what
+        assert pair["weights_bytes"] <= whole["weights_bytes"] + 1024
+        network = record[f"{Kind.PLUGIN}.{precision}"]["activation_bytes"][-1]
+        assert network < 0.5 * whole["activation_bytes"]
+
+
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.FP32])
+def test_nothing_rearranges_basis_maps_at_the_cut(rtx, library, published, monkeypatch, precision):
+    """They leave with the last convolution, and are read by the product that makes masks."""
+    lines = {}
+    for kind in (Kind.PLUGIN, Kind.SYNTHESIS):
+
+        def kept(messages, kind=kind):
+            lines[kind] = [line for text in messages for line in text.splitlines()]
+            return layers_from_log(messages)
+
+        monkeypatch.setattr(builders, "layers_from_log", kept)
+        bundle = Bundle.open(published)
+        artifact = bundle.find(kind, precision)
+        build_engine(rtx, bundle, artifact, BuildOptions(gpus=("sm89",), max_batch=4), library)
+    layers = {kind: [line for line in of if ", LayerType: " in line] for kind, of in lines.items()}
+    (maker,) = (x for x in layers[Kind.PLUGIN] if "Name: basis," in x.partition("Outputs:")[2])
+    (reader,) = (x for x in layers[Kind.SYNTHESIS] if "Name: basis," in x.partition("Outputs:")[0])
+    assert "LayerType: deconv," in maker
+    assert "LayerType: kgen," not in reader
+    assert "Fc" in reader.partition(",")[0]
 
 
 def test_all_are_in_the_bundle_and_whole(built, published):
     bundle = Bundle.open(published)
     sidecars = {sidecar.name: sidecar for sidecar in read_sidecars(bundle)}
     assert sorted(sidecars) == sorted(built)
-    for kind, precision, gpu in product(KINDS, Precision, GPUS):
+    for kind, precision, gpu in ENGINES:
         sidecar = sidecars[name_of(kind, precision, gpu)]
         assert len(read_engine(bundle, sidecar)) == sidecar.size
-        assert sidecar.profiles["mixture"].largest == (8, bundle.config.window_samples)
-        assert sidecar.profiles["categories"].largest == (11,)
+        largest = [next(iter(p.values())).largest[0] for p in sidecar.profiles]
+        assert largest == [4, sidecar.max_batch] == [4, 8]
+        assert sidecar.max_sources == (None if kind == Kind.PLUGIN else 11)
+        second = partner(kind, precision)
+        halves = [sidecar] if second is None else [sidecar, sidecars[name_of(*second, gpu)]]
+        assert halves_of(bundle, sidecar) == halves
         assert (sidecar.gpus, sidecar.gpu_name, sidecar.proof) == ((gpu,), None, None)
         assert (sidecar.plugin is None) == (kind == Kind.WAVEFORM)
 
@@ -141,8 +204,7 @@ def test_an_engine_can_give_out_its_layers(rtx, library, built, published, preci
     bundle = Bundle.open(published)
     artifact = bundle.find(Kind.PLUGIN, precision)
     figure = build_with_layers(rtx, bundle, artifact, "sm89").figure
-    graph = onnx.load_from_string(bundle.read(artifact.path))
-    assert len(layers_of(graph)) > 100
+    assert len(layers_of(load_graph(bundle, artifact))) > 100
     whole = built[name_of(Kind.PLUGIN, precision, "sm89")]["figure"]
     assert len(figure.plugins) == 2
     # Each comes out, so nothing that has one inside of it is fused.
