@@ -61,45 +61,55 @@ def run_once(
         If it does not deserialise, refuses an input, or does not run.
     """
     log = Log()
-    logger = make_logger(trt.module, log)
     with device.current():
+        loaded = _Loaded()
         try:
-            runtime: api.Runtime = trt.module.Runtime(logger)
+            loaded.load(trt, content, library, log)
+            return _run(device, loaded, inputs, log)
+        finally:
+            loaded.let_go()
+
+
+class _Loaded:
+    """What TensorRT made, in this one place: it frees on the device that is current then.
+
+    In a variable of any function beside, a traceback would hold it beyond that.
+    """
+
+    runtime: api.Runtime
+    engine: api.ICudaEngine
+    context: api.IExecutionContext
+
+    def load(self, trt: TensorRT, content: bytes, library: Path | None, log: Log) -> None:
+        self.logger = make_logger(trt.module, log)  # TensorRT keeps its address
+        try:
+            self.runtime = trt.module.Runtime(self.logger)
         except (TypeError, RuntimeError) as error:  # where the library gives nullptr
             raise _failed(f"no runtime: {error}", log) from error
-        engine: api.ICudaEngine | None = deserialize(
-            trt, runtime, content, library, host_code=False
-        )
-        if engine is None:
+        self.engine = deserialize(trt, self.runtime, content, library, host_code=False)
+        if self.engine is None:
             raise _failed("an engine that does not deserialise", log)
-        context = _context(trt, engine)
-        if context is None:
+        self.context = self._new_context(trt)
+        if self.context is None:
             raise _failed("no execution context", log)
-        try:
-            return _run(device, engine, context, inputs, log)
-        finally:
-            del context
+
+    def _new_context(self, trt: TensorRT) -> Any:
+        if not trt.is_rtx:
+            return self.engine.create_execution_context()
+        config = eager_config(trt, self.engine)
+        return None if config is None else self.engine.create_execution_context(config)
+
+    def let_go(self) -> None:
+        for name in ("context", "engine", "runtime"):
+            self.__dict__.pop(name, None)
 
 
-def _context(trt: TensorRT, engine: api.ICudaEngine) -> api.IExecutionContext | None:
-    if not trt.is_rtx:
-        return engine.create_execution_context()
-    config = eager_config(trt, engine)
-    return None if config is None else engine.create_execution_context(config)
-
-
-def _run(
-    device: Device,
-    engine: api.ICudaEngine,
-    context: api.IExecutionContext,
-    inputs: Mapping[str, NDArray[Any]],
-    log: Log,
-) -> Arrays:
+def _run(device: Device, loaded: _Loaded, inputs: Mapping[str, NDArray[Any]], log: Log) -> Arrays:
     for name, array in inputs.items():
-        if not context.set_input_shape(name, array.shape):
+        if not loaded.context.set_input_shape(name, array.shape):
             raise _failed(f"shape {array.shape} of {name} refused", log)
     arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-    outputs = {name: array for name, array in _tensors(engine, context, log) if name not in inputs}
+    outputs = {name: array for name, array in _tensors(loaded, log) if name not in inputs}
     arrays |= outputs
     memories: dict[str, Memory] = {}
     staging: dict[str, Pinned] = {}
@@ -112,9 +122,9 @@ def _run(
             memories[name], staging[name] = memory, pinned
             pinned.array[: array.nbytes] = array.reshape(-1).view(np.uint8)
             device.upload(memory.address, pinned, array.nbytes, stream)
-            if not context.set_tensor_address(name, memory.address):
+            if not loaded.context.set_tensor_address(name, memory.address):
                 raise _failed(f"address of {name} refused", log)
-        if not context.execute_async_v3(stream.handle):
+        if not loaded.context.execute_async_v3(stream.handle):
             raise _failed("no execution", log)
         for name, array in outputs.items():
             device.download(staging[name], memories[name].address, array.nbytes, stream)
@@ -130,18 +140,16 @@ def _run(
     return outputs
 
 
-def _tensors(
-    engine: api.ICudaEngine, context: api.IExecutionContext, log: Log
-) -> list[tuple[str, NDArray[Any]]]:
+def _tensors(loaded: _Loaded, log: Log) -> list[tuple[str, NDArray[Any]]]:
     """Arrays for every tensor of the engine, of the shapes that follow from the inputs'."""
-    missing = context.infer_shapes()
+    missing = loaded.context.infer_shapes()
     if missing:
         raise _failed(f"no shapes for {', '.join(missing)}", log)
     arrays: list[tuple[str, NDArray[Any]]] = []
-    for index in range(engine.num_io_tensors):
-        name = str(engine.get_tensor_name(index))
-        dims = context.get_tensor_shape(name)
-        dtype = _TYPES[engine.get_tensor_dtype(name).name]
+    for index in range(loaded.engine.num_io_tensors):
+        name = str(loaded.engine.get_tensor_name(index))
+        dims = loaded.context.get_tensor_shape(name)
+        dtype = _TYPES[loaded.engine.get_tensor_dtype(name).name]
         arrays.append((name, np.zeros([dims[i] for i in range(len(dims))], dtype)))
     return arrays
 
