@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sgn_rt.model.config import ModelConfig
+from sgn_rt.tensorrt.plugins.kernels import FilterTables
 
 KERNELS: Final = (
     "framing", "forward FFT", "log magnitude", "masking", "inverse FFT", "overlap-add", "finish",
@@ -81,6 +82,25 @@ def kernel_bytes(load: Load) -> dict[str, int]:
     }
     found["masking"] += load.spectrum
     return {name: load.batch * found[name] for name in KERNELS}
+
+
+def resampler_bytes(filter_: FilterTables, *, rows: int, samples: int, count: int) -> int:
+    """Bytes that sample-rate conversion reads and writes.
+
+    Parameters
+    ----------
+    filter_
+        Its tables, read once: they stay in the cache. Columns and places that no output meets are
+        not; of columns between which coefficients lie, two an output at most.
+    rows
+        Channels or sources of all windows.
+    samples, count
+        Of a row, before and after.
+    """
+    taps, columns = filter_.coefficients.shape
+    met = min(columns, 2 * count if filter_.interpolated else count)
+    tables: int = 4 * taps * met + filter_.places.itemsize * min(filter_.up, count)
+    return 4 * rows * (samples + count) + tables
 
 
 def link_bytes(load: Load) -> dict[str, int]:

@@ -28,6 +28,7 @@ GROUP: Final = Group(
         Check(name="finish", run=kernel_checks.check_finish, limit_s=COMPILED_S),
         Check(name="resampler", run=kernel_checks.check_resampler, limit_s=COMPILED_S),
         Check(name="times", run=rates.check_times, limit_s=COMPILED_S),
+        Check(name="resampler-times", run=rates.check_resampler_times, limit_s=COMPILED_S),
         Check(name="sanitizer", run=kernel_checks.check_sanitized, limit_s=COMPILED_S),
         Check(
             name="late-errors", run=layer_checks.check_late_errors, limit_s=COMPILED_S,

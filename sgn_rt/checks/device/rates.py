@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from sgn_rt.errors import SgnError
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.tensorrt.device.factory import open_device
 from sgn_rt.tensorrt.plugins.kernels import WINDOW, Kernels, SampleFormat
+from sgn_rt.tensorrt.plugins.polyphase import PolyphaseResampler
 
 ATTRIBUTES: Final = (
     "MultiProcessorCount", "ClockRate", "MemoryClockRate", "GlobalMemoryBusWidth", "L2CacheSize",
@@ -27,6 +29,8 @@ LINK_BYTES: Final = 64 << 20
 REPEATS: Final = 20
 BATCHES: Final = (1, 8)
 SOURCES: Final = 11
+RATE: Final = 44100
+"""Of the recordings, Hz."""
 HEARD: Final = 4
 """The part heard: a window's length by this, as windows overlap to three quarters."""
 
@@ -117,6 +121,43 @@ def check_times(world: DeviceWorld) -> Mapping[str, Any]:
         figures[f"{name}_us_per_window"] = 1e6 * sum(seconds.values()) / batch
         most = roofline.windows_per_second(load, limits)
         figures[f"{name}_windows_per_s_at_most"] = {k: round(v) for k, v in most.items()}
+    return figures
+
+
+def check_resampler_times(world: DeviceWorld) -> Mapping[str, Any]:
+    """Sample-rate conversion by events against the bytes that it moves, and its multiply-adds."""
+    limits, kernels = limits_of(world), world.kernels(world.library)
+    rate, load = world.config.sample_rate, load_of(world.config, max(BATCHES))
+    figures: dict[str, Any] = {}
+    with world.bench() as bench:
+        # A mixture to the model's rate, and what is heard of all sources back.
+        for source, target, rows, count in (
+            (RATE, rate, load.batch, world.config.window_samples),
+            (rate, RATE, load.batch * load.sources, load.heard * RATE // rate),
+        ):
+            resampler = PolyphaseResampler(source, target, lambda *_: np.empty((0, 0), np.float32))
+            filter_, (first, last) = resampler.filter, resampler.source_span(0, count)
+            shape = (load.batch, rows // load.batch, last - first)
+            arguments: dict[str, Any] = {
+                "source": bench.put(np.zeros(shape, np.float32)),
+                "spans": bench.put(np.tile(resampler.span(0, first), load.batch)),
+                "out": bench.room(4 * rows * count),
+                "coefficients": bench.put(filter_.coefficients),
+                "places": bench.put(filter_.places),
+                "shape": shape, "count": count, "filter_": filter_,
+                "stream": bench.stream.handle,
+            }  # fmt: skip
+            taken = world.cuda.seconds(
+                bench.stream, partial(kernels.resample, **arguments), REPEATS
+            )
+            size = roofline.resampler_bytes(filter_, rows=rows, samples=last - first, count=count)
+            figures[f"{source} to {target} Hz, {rows} rows"] = {
+                "MB": size / 1e6,
+                "us": 1e6 * taken,
+                "GB/s": size / taken / 1e9,
+                **({"of_limit": size / taken / limits.copied} if limits.copied else {}),
+                "multiply_adds_G_per_s": rows * count * len(filter_.coefficients) / taken / 1e9,
+            }
     return figures
 
 

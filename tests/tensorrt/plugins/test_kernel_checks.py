@@ -161,6 +161,14 @@ def test_kernels_are_timed_against_what_the_device_moves(world):
         assert row["of_limit"] == pytest.approx(row["GB/s"] / 200)
         assert row["least_us"] == pytest.approx(row["us"] * row["of_limit"])
     assert times["batch_8_sources_3_us_per_window"] == pytest.approx(7 * 10 / 8)
+    resampled = rates.check_resampler_times(world)
+    rate = world.config.sample_rate
+    assert list(resampled) == [f"44100 to {rate} Hz, 8 rows", f"{rate} to 44100 Hz, 24 rows"]
+    for row in resampled.values():
+        assert row["us"] == pytest.approx(10.0)
+        assert row["of_limit"] == pytest.approx(row["MB"] / 1e3 / 1e-5 / 200)
+        assert row["multiply_adds_G_per_s"] > 0
+    assert not any(world.device.live.values())
 
 
 def test_what_the_gpu_at_hand_moves_is_measured_where_there_is_one(world, monkeypatch):
