@@ -72,17 +72,18 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
     },
     # Masks from the waveform, of engines that have the STFT before the network in them: 99.9th
     # percentile and largest difference. In float32 the STFT's rounding, which the logarithm
-    # amplifies: SciPy's moves the published model's masks by 1.4e-5 (largest 4.1e-5), and noise
+    # amplifies: SciPy's moves the masks of the published model by 1.4e-5 (largest 4.1e-5). Noise
     # 110 dB below the spectrum, which is what a GPU's transform of a length with a large prime
-    # factor may leave, by 6.6e-4 (1.0e-3); in float16 the network's own rounding on top of that.
-    # Matrix products in TF32 hide behind that, and show in the whole.
+    # factor may leave, moves them by 6.6e-4 (1.0e-3), and those of ten random networks by up to
+    # 8.5e-4 (1.6e-3); where log_epsilon is 1e-5 by 1.0e-2 (1.9e-2). In float16 the network's own
+    # rounding on top of that. Matrix products in TF32 hide behind it, and show in the whole.
     Stage.ANALYSIS: {
-        Precision.FP32: Limit(value=2.5e-3, unit=""),
-        Precision.FP16: Limit(value=1e-2, unit=""),
+        Precision.FP32: Limit(value=4e-3, unit=""),
+        Precision.FP16: Limit(value=1.2e-2, unit=""),
     },
     Stage.ANALYSIS_MAX: {
-        Precision.FP32: Limit(value=4e-3, unit=""),
-        Precision.FP16: Limit(value=5.5e-2, unit=""),
+        Precision.FP32: Limit(value=8e-3, unit=""),
+        Precision.FP16: Limit(value=6e-2, unit=""),
     },
     # Sources from the reference's masks: only FFT rounding (float32 on the CPU at either precision,
     # as the engines that can be probed here synthesise in float32) [128 dB, 130 dB]. On a GPU
