@@ -26,7 +26,7 @@ class RunOptions:
         processor of its own. For live sound.
     held_bytes
         Of the GPU's memory for what is kept of windows, so that a category that turns up late
-        costs no network: 3.3 MB a window of the published model in float16, so 150 of them, the
+        costs no network: 3.1 MB a window of the published model in float16, so 170 of them, the
         windows in work of a dozen recordings at once. Where it does not suffice, the oldest are
         computed again.
     answer_bytes
