@@ -184,7 +184,7 @@ class Plugin(Network):
         self.mask, self.istft = synthesis.mask, synthesis.istft
         for name in weights.blocks:
             self.set_submodule(f"{name}.attention", PluginAttention(weights, f"{name}.attention"))
-        last = self.decoder.get_submodule(f"{len(self.decoder) - 1}.conv")
+        last: Any = self.decoder.get_submodule(f"{len(self.decoder) - 1}.conv")
         more = axis_sizes(weights.config)[Axis.CHANNELS] - weights.config.mask_basis
         if more:
             last.weight = constant(F.pad(last.weight, (0, 0, 0, 0, 0, more)))

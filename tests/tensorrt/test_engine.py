@@ -15,7 +15,8 @@ from sgn_rt.engines import tensorrt as engines
 from sgn_rt.engines.factory import ENGINES
 from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.engines.tensorrt import TensorRTEngine, open_tensorrt
-from sgn_rt.errors import EngineError, ParityWarning
+from sgn_rt.errors import EngineError, ParityWarning, UnavailableError
+from sgn_rt.model.contract import Kind
 from sgn_rt.parity.service import Service
 from sgn_rt.separator import Separator
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
@@ -195,6 +196,25 @@ def test_another_machines_engine_names_both_and_the_rebuild(bundle, make_sidecar
         EngineError,
         match=r"built for sm86 / tensorrt 10\.15, this is sm89 / tensorrt 11\.2\. Run `sgn-rt ",
     ):
+        open_tensorrt(bundle, name="tensorrt", flavor=Flavor.TENSORRT, artifact=None)
+
+
+def test_kernels_timed_on_another_gpu_run_and_are_told(bundle, make_sidecar, machine, caplog):
+    write_engine(bundle, make_sidecar(gpu_name="Fake GPU, twice the size"), CONTENT)
+    open_tensorrt(bundle, name="tensorrt", flavor=Flavor.TENSORRT, artifact=None)
+    (record,) = caplog.records
+    assert "got kernels chosen by their times on Fake GPU, twice the size" in record.message
+    assert f"sgn-rt build {bundle.root} --flavor tensorrt --kind waveform" in record.message
+    caplog.clear()
+    write_engine(bundle, make_sidecar(), CONTENT)
+    open_tensorrt(bundle, name="tensorrt", flavor=Flavor.TENSORRT, artifact=None)
+    assert caplog.records == []
+
+
+def test_a_synthesis_alone_is_no_engine(bundle, make_sidecar, machine):
+    """What a build leaves that could not be written to its end."""
+    write_engine(bundle, make_sidecar(name="half", kind=Kind.SYNTHESIS), CONTENT)
+    with pytest.raises(UnavailableError, match="got a bundle without an engine of tensorrt"):
         open_tensorrt(bundle, name="tensorrt", flavor=Flavor.TENSORRT, artifact=None)
 
 
