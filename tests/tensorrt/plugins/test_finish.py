@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sgn_rt._types import Part
+from sgn_rt.engines.tensorrt_engine import TensorRTEngine
 from sgn_rt.errors import EngineError, PluginError
 from sgn_rt.tensorrt.plugins.kernels import WINDOW, Kernels, SampleFormat
 
@@ -185,3 +189,36 @@ def test_another_library_is_refused(tmp_path):
         Kernels(tmp_path / "none.so")
     with pytest.raises(PluginError, match="sgn_rt_status_text"):
         Kernels(Path("libm.so.6"))
+
+
+class InStream:
+    """The library's own kernel, in the order of a fake device's streams."""
+
+    def __init__(self, kernels, device):
+        self._kernels, self._device = kernels, device
+
+    def finish(self, *, stream, **arguments):
+        work = partial(self._kernels.finish, stream=0, **arguments)
+        self._device.streams[stream].give(work)
+
+
+@pytest.mark.parametrize("name", ["float32", "float16", "int16", "dithered-int16"])
+def test_an_engine_answers_by_it_as_by_its_emulation(
+    host_library, bundle, pair, device, config, name
+):
+    windows, categories = music((6, config.window_samples)), np.array([2, 0])
+    parts = [Part(5 * row, 700, 0.5 + row, name, 1000 * row, row % 2) for row in range(6)]
+    kernels = Kernels(host_library)
+    kernels.load()
+    heard = []
+    for finishing in (pair.kernels, InStream(kernels, device)):
+        engine = TensorRTEngine("tensorrt", bundle, replace(pair, kernels=finishing))
+        answers = [engine.answer(windows, categories, categories, parts) for _ in range(3)]
+        heard.append([sources for _, sources in answers[-1]])
+        with pytest.raises(EngineError, match=r"non-finite numbers in windows \[1\] of 2"):
+            windows[5, -1] = np.nan
+            engine.answer(windows, categories, categories, parts)
+        windows[5, -1] = 0.0
+    for ours, emulated in zip(*heard, strict=True):
+        assert ours.dtype == emulated.dtype
+        np.testing.assert_array_equal(ours, emulated)
