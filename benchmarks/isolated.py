@@ -34,7 +34,7 @@ def _separate(task: dict[str, Any]) -> dict[str, Any]:
 
     bundle = Bundle.open(task["bundle"])
     folder = Path(task["folder"])
-    engine = open_subject(task["subject"], bundle, task["threads"], folder)
+    engine = open_subject(task["subject"], bundle, task["threads"], folder, devices=task["devices"])
     loaded = peak_memory()
     with separator(engine, bundle, task["threads"]) as opened:
         start = time.perf_counter()
@@ -47,10 +47,14 @@ def _separate(task: dict[str, Any]) -> dict[str, Any]:
 
 def _cold_start(task: dict[str, Any]) -> dict[str, Any]:
     times = [time.monotonic()]
+    from sgn_rt.engines.factory import runs_on_gpu
     from sgn_rt.separator import Separator
 
+    device = task["devices"] if runs_on_gpu(task["subject"]) else None
     times.append(time.monotonic())
-    with Separator.open(task["bundle"], task["subject"], threads=task["threads"]) as opened:
+    with Separator.open(
+        task["bundle"], task["subject"], threads=task["threads"], device=device
+    ) as opened:
         times.append(time.monotonic())
         window = opened.bundle.probe.mixture[:1]
         opened.separate(window, opened.categories, sample_rate=opened.config.sample_rate)
@@ -80,7 +84,14 @@ def _run(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def memory(
-    subject: str, bundle: Path, recording: Path, *, threads: int, folder: Path, named: bool
+    subject: str,
+    bundle: Path,
+    recording: Path,
+    *,
+    threads: int,
+    folder: Path,
+    named: bool,
+    devices: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Peak memory of separating a file to disk: all categories named, or those present found.
 
@@ -103,11 +114,14 @@ def memory(
             "threads": threads,
             "folder": str(folder),
             "all": named,
+            "devices": devices,
         }
     )
 
 
-def cold_start(subject: str, bundle: Path, *, threads: int) -> dict[str, float]:
+def cold_start(
+    subject: str, bundle: Path, *, threads: int, devices: Sequence[int] | None = None
+) -> dict[str, float]:
     """Seconds from nothing to the first window, the start-up probe included; files are cached.
 
     Returns
@@ -123,6 +137,7 @@ def cold_start(subject: str, bundle: Path, *, threads: int) -> dict[str, float]:
     start = time.monotonic()
     task = {
         "task": "cold-start", "subject": subject, "bundle": str(bundle), "threads": threads,
+        "devices": devices,
     }  # fmt: skip
     times = _run(task)["times"]
     names = ("interpreter", "import", "open", "first_window")

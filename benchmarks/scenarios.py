@@ -38,11 +38,14 @@ class Setting:
         Processors to use.
     folder
         For everything that is written.
+    devices
+        Numbers of the GPUs that a GPU's engines run on; None for the one in use.
     """
 
     bundle: Bundle
     threads: int
     folder: Path
+    devices: tuple[int, ...] | None = None
 
     def chosen(self) -> dict[str, list[str] | None]:
         """Choice -> names of categories, None for those present."""
@@ -110,7 +113,9 @@ def windows(
     everything = np.arange(len(setting.bundle.config.categories))
     runs: dict[str, Callable[[], object]] = {}
     engines: dict[str, Engine] = {s.name: s.engine for s in subjects if s.engine is not None}
-    with ThreadPoolExecutor(setting.threads) as pool:
+    # Who waits for a GPU takes no processor.
+    most = max([setting.threads, *(engine.concurrency for engine in engines.values())])
+    with ThreadPoolExecutor(most) as pool:
         for name, engine in engines.items():
             runs[key(name, WINDOW)] = partial(engine.separate, probe.mixture[:1], everything)
             if isinstance(engine, MaskEngine):
@@ -147,6 +152,7 @@ def memory(
             threads=setting.threads,
             folder=setting.folder,
             named=named,
+            devices=setting.devices,
         )
     except SgnError as error:
         return {"failure": str(error)}
@@ -158,7 +164,9 @@ def cold_start(subject: str, setting: Setting, *, repeats: int) -> dict[str, Any
     """Step -> figures over the repeats, seconds; or the error that came instead."""
     try:
         runs = [
-            isolated.cold_start(subject, setting.bundle.root, threads=setting.threads)
+            isolated.cold_start(
+                subject, setting.bundle.root, threads=setting.threads, devices=setting.devices
+            )
             for _ in range(repeats)
         ]
     except SgnError as error:

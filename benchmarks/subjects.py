@@ -15,7 +15,8 @@ from sgn_rt._types import Float, Positions, Separated
 from sgn_rt.benchmarks import plain
 from sgn_rt.benchmarks.harness import interleave
 from sgn_rt.engines.base import Engine, WholeEngine
-from sgn_rt.engines.factory import ENGINES, open_engine
+from sgn_rt.engines.factory import ENGINES, open_engine, open_on, runs_on_gpu
+from sgn_rt.engines.several import SeveralEngines
 from sgn_rt.engines.torch import TorchEngine
 from sgn_rt.errors import SgnError
 from sgn_rt.model.bundle import Bundle
@@ -85,7 +86,13 @@ class _Contiguous(_Reference):
         self.detail += ", contiguous memory"
 
 
-def open_subject(name: str, bundle: Bundle, threads: int, folder: Path) -> Engine:
+def open_subject(
+    name: str,
+    bundle: Bundle,
+    threads: int,
+    folder: Path,
+    devices: Sequence[int] | None = None,
+) -> Engine:
     """Open what a name stands for.
 
     Parameters
@@ -98,6 +105,8 @@ def open_subject(name: str, bundle: Bundle, threads: int, folder: Path) -> Engin
         Processors to use; PyTorch's own number of threads is set to it, for the whole process.
     folder
         Where `prepare` has been.
+    devices
+        Numbers of the GPUs that a GPU's engine runs on; None for the one in use.
 
     Raises
     ------
@@ -111,29 +120,41 @@ def open_subject(name: str, bundle: Bundle, threads: int, folder: Path) -> Engin
         return _Contiguous(bundle) if name == CONTIGUOUS else _Reference(bundle)
     if name == plain.NAME:
         return plain.PlainExport(bundle, folder / plain.FILE)
-    return open_engine(name, bundle, threads)
+    if devices is None or not runs_on_gpu(name):
+        return open_engine(name, bundle, threads)
+    return open_on(name, bundle, threads, devices, replaces=False)
 
 
 def prove(name: str, engine: Engine, bundle: Bundle) -> Subject:
     """A subject, with the engine only if every stage of parity is within its limit."""
-    try:
-        results = tuple(measure(engine, bundle.probe))
-    except SgnError as error:
-        return Subject(name=name, failure=str(error))
-    for result in results:
-        if not result.passed:
-            return Subject(name=name, parity=results, failure=f"parity: {result}")
+    each = engine.engines.values() if isinstance(engine, SeveralEngines) else [engine]
+    results: tuple[StageResult, ...] = ()
+    for one in each:
+        try:
+            results = tuple(measure(one, bundle.probe))
+        except SgnError as error:
+            return Subject(name=name, failure=str(error))
+        for result in results:
+            if not result.passed:
+                return Subject(name=name, parity=results, failure=f"parity: {result}")
     return Subject(name=name, engine=engine, parity=results)
 
 
-def gather(names: Sequence[str], bundle: Bundle, threads: int, folder: Path) -> list[Subject]:
+def gather(
+    names: Sequence[str],
+    bundle: Bundle,
+    threads: int,
+    folder: Path,
+    *,
+    devices: Sequence[int] | None = None,
+) -> list[Subject]:
     """Open and prove what is asked for.
 
     Parameters
     ----------
     names
         Engines; none for all there are, the plain export among them.
-    bundle, threads, folder
+    bundle, threads, folder, devices
         As `open_subject`; the plain export is written to ``folder``.
 
     Returns
@@ -143,18 +164,26 @@ def gather(names: Sequence[str], bundle: Bundle, threads: int, folder: Path) -> 
     """
     wanted = list(dict.fromkeys(names)) or [*ENGINES, plain.NAME]
     found = [
-        _gathered(name, bundle, threads, folder) for name in wanted if name not in MEMORY_FORMATS
+        _gathered(name, bundle, threads, folder, devices)
+        for name in wanted
+        if name not in MEMORY_FORMATS
     ]
     if REFERENCE in wanted or not names:
         found.append(_faster_reference(bundle, threads, folder))
     return found
 
 
-def _gathered(name: str, bundle: Bundle, threads: int, folder: Path) -> Subject:
+def _gathered(
+    name: str,
+    bundle: Bundle,
+    threads: int,
+    folder: Path,
+    devices: Sequence[int] | None = None,
+) -> Subject:
     try:
         if name == plain.NAME:
             plain.write_plain_export(bundle, folder / plain.FILE)
-        engine = open_subject(name, bundle, threads, folder)
+        engine = open_subject(name, bundle, threads, folder, devices)
     except SgnError as error:
         return Subject(name=name, failure=str(error), absent=True)
     return prove(name, engine, bundle)

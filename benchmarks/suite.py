@@ -47,6 +47,8 @@ class Plan:
         Also separate an hour, for its memory.
     threads
         Processors to use; None for all.
+    devices
+        Numbers of the GPUs that a GPU's engines run on; None for the one in use.
     seed
         Of the order of runs.
     """
@@ -59,6 +61,7 @@ class Plan:
     starts: int = 5
     hour: bool = False
     threads: int | None = None
+    devices: tuple[int, ...] | None = None
     seed: int = 0
 
 
@@ -86,12 +89,12 @@ def run(bundle: Bundle, plan: Plan, step: Step) -> dict[str, Any]:
     # Longer than a page: one result, key by key in the order in which it is measured.
     threads = plan.threads or available_cpus()
     with tempfile.TemporaryDirectory(prefix="sgn-rt-bench-") as folder:
-        setting = Setting(bundle=bundle, threads=threads, folder=Path(folder))
+        setting = Setting(bundle=bundle, threads=threads, folder=Path(folder), devices=plan.devices)
         machine = describe(threads)
         recording = setting.folder / "recording.wav"
         with step("recording and parity"):
             samples = write_recording(recording, plan.minutes)
-            subjects = gather(plan.engines, bundle, threads, setting.folder)
+            subjects = gather(plan.engines, bundle, threads, setting.folder, devices=plan.devices)
         _expect_some(subjects)
         with step("whole files, in turn") as tell:
             outcome = scenarios.whole_files(

@@ -23,7 +23,10 @@ from sgn_rt.cli.common import (
     threads_option,
     write_json,
 )
+from sgn_rt.cli.devices import device_option
 from sgn_rt.cli.verbosity import verbosity_options
+from sgn_rt.engines.devices import Devices, checked_devices
+from sgn_rt.engines.factory import ENGINES, expect_gpu_engine
 from sgn_rt.model.bundle import Bundle
 
 MB = 1e6
@@ -44,6 +47,7 @@ Result = Mapping[str, Any]
 @click.option(
     "--quick", is_flag=True, help="Only show that everything runs: seconds of sound, once."
 )
+@device_option
 @threads_option
 @verbosity_options
 def command(
@@ -54,6 +58,7 @@ def command(
     repeats: int,
     hour: bool,
     quick: bool,
+    device: Devices,
     threads: int | None,
 ) -> int:
     """Time the engines side by side: whole files, single windows, memory, cold start.
@@ -61,7 +66,17 @@ def command(
     Each is proved on the bundle's probes first: one that fails has no time. Exit code 1 if one
     fails, or one that is named is not here.
     """
-    plan = Plan(engines=engines, minutes=minutes, repeats=repeats, hour=hour, threads=threads)
+    for named in engines:
+        if named in ENGINES:
+            expect_gpu_engine(named, device)
+    plan = Plan(
+        engines=engines,
+        minutes=minutes,
+        repeats=repeats,
+        hour=hour,
+        threads=threads,
+        devices=checked_devices(device),
+    )
     result = run(Bundle.open(bundle), smallest(plan) if quick else plan, _step)
     if str(json_path) != "-":
         show(result, console())

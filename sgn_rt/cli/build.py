@@ -63,6 +63,8 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 @click.option("--rebuild", is_flag=True,
               help="Build again, as they were, the engines in the bundle that do not fit this "
                    "machine; other options are not looked at.")  # fmt: skip
+@click.option("--device", type=click.IntRange(min=0), metavar="N",
+              help="Number of the GPU to build on; the one in use if left out.")  # fmt: skip
 @click.option("--trust", is_flag=True,
               help="Build nothing: let the engines that are in the bundle run here, if you trust "
                    "where they come from. An engine is a program.")  # fmt: skip
@@ -83,6 +85,7 @@ def command(
     optimization_level: int | None,
     aux_streams: int | None,
     rebuild: bool,
+    device: int | None,
     trust: bool,
     json_path: Path | None,
 ) -> None:
@@ -96,7 +99,7 @@ def command(
     from sgn_rt.tensorrt.build.build_engines import BuildRequest, build_into
     from sgn_rt.tensorrt.build.builder import BuildOptions
     from sgn_rt.tensorrt.build.rebuild import rebuild_requests
-    from sgn_rt.tensorrt.device.factory import look_for_device
+    from sgn_rt.tensorrt.device.factory import look_for_device, open_device
     from sgn_rt.tensorrt.trust import trust_all
 
     request = BuildRequest(
@@ -121,16 +124,16 @@ def command(
         click.echo("\n".join(names) or "no engine in the bundle: nothing to trust")
         return
     trt = load(installed_flavor() if flavor is None else Flavor(flavor))
-    found = look_for_device()
-    device = None if isinstance(found, str) else found
+    found = look_for_device() if device is None else open_device(device)
+    gpu = None if isinstance(found, str) else found
     if isinstance(found, str):
         console(err=True).print(f"no GPU, engines are not proved: {found}")
-    requests = rebuild_requests(opened, trt, device) if rebuild else [request]
-    prover = None if device is None else prove_content(opened, trt, device)
+    requests = rebuild_requests(opened, trt, gpu) if rebuild else [request]
+    prover = None if gpu is None else prove_content(opened, trt, gpu)
     written: list[Sidecar] = []
     with _progress() as tell:
         for wanted in requests:
-            written += build_into(opened, trt, wanted, device=device, tell=tell, prover=prover)
+            written += build_into(opened, trt, wanted, device=gpu, tell=tell, prover=prover)
     if json_path is not None:
         write_json(json_path, {each.name: each.to_dict() for each in written})
     if str(json_path) != "-":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from sgn_rt.cli.common import (
     table,
     write_json,
 )
+from sgn_rt.cli.devices import Placed, device_option, placed
 from sgn_rt.cli.gpu_window import moved_by_a_window, show_moved
 from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.cli.versions import versions
+from sgn_rt.engines.devices import Devices, checked_devices
 from sgn_rt.engines.factory import ENGINES, open_engine
 from sgn_rt.errors import ConfigError, SgnError
 from sgn_rt.model.bundle import Bundle
@@ -41,6 +44,7 @@ from sgn_rt.tensorrt.device.factory import look_for_device
               help="Of the GPU's checks only these: device (without TensorRT), onnxruntime, "
                    "tensorrt, tensorrt-rtx, or single ones, e.g. device/graphs.")  # fmt: skip
 @click.option("--again", is_flag=True, help="Run what an earlier GPU report has, too.")
+@device_option
 @verbosity_options
 def command(
     bundle: Path | None,
@@ -48,6 +52,7 @@ def command(
     gpu_report: Path | None,
     gpu_parts: list[str] | None,
     again: bool,
+    device: Devices,
 ) -> int:
     """Show what this machine can run: every engine is opened, proved and timed on a real window.
 
@@ -55,6 +60,11 @@ def command(
     checked on a GPU and all of it held.
     """
     if gpu_report is not None:
+        if device is not None:
+            raise ConfigError(
+                "--device: got it with --gpu-report, expected it without: that is of the GPU in "
+                "use. Set CUDA_VISIBLE_DEVICES to choose another."
+            )
         from sgn_rt.cli.gpu_report import report_gpu
 
         return report_gpu(Bundle.open(bundle), gpu_report, json_path, gpu_parts, again=again)
@@ -64,21 +74,23 @@ def command(
                 f"{option}: got it without --gpu-report, expected both. Name the report's file."
             )
     opened = Bundle.open(bundle)
-    engines = {name: _examine(name, opened) for name in ENGINES}
-    packages, gpu, moved = versions(), _gpu(), moved_by_a_window(opened.config)
+    devices = checked_devices(device)
+    engines = {each.title: _examine(each, opened) for each in placed(ENGINES, devices)}
+    packages, moved = versions(), moved_by_a_window(opened.config)
+    gpus = [_gpu(number) for number in devices or (None,)]
     if json_path is not None:
-        machine = {"platform": platform.platform(), "cpus": available_cpus(), "gpu": gpu}
+        machine = {"platform": platform.platform(), "cpus": available_cpus(), "gpus": gpus}
         report = {"sgn-rt": __version__, **machine, "packages": packages, "engines": engines}
         write_json(json_path, report | {"gpu_window": moved})
     if str(json_path) != "-":
-        _show(packages, gpu, engines)
+        _show(packages, gpus, engines)
         show_moved(moved, console())
     return 0 if any(engine["usable"] for engine in engines.values()) else 1
 
 
-def _examine(name: str, bundle: Bundle) -> dict[str, Any]:
+def _examine(each: Placed, bundle: Bundle) -> dict[str, Any]:
     try:
-        engine = open_engine(name, bundle)
+        engine = open_engine(each.spec, bundle, device=each.device)
         results = measure(engine, bundle.probe, quick=True)
         window, everything = bundle.probe.mixture[:1], np.arange(len(bundle.config.categories))
         start = time.perf_counter()
@@ -96,22 +108,25 @@ def _examine(name: str, bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _gpu() -> str:
-    """The GPU in use, or why there is none."""
-    found = look_for_device()
+def _gpu(number: int | None) -> str:
+    """A GPU, or the one in use; or why there is none."""
+    found = look_for_device(number)
     if isinstance(found, str):
         return f"no GPU: {found}"
     return f"{found.name}, {found.capability}, through {found.layer}"
 
 
-def _show(packages: dict[str, str | None], gpu: str, engines: dict[str, dict[str, Any]]) -> None:
+def _show(
+    packages: dict[str, str | None], gpus: Sequence[str], engines: dict[str, dict[str, Any]]
+) -> None:
     out = console()
     out.print(
         f"sgn-rt {__version__}, Python {platform.python_version()}, {platform.platform()}, "
         f"{available_cpus()} processors"
     )
     out.print(", ".join(f"{name} {version or '-'}" for name, version in packages.items()))
-    out.print(gpu)
+    for gpu in gpus:
+        out.print(gpu)
     rows = table("engine", "", "one window, all categories", "")
     for name, found in engines.items():
         if found["usable"]:

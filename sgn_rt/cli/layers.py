@@ -50,7 +50,7 @@ def every_graph(bundle: Bundle, specs: Sequence[str]) -> list[str]:
     return [f"onnxruntime:{a.name}" for a in bundle.artifacts if a.kind not in SECOND_HALVES]
 
 
-def compare_layers_of(bundle: Bundle, spec: str) -> Comparison:
+def compare_layers_of(bundle: Bundle, spec: str, device: int | None = None) -> Comparison:
     """Compare the layers of a graph on the CPU, or of an engine, with the checkpoint.
 
     Parameters
@@ -60,6 +60,8 @@ def compare_layers_of(bundle: Bundle, spec: str) -> Comparison:
     spec
         ``onnxruntime:KIND.PRECISION``, ``tensorrt`` or ``tensorrt-rtx``, these with a graph or for
         the best one.
+    device
+        Number of the GPU; None for the one that is current in this thread.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def compare_layers_of(bundle: Bundle, spec: str) -> Comparison:
     """
     from sgn_rt.export.layerwise import compare_layers
 
-    artifact, run = _subject(bundle, spec)
+    artifact, run = _subject(bundle, spec, device)
     results = compare_layers(bundle, artifact, run)
     first = next((result.layer for result in results if not result.passed), None)
     return Comparison(
@@ -84,7 +86,7 @@ def compare_layers_of(bundle: Bundle, spec: str) -> Comparison:
     )
 
 
-def _subject(bundle: Bundle, spec: str) -> tuple[Artifact, Run | None]:
+def _subject(bundle: Bundle, spec: str, ordinal: int | None) -> tuple[Artifact, Run | None]:
     """The graph that a specification names, and what runs it; None for the CPU."""
     name, _, wanted = spec.partition(":")
     named = next((a for a in bundle.artifacts if a.name == wanted), None)
@@ -103,7 +105,7 @@ def _subject(bundle: Bundle, spec: str) -> tuple[Artifact, Run | None]:
     from sgn_rt.export.engine_layers import engine_layers
 
     artifact = named or choose_artifacts(bundle, BuildRequest())[0]
-    trt, device = load(Flavor(name)), open_device()
+    trt, device = load(Flavor(name)), open_device(ordinal)
     with progress_bar(f"{artifact.name} with layers") as progress:
         return artifact, engine_layers(trt, device, bundle, artifact, progress)
 

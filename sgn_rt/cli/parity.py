@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -14,9 +14,11 @@ import click
 from rich.text import Text
 
 from sgn_rt.cli.common import console, output_option, table
+from sgn_rt.cli.devices import Placed, device_option, placed
 from sgn_rt.cli.parity_report import Comparison, ParityReport, told
 from sgn_rt.cli.verbosity import verbosity_options
-from sgn_rt.engines.factory import open_engine
+from sgn_rt.engines.devices import Devices, checked_devices
+from sgn_rt.engines.factory import expect_gpu_engine, open_engine
 from sgn_rt.errors import BundleError
 from sgn_rt.model.bundle import OUTDATED, Artifact, Bundle
 from sgn_rt.model.contract import SECOND_HALVES, Kind
@@ -28,8 +30,9 @@ from sgn_rt.tensorrt.engine_files import read_sidecars
 
 log = logging.getLogger(__name__)
 
-Compare = Callable[[Bundle, str], Comparison]
-"""Compares an engine, by its name, with the reference; its time is taken around it."""
+Compare = Callable[[Bundle, str, int | None], Comparison]
+"""Compares an engine, by its name and the number of its GPU, with the reference; its time is taken
+around it."""
 
 
 def show_stages(measured: Mapping[str, Sequence[StageResult] | str]) -> None:
@@ -57,6 +60,7 @@ def show_stages(measured: Mapping[str, Sequence[StageResult] | str]) -> None:
               help="Compare layer by layer with the checkpoint, and name the first that departs: "
                    "every graph, or --engine onnxruntime:KIND.PRECISION, tensorrt or "
                    "tensorrt-rtx. Needs the extra export.")  # fmt: skip
+@device_option
 @output_option("--json", "json_path", checked=False,
                help="Also write the result as JSON; - for stdout.")  # fmt: skip
 @output_option("--junit", checked=False, help="Also write the result as JUnit XML.")
@@ -65,6 +69,7 @@ def command(
     bundle: Path | None,
     engines: Sequence[str],
     layers: bool,
+    device: Devices,
     json_path: Path | None,
     junit: Path | None,
 ) -> int:
@@ -74,19 +79,23 @@ def command(
     (or layer) of every engine holds, 1 if one does not, 2 if one cannot be compared. The files are
     written whatever happens.
     """
+    for named in engines:
+        expect_gpu_engine(named, device)
+    devices = checked_devices(device)
     report = ParityReport(
         "the bundle that ships" if bundle is None else str(bundle), json_path, junit
     )
     with report.written():
         opened = Bundle.open(bundle)
         report.bundle = opened.name
+        compare: Compare
         if layers:
             from sgn_rt.cli.layers import compare_layers_of, every_graph, show_layers
 
             specs, compare, show = every_graph(opened, engines), compare_layers_of, show_layers
         else:
             specs, compare, show = _specs(opened, engines, report), _compare_stages, _show_stages
-        for comparison in _compared(opened, specs, compare):
+        for comparison in _compared(opened, placed(specs, devices), compare):
             report.comparisons.append(comparison)
     if str(json_path) != "-":
         show([c for c in report.comparisons if c.skipped is None])
@@ -131,21 +140,21 @@ def _runner(bundle: Bundle, artifact: Artifact) -> str | None:
     return f"{found[0]}:{artifact.name}" if found and find_device() is not None else None
 
 
-def _compared(bundle: Bundle, specs: Sequence[str], compare: Compare) -> Iterator[Comparison]:
+def _compared(bundle: Bundle, engines: Iterable[Placed], compare: Compare) -> Iterator[Comparison]:
     """Each engine, one after the other; what keeps one from being compared keeps no other."""
-    for spec in specs:
+    for title, spec, device in engines:
         start = time.perf_counter()
         try:
-            found = compare(bundle, spec)
+            found = compare(bundle, spec, device)
         except Exception as error:  # of whatever library: the others are compared all the same
-            log.debug("comparison of %s", spec, exc_info=True)
-            found = Comparison(engine=spec, error=told(error))
-            click.echo(f"sgn-rt: error: {spec}: {' '.join(told(error).split())}", err=True)
-        yield replace(found, seconds=time.perf_counter() - start)
+            log.debug("comparison of %s", title, exc_info=True)
+            found = Comparison(engine=title, error=told(error))
+            click.echo(f"sgn-rt: error: {title}: {' '.join(told(error).split())}", err=True)
+        yield replace(found, engine=title, seconds=time.perf_counter() - start)
 
 
-def _compare_stages(bundle: Bundle, spec: str) -> Comparison:
-    engine = open_engine(spec, bundle)
+def _compare_stages(bundle: Bundle, spec: str, device: int | None) -> Comparison:
+    engine = open_engine(spec, bundle, device=device)
     results = {str(result.stage): result for result in measure(engine, bundle.probe)}
     return Comparison(
         engine=spec,

@@ -21,7 +21,9 @@ from sgn_rt.cli.common import (
     threads_option,
     write_json,
 )
+from sgn_rt.cli.devices import device_option
 from sgn_rt.cli.verbosity import verbosity_options
+from sgn_rt.engines.devices import Devices
 from sgn_rt.errors import AudioError, ConfigError
 from sgn_rt.separator import Separator
 from sgn_rt.streaming.choices import Level, checked_level
@@ -71,6 +73,7 @@ def _level(context: click.Context, parameter: click.Parameter, text: str) -> Lev
 @click.option("--plot", is_flag=True, help=f"Also draw DIR/<input name>/{PICTURE}.")
 @parity_option
 @check_option
+@device_option
 @threads_option
 @verbosity_options
 def command(
@@ -92,6 +95,7 @@ def command(
     plot: bool,
     parity: Literal["fallback", "raise", "off"],
     check_every: int | None,
+    device: Devices,
     threads: int | None,
 ) -> int:
     """Separate recordings into one file per category.
@@ -123,7 +127,7 @@ def command(
     )
     with (
         Separator.open(
-            bundle, engine, parity, threads=threads, check_every=check_every
+            bundle, engine, parity, threads=threads, check_every=check_every, device=device
         ) as separator,
         nullcontext() if jsonl is None else JsonLines(jsonl) as lines,
     ):

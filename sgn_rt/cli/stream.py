@@ -18,7 +18,9 @@ from sgn_rt.cli.common import (
     parity_option,
     threads_option,
 )
+from sgn_rt.cli.devices import device_option
 from sgn_rt.cli.verbosity import verbosity_options
+from sgn_rt.engines.devices import Devices
 from sgn_rt.errors import AudioError
 from sgn_rt.separator import Separator
 from sgn_rt.streaming.stream import Stream
@@ -45,6 +47,7 @@ _INT16_SCALE = 32768.0
 @engine_option
 @parity_option
 @check_option
+@device_option
 @threads_option
 @verbosity_options
 def command(
@@ -59,6 +62,7 @@ def command(
     engine: str,
     parity: Literal["fallback", "raise", "off"],
     check_every: int | None,
+    device: Devices,
     threads: int | None,
 ) -> None:
     """Separate raw PCM from stdin to stdout while it comes.
@@ -74,7 +78,7 @@ def command(
             "sgn-rt stream ..., or use sgn-rt separate."
         )
     with Separator.open(
-        bundle, engine, parity, threads=threads, check_every=check_every
+        bundle, engine, parity, threads=threads, check_every=check_every, device=device
     ) as separator:
         stream = separator.stream(
             sample_rate=rate,

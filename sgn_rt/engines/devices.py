@@ -9,7 +9,7 @@ from sgn_rt.audio.limits import is_whole
 from sgn_rt.errors import ConfigError
 from sgn_rt.tensorrt.device.cuda_python import count_devices
 
-ALL: Final = "all"
+ALL: Final[Literal["all"]] = "all"
 Devices: TypeAlias = int | Literal["all"] | Sequence[int] | None
 """Numbers of GPUs as CUDA counts them; None for the one that is current in the thread."""
 

@@ -21,7 +21,8 @@ def test_what_runs_is_proved_and_what_does_not_says_why(run):
     assert {"soundfile", "soxr", "av"} <= set(report["packages"])
     assert report["engines"]["onnxruntime"]["usable"]
     assert report["engines"]["torch"]["usable"]
-    assert report["gpu"]
+    (gpu,) = report["gpus"]
+    assert gpu
     reason = report["engines"]["onnxruntime-cuda"]["reason"]
     assert "CUDAExecutionProvider" in reason
     assert 'pip install "onnxruntime-gpu>=' in reason
