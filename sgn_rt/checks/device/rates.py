@@ -121,6 +121,9 @@ def check_times(world: DeviceWorld) -> Mapping[str, Any]:
         figures[f"{name}_us_per_window"] = 1e6 * sum(seconds.values()) / batch
         most = roofline.windows_per_second(load, limits)
         figures[f"{name}_windows_per_s_at_most"] = {k: round(v) for k, v in most.items()}
+    work = kernels.fft_work()
+    figures["fft_work_bytes_reserved"] = work.reserved_bytes
+    figures["fft_work_bytes_wanted"] = work.wanted_bytes
     return figures
 
 

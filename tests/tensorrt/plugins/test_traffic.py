@@ -24,16 +24,19 @@ SOURCES, HEARD = 2, 16320
 
 
 class Tally(ctypes.Structure):
-    _fields_ = tuple((name, ctypes.c_longlong) for name in ("asked", "bytes", "sectors"))
+    _fields_ = tuple(
+        (name, ctypes.c_longlong) for name in ("accesses", "asked", "bytes", "sectors")
+    )
 
 
 @dataclass
 class Moved:
-    """Of one kernel: bytes of sectors, loaded and stored; and how often a byte is asked for."""
+    """Of one kernel: bytes of sectors, loaded and stored; how often a byte is asked for; stores."""
 
     loaded: int
     stored: int
     loads_per_byte: float
+    stores: int
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +77,8 @@ class Counter:
                 self.host.lib.sgn_test_forget()
         loaded, stored = (sum(tally.sectors for tally in row) for row in tallies)
         asked = sum(tally.asked for tally in tallies[0])
-        return Moved(loaded, stored, asked / sum(tally.bytes for tally in tallies[0]))
+        stores = sum(tally.accesses for tally in tallies[1])
+        return Moved(loaded, stored, asked / sum(tally.bytes for tally in tallies[0]), stores)
 
 
 @pytest.fixture
@@ -141,6 +145,24 @@ def test_what_is_asked_for_again_is_little_and_near(moved):
     assert asked["framing"] < 4.1  # a window is four hops
     assert max(asked["log magnitude"], asked["masking"], asked["finish"]) < 2.5
     assert asked["overlap-add"] < 1.01
+
+
+@pytest.mark.parametrize(
+    ("n_fft", "hop", "samples", "width"),
+    [(1022, 256, 65280, 2), (1024, 256, 4096, 2), (1022, 255, 4080, 1)],
+)
+def test_samples_are_stored_in_pairs(library, count, n_fft, hop, samples, width):
+    """Also where the padding is odd; not where frames begin at odd samples."""
+    transforms = CheckLibrary(library).open(n_fft, hop, 64)
+    rows = np.zeros((2, transforms.frames(samples), 2 * transforms.bins), np.float32)
+    try:
+        found = count(
+            lambda x, y: transforms.overlap_add(x, y, 2, samples, 0),
+            rows, np.zeros((2, samples), np.float32),
+        )  # fmt: skip
+    finally:
+        transforms.close()
+    assert found.stores == 2 * samples / width
 
 
 @pytest.mark.parametrize(("source", "target"), [(11025, 44100), (48000, 11025)])

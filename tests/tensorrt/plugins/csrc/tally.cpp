@@ -1,5 +1,6 @@
 // Counts what kernels load and store, by memory that is watched. The kernels are compiled as for ThreadSanitizer, which
 // calls a function before every access; here, these.
+#include "host_kernels.h"
 #include "library.h"
 
 #include <cstddef>
@@ -17,9 +18,28 @@ struct Watched
     std::size_t bytes;
     std::vector<bool> touched[2]; // of its bytes: loaded, stored
     long long asked[2];
+    long long accesses[2];
 };
 
 std::vector<Watched> watched;
+
+// What a GPU does at once, the host's compiler does one float after the other: a thread's access that follows its own to
+// the first half of an aligned pair.
+bool secondOfPair(std::uintptr_t at, std::size_t bytes, int kind)
+{
+    struct Access
+    {
+        std::uintptr_t at;
+        unsigned block, row, thread;
+        int kind;
+    };
+    static Access last{};
+    Access const now{at, blockIdx.x, blockIdx.y, threadIdx.x, kind};
+    bool const second = bytes == sizeof(float) && at % 8 == 4 && last.at + sizeof(float) == at && last.kind == kind
+        && last.thread == now.thread && last.block == now.block && last.row == now.row;
+    last = now;
+    return second;
+}
 
 void touch(void const* address, std::size_t bytes, int kind)
 {
@@ -29,6 +49,7 @@ void touch(void const* address, std::size_t bytes, int kind)
         if (at >= memory.base && at < memory.base + memory.bytes)
         {
             memory.asked[kind] += static_cast<long long>(bytes);
+            memory.accesses[kind] += secondOfPair(at, bytes, kind) ? 0 : 1;
             for (std::size_t i = 0; i < bytes; ++i)
             {
                 memory.touched[kind][at - memory.base + i] = true;
@@ -41,6 +62,7 @@ void touch(void const* address, std::size_t bytes, int kind)
 
 struct TestTally
 {
+    long long accesses;
     long long asked; // bytes of all accesses
     long long bytes; // each counted once
     long long sectors; // bytes of the sectors that these lie in
@@ -51,7 +73,7 @@ extern "C"
 
 SGN_RT_EXPORT void sgn_test_watch(void* base, std::size_t bytes)
 {
-    watched.push_back({reinterpret_cast<std::uintptr_t>(base), bytes, {}, {}});
+    watched.push_back({reinterpret_cast<std::uintptr_t>(base), bytes, {}, {}, {}});
     watched.back().touched[0].resize(bytes);
     watched.back().touched[1].resize(bytes);
 }
@@ -65,7 +87,7 @@ SGN_RT_EXPORT TestTally sgn_test_tally(std::int32_t index, std::int32_t kind)
 {
     Watched const& memory = watched.at(static_cast<std::size_t>(index));
     std::vector<bool> const& touched = memory.touched[kind];
-    TestTally tally{memory.asked[kind], 0, 0};
+    TestTally tally{memory.accesses[kind], memory.asked[kind], 0, 0};
     for (std::size_t first = 0; first < memory.bytes; first += kSector)
     {
         long long here = 0;
