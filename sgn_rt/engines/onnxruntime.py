@@ -14,6 +14,7 @@ from sgn_rt.engines.onnxruntime_gpu import (
     BATCH,
     SIDE_BY_SIDE,
     OnGpu,
+    alone_with,
     expect_float32,
     in_batches,
     providers_on,
@@ -257,7 +258,9 @@ def _on_cpu(bundle: Bundle, chosen: Artifact) -> tuple[Engine, str]:
 def _on_gpu(bundle: Bundle, chosen: Artifact, provider: str, ordinal: int) -> tuple[Engine, str]:
     ort = load_onnxruntime(provider)
     expect_float32(provider)
-    session = Session(ort, bundle, chosen, providers_on(provider, bundle, chosen, ordinal))
+    providers = providers_on(provider, bundle, chosen, ordinal)
+    with alone_with(providers):
+        session = Session(ort, bundle, chosen, providers)
     if chosen.kind == Kind.WAVEFORM:
         return OnGpu(bundle.config, session, ordinal), session.version
     if bundle.schema == 1:

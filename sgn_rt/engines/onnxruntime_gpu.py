@@ -9,13 +9,15 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sgn_rt._private import private_folder
+from sgn_rt._private import open_lock, private_folder
 from sgn_rt._types import Analysis, Float, Positions
 from sgn_rt.engines.base import Engine
 from sgn_rt.engines.onnxruntime_session import CUDA, TENSORRT, Options, Session
@@ -126,6 +128,23 @@ def _digest(bundle: Bundle, artifact: Artifact) -> str:
     files = [bundle.files[name].sha256 for name in (artifact.path, *artifact.external)]
     text = " ".join((*files, str(BATCH), str(MOST_SOURCES)))
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+@contextmanager
+def alone_with(providers: Sequence[tuple[str, Options]]) -> Iterator[None]:
+    """Keep other processes from the same engines, which the provider writes as it goes."""
+    folder = dict(providers[0][1]).get("trt_engine_cache_path")
+    if folder is None or os.name == "nt":  # Windows has no such locks
+        yield
+        return
+    import fcntl
+
+    handle = open_lock(Path(folder) / "lock")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def padded(windows: NDArray[Any]) -> NDArray[Any]:

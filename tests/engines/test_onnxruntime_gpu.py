@@ -149,6 +149,8 @@ def bundle(bundle_folder, edit_manifest):
 
 def test_cuda_computes_in_float32_on_the_device_in_use(runtime, bundle):
     engine = open_engine("onnxruntime-cuda:waveform.fp32", bundle)
+    open_engine("onnxruntime-cuda", bundle, device=5)
+    assert runtime.providers[1][0][1]["device_id"] == "5"
     ((name, options),) = runtime.providers[0]
     assert name == CUDA
     assert options["use_tf32"] == "0"
@@ -188,6 +190,31 @@ def test_engines_are_kept_where_nobody_else_writes_and_apart(runtime, bundle, tm
     )
     other = onnxruntime.providers_on(TENSORRT, bundle, bundle.artifacts[-2], 3)
     assert dict(other)[TENSORRT]["trt_engine_cache_path"] != folder
+
+
+def test_two_processes_do_not_write_the_same_engines_at_once(runtime, bundle, monkeypatch):
+    """The provider writes where others may be reading."""
+    fcntl = pytest.importorskip("fcntl")
+    make, held = runtime.InferenceSession, []
+
+    def is_held(folder):
+        with open(os.path.join(folder, "lock")) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def session(content, options, providers, enable_fallback):
+        folder = providers[0][1]["trt_engine_cache_path"]
+        held.append((is_held(folder), folder))
+        return make(content, options, providers, enable_fallback)
+
+    monkeypatch.setattr(runtime, "InferenceSession", session)
+    open_engine("onnxruntime-tensorrt", bundle)
+    ((during, folder),) = held
+    assert during
+    assert not is_held(folder)
 
 
 def test_without_a_folder_of_the_users_own_no_engine_is_read(runtime, bundle, tmp_path):

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from sgn_rt._types import Part
+from sgn_rt.engines import tensorrt as engines
+from sgn_rt.engines.factory import open_on
 from sgn_rt.engines.several import SeveralEngines
 from sgn_rt.engines.tensorrt_engine import TensorRTEngine
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
+from sgn_rt.tensorrt.engine_files import write_engine
+from sgn_rt.tensorrt.trust import TRUST_VARIABLE
 
-from .conftest import pair_of
+from .conftest import CONTENT, pair_of
 from .fakes import SHARES, FakeDevice, FakeTensorRT
 
 CHOSEN = np.array([2, 0])
@@ -50,6 +54,28 @@ def answered(engine, mixture, *, late: bool = False):
 
 def expected(mixture):
     return mixture[:, None] * SHARES[CHOSEN][:, None]
+
+
+def test_an_engine_is_opened_on_each_gpu_that_is_named(
+    bundle, config, make_sidecar, monkeypatch, noise
+):
+    """Weights are shared by separators on a GPU, not between GPUs."""
+    devices = [FakeDevice(ordinal) for ordinal in range(3)]
+    modules = iter([FakeTensorRT(devices[ordinal], config) for ordinal in (2, 0)])
+    monkeypatch.setattr(engines, "open_device", lambda ordinal: devices[ordinal])
+    monkeypatch.setattr(
+        engines,
+        "load",
+        lambda flavor: TensorRT(flavor=flavor, module=next(modules), version=(10, 13, 3, 9)),
+    )
+    monkeypatch.setenv(TRUST_VARIABLE, "1")
+    write_engine(bundle, make_sidecar(), CONTENT)
+    engine = open_on("tensorrt", bundle, None, (2, 0))
+    assert list(engine.engines) == [2, 0]
+    assert [device.engines for device in devices] == [1, 0, 1]
+    mixture = noise(4, 1016)
+    np.testing.assert_array_equal(answered(engine, mixture), expected(mixture))
+    engine.close()
 
 
 @pytest.mark.parametrize("late", [False, True])
