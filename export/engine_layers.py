@@ -19,8 +19,9 @@ from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import Precision
 from sgn_rt.tensorrt.bindings import TensorRT
 from sgn_rt.tensorrt.build.build_engines import BuildRequest, choose_artifacts, choose_gpus
-from sgn_rt.tensorrt.build.builder import BuildOptions, Built, build_engine
+from sgn_rt.tensorrt.build.builder import Built, build_engine
 from sgn_rt.tensorrt.build.callbacks import Progress, ignore
+from sgn_rt.tensorrt.build.options import BuildOptions
 from sgn_rt.tensorrt.device.protocol import Device
 from sgn_rt.tensorrt.plugins.library import has_plugins, plugin_library
 from sgn_rt.tensorrt.run.run_once import run_once

@@ -97,7 +97,7 @@ def command(
     from sgn_rt.parity.built_engine import prove_content
     from sgn_rt.tensorrt.bindings import Flavor, installed_flavor, load
     from sgn_rt.tensorrt.build.build_engines import BuildRequest, build_into
-    from sgn_rt.tensorrt.build.builder import BuildOptions
+    from sgn_rt.tensorrt.build.options import BuildOptions
     from sgn_rt.tensorrt.build.rebuild import rebuild_requests
     from sgn_rt.tensorrt.device.factory import look_for_device, open_device
     from sgn_rt.tensorrt.trust import trust_all

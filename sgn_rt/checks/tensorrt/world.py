@@ -23,7 +23,8 @@ from sgn_rt.tensorrt.build.build_engines import (
     choose_artifacts,
     choose_gpus,
 )
-from sgn_rt.tensorrt.build.builder import BuildOptions, rtx_gpus
+from sgn_rt.tensorrt.build.builder import rtx_gpus
+from sgn_rt.tensorrt.build.options import BuildOptions
 from sgn_rt.tensorrt.device.factory import open_device
 from sgn_rt.tensorrt.device.protocol import Device, Graph, Stream
 

@@ -15,14 +15,9 @@ from sgn_rt.model.contract import ENGINE_KINDS, Kind, Precision, networks_of, pa
 from sgn_rt.model.export_command import export_command
 from sgn_rt.model.stages import StageResult
 from sgn_rt.tensorrt.bindings import TensorRT
-from sgn_rt.tensorrt.build.builder import (
-    RTX_DEFAULT_GPUS,
-    BuildOptions,
-    Built,
-    build_engine,
-    rtx_gpus,
-)
+from sgn_rt.tensorrt.build.builder import RTX_DEFAULT_GPUS, Built, build_engine, rtx_gpus
 from sgn_rt.tensorrt.build.callbacks import Progress, ignore
+from sgn_rt.tensorrt.build.options import BuildOptions
 from sgn_rt.tensorrt.device.protocol import Device
 from sgn_rt.tensorrt.engine_files import (
     Half,

@@ -7,7 +7,7 @@ from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import SECOND_HALVES
 from sgn_rt.tensorrt.bindings import TensorRT
 from sgn_rt.tensorrt.build.build_engines import BuildRequest
-from sgn_rt.tensorrt.build.builder import BuildOptions
+from sgn_rt.tensorrt.build.options import BuildOptions
 from sgn_rt.tensorrt.device.protocol import Device
 from sgn_rt.tensorrt.engine_files import halves_of, read_engine, read_sidecars
 from sgn_rt.tensorrt.sidecar import Machine, Sidecar

@@ -26,8 +26,9 @@ from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import Kind, Precision, partner
 from sgn_rt.tensorrt.bindings import Flavor, version_text
 from sgn_rt.tensorrt.build import builder as builders
-from sgn_rt.tensorrt.build.builder import BuildOptions, build_engine
+from sgn_rt.tensorrt.build.builder import build_engine
 from sgn_rt.tensorrt.build.engine_summary import layers_from_log
+from sgn_rt.tensorrt.build.options import BuildOptions
 from sgn_rt.tensorrt.engine_files import halves_of, read_engine, read_sidecars
 
 from .conftest import GRAPHS, NETWORKS
