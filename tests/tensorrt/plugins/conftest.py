@@ -125,12 +125,15 @@ def host_library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture
 def host(host_library: Path) -> Iterator[Host]:
-    """The host library; checks that a test leaves no device memory and no plan behind."""
+    """The host library; checks that a test leaves no device memory and no plan behind.
+
+    Its settings are as they were again: other tests load the same library.
+    """
     library = Host(host_library)
-    ctypes.memset(ctypes.byref(library.settings), 0, ctypes.sizeof(library.settings))
-    library.settings.work_bytes = -1
     before = (library.counters.device_alive, library.counters.plans_alive)
     yield library
+    ctypes.memset(ctypes.byref(library.settings), 0, ctypes.sizeof(library.settings))
+    library.settings.work_bytes = -1
     assert (library.counters.device_alive, library.counters.plans_alive) == before
 
 
