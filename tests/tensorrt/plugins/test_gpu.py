@@ -29,6 +29,7 @@ def gpu_library(
     return build_driver(tmp_path_factory.mktemp("plugins-gpu"), "libsgn_rt_plugins_gpu.so", options)
 
 
+@pytest.mark.gpu
 def test_parity_on_the_gpu(gpu_library: Path) -> None:
     if ctypes.CDLL(str(gpu_library)).sgn_test_gpus() == 0:
         if os.environ.get("SGN_RT_REQUIRE_GPU") == "1":
