@@ -89,7 +89,7 @@ def run_inverse(
 ) -> Float:  # fmt: skip
     """Sources [B, S, N] of masks and a spectrum that lies on the device; also as a CUDA graph."""
     items = case.batch * case.sources
-    count = items * case.frames
+    count = transforms.chunk_of(items, case.frames) * case.frames
     given, rows = bench.put(masks), bench.room(count * transforms.row_bytes)
     work = bench.room(transforms.work_bytes(count))
     out = bench.room(4 * items * case.samples)
@@ -97,10 +97,10 @@ def run_inverse(
     transforms.plan(inverse=True, rows=count)
 
     def run() -> None:
-        stream = bench.stream.handle
-        transforms.masking(spectrum, given, rows, shape, half=half, stream=stream)
-        transforms.fft(inverse=True, rows=rows, count=count, work=work, stream=stream)
-        transforms.overlap_add(rows, out, items, case.samples, stream)
+        transforms.inverse(
+            spectrum, given, rows, out, work, shape, case.samples, half=half,
+            stream=bench.stream.handle,
+        )  # fmt: skip
 
     def answers() -> list[NDArray[Any]]:
         return [bench.get(out, (case.batch, case.sources, case.samples), np.float32)]

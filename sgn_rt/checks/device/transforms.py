@@ -16,8 +16,8 @@ _ARGUMENTS: Final[dict[str, tuple[Any, ...]]] = {
     "fft": (_SELF, _INT, _ADDRESS, _LONG, _ADDRESS, _ADDRESS),
     "framing": (_SELF, _ADDRESS, _ADDRESS, _LONG, _LONG, _ADDRESS),
     "log_magnitude": (_SELF, _INT, _ADDRESS, _ADDRESS, _LONG, _LONG, _FLOAT, _ADDRESS),
-    "masking": (_SELF, _INT, _ADDRESS, _ADDRESS, _ADDRESS, *[_LONG] * 3, _ADDRESS),
-    "overlap_add": (_SELF, _ADDRESS, _ADDRESS, _LONG, _LONG, _ADDRESS),
+    "masking": (_SELF, _INT, _ADDRESS, _ADDRESS, _ADDRESS, *[_LONG] * 4, _ADDRESS),
+    "overlap_add": (_SELF, _ADDRESS, _ADDRESS, *[_LONG] * 3, _ADDRESS),
 }
 
 
@@ -139,15 +139,40 @@ class Transforms:
         self._library.call("log_magnitude", self._handle, *arguments)
 
     def masking(
-        self, spectrum: int, masks: int, rows: int, shape: tuple[int, int, int], *, half: bool,
-        stream: int,
+        self, spectrum: int, masks: int, rows: int, chunk: tuple[int, int], sources: int,
+        frames: int, *, half: bool, stream: int,
     ) -> None:  # fmt: skip
-        """Spectra and masks of ``shape`` (B, S, T) to the spectra of sources."""
-        self._library.call("masking", self._handle, half, spectrum, masks, rows, *shape, stream)
+        """Spectra [B, T, F] and masks [B, S, L, T] to spectra of a chunk: its first, how many."""
+        arguments = (half, spectrum, masks, rows, *chunk, sources, frames, stream)
+        self._library.call("masking", self._handle, *arguments)
 
-    def overlap_add(self, rows: int, out: int, items: int, samples: int, stream: int) -> None:
-        """Frames of so many sources to their samples."""
-        self._library.call("overlap_add", self._handle, rows, out, items, samples, stream)
+    def overlap_add(
+        self, rows: int, out: int, chunk: tuple[int, int], samples: int, stream: int
+    ) -> None:
+        """Frames of a chunk of sources to their samples, in their places among all."""
+        self._library.call("overlap_add", self._handle, rows, out, *chunk, samples, stream)
+
+    def inverse(
+        self, spectrum: int, masks: int, rows: int, out: int, work: int,
+        shape: tuple[int, int, int], samples: int, *, half: bool, stream: int,
+    ) -> None:  # fmt: skip
+        """Sources of ``shape`` (B, S, T), in chunks as the plugin works them off.
+
+        ``rows`` has room for a chunk; its plan is made.
+        """
+        batch, sources, frames = shape
+        items = batch * sources
+        size = self.chunk_of(items, frames)
+        for start in range(0, items, size):
+            chunk = (min(start, items - size), size)  # the last one is moved back
+            self.masking(spectrum, masks, rows, chunk, sources, frames, half=half, stream=stream)
+            self.fft(inverse=True, rows=rows, count=size * frames, work=work, stream=stream)
+            self.overlap_add(rows, out, chunk, samples, stream)
+
+    def chunk_of(self, items: int, frames: int) -> int:
+        """Sources of each chunk, which are as equal as can be."""
+        count = -(-items // min(items, self.chunk(frames)))
+        return -(-items // count)
 
     def close(self) -> None:
         """Free plans and tables."""

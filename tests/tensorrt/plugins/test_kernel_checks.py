@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -46,6 +47,26 @@ def test_kernels_hold_and_nothing_is_left(world, device):
     assert min(resampled.values()) > 110
     assert not any(device.live.values())
     assert device.counts["launch"] > 0
+
+
+def test_the_inverse_is_checked_in_the_chunks_of_the_plugin(world, monkeypatch):
+    """Chunks that do not divide the sources: the last is moved back, and every source is right."""
+    chunks = []
+    right = Library.call
+
+    def call(self, function, *arguments):
+        if function == "chunk":
+            return 4
+        if function == "masking":
+            chunks.append(arguments[5:7])
+        return right(self, function, *arguments)
+
+    monkeypatch.setattr(Library, "call", call)
+    assert kernel_checks.compare(world, replace(SMALL, batch=3))["sources_db"] > 110
+    assert set(chunks) == {(0, 3), (3, 3), (6, 3)}
+    chunks.clear()
+    assert kernel_checks.compare(world, replace(SMALL, batch=1, sources=7))["sources_db"] > 110
+    assert set(chunks) == {(0, 4), (3, 4)}
 
 
 def test_the_reference_is_torchs():
@@ -161,6 +182,8 @@ def test_kernels_are_timed_against_what_the_device_moves(world):
         assert row["of_limit"] == pytest.approx(row["GB/s"] / 200)
         assert row["least_us"] == pytest.approx(row["us"] * row["of_limit"])
     assert times["fft_work_bytes_wanted"] > 0
+    # A chunk of the inverse transform after the other: as many times as there are chunks.
+    assert times["batch_8_sources_3_inverse_in_chunks_us_per_window"] == pytest.approx(10 / 8)
     assert times["batch_8_sources_3_us_per_window"] == pytest.approx(7 * 10 / 8)
     assert times["fft_work_bytes_reserved"] >= times["fft_work_bytes_wanted"] > 0
     resampled = rates.check_resampler_times(world)

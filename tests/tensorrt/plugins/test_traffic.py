@@ -111,12 +111,13 @@ def moved(library, load, count) -> dict[str, Moved]:
             ),
             "masking": count(
                 lambda x, m, y: transforms.masking(
-                    x, m, y, (1, SOURCES, frames), half=True, stream=0
+                    x, m, y, (0, SOURCES), SOURCES, frames, half=True, stream=0
                 ),
                 spectrum, masks, rows,
             ),
             "overlap-add": count(
-                lambda x, y: transforms.overlap_add(x, y, SOURCES, len(mixture), 0), rows, samples
+                lambda x, y: transforms.overlap_add(x, y, (0, SOURCES), len(mixture), 0),
+                rows, samples,
             ),
             "finish": count(
                 lambda x, w, y, f: kernels.finish(
@@ -157,7 +158,7 @@ def test_samples_are_stored_in_pairs(library, count, n_fft, hop, samples, width)
     rows = np.zeros((2, transforms.frames(samples), 2 * transforms.bins), np.float32)
     try:
         found = count(
-            lambda x, y: transforms.overlap_add(x, y, 2, samples, 0),
+            lambda x, y: transforms.overlap_add(x, y, (0, 2), samples, 0),
             rows, np.zeros((2, samples), np.float32),
         )  # fmt: skip
     finally:

@@ -92,20 +92,21 @@ void storeLogMagnitude(Transforms const& self, std::uint64_t spectrum, std::uint
 }
 
 template <typename Value>
-void mask(Transforms const& self, std::uint64_t spectrum, std::uint64_t masks, std::uint64_t rows, std::int64_t batch,
-    std::int64_t sources, std::int64_t frames, cudaStream_t stream)
+void mask(Transforms const& self, std::uint64_t spectrum, std::uint64_t masks, std::uint64_t rows, std::int64_t first,
+    std::int64_t items, std::int64_t sources, std::int64_t frames, cudaStream_t stream)
 {
     MaskingArguments<Value> arguments{};
     arguments.spectrum = at<float2 const>(spectrum);
     arguments.masks = at<Value const>(masks);
     arguments.taps = static_cast<FrequencyTap const*>(self.linear_taps.get());
     arguments.rows = at<float2>(rows);
+    arguments.first_item = static_cast<int>(first);
     arguments.sources = static_cast<int>(sources);
     arguments.bins = self.geometry.bins();
     arguments.log_bins = self.log_bins;
     arguments.frames = static_cast<int>(frames);
     arguments.real_last_bin = self.geometry.n_fft % 2 == 0 ? self.geometry.bins() - 1 : -1;
-    checkDevice(launchMasking(arguments, batch * sources, stream), "masking kernel");
+    checkDevice(launchMasking(arguments, items, stream), "masking kernel");
 }
 
 } // namespace
@@ -186,24 +187,26 @@ SGN_CHECK_EXPORT std::int32_t sgn_check_log_magnitude(Transforms const* self, st
     });
 }
 
+// Of all items, which are batch times sources, those of one chunk.
 SGN_CHECK_EXPORT std::int32_t sgn_check_masking(Transforms const* self, std::int32_t is_half, std::uint64_t spectrum,
-    std::uint64_t masks, std::uint64_t rows, std::int64_t batch, std::int64_t sources, std::int64_t frames,
-    std::uint64_t stream)
+    std::uint64_t masks, std::uint64_t rows, std::int64_t first, std::int64_t items, std::int64_t sources,
+    std::int64_t frames, std::uint64_t stream)
 {
     return told("masking", [&] {
         (is_half != 0 ? mask<__half> : mask<float>)(
-            *self, spectrum, masks, rows, batch, sources, frames, on(stream));
+            *self, spectrum, masks, rows, first, items, sources, frames, on(stream));
     });
 }
 
 SGN_CHECK_EXPORT std::int32_t sgn_check_overlap_add(Transforms const* self, std::uint64_t rows, std::uint64_t out,
-    std::int64_t items, std::int64_t samples, std::uint64_t stream)
+    std::int64_t first, std::int64_t items, std::int64_t samples, std::uint64_t stream)
 {
     return told("overlap-add", [&] {
         OverlapAddArguments arguments{};
         arguments.rows = at<float const>(rows);
         arguments.window = static_cast<float const*>(self->window.get());
         arguments.sources = at<float>(out);
+        arguments.first_item = static_cast<int>(first);
         arguments.samples = static_cast<int>(samples);
         arguments.frames = static_cast<int>(self->geometry.frames(samples));
         arguments.n_fft = self->geometry.n_fft;
