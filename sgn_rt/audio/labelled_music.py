@@ -39,6 +39,11 @@ def shipped_music() -> Path:
     return Path(__file__).parents[1] / "data" / "music"
 
 
+def shipped_mixtures() -> list[Path]:
+    """Mixtures of the music that ships with the package, by name."""
+    return sorted(shipped_music().glob(f"*.{MIXTURE}.*"))
+
+
 def load_music(folder: str | Path | None, sample_rate: int) -> list[Piece]:
     """Read ``NAME.mix.EXT`` with ``NAME.<category>.EXT`` for each stem, by name.
 
@@ -62,13 +67,13 @@ def load_music(folder: str | Path | None, sample_rate: int) -> list[Piece]:
         name, extension = path.stem.removesuffix(f".{MIXTURE}"), path.suffix
         if name == path.stem:
             continue
-        mixture = _mono(path, sample_rate)
+        mixture = read_mono(path, sample_rate)
         stems = {}
         for stem in files:
             category = stem.stem.removeprefix(f"{name}.")
             if stem.suffix != extension or category in (stem.stem, MIXTURE):
                 continue
-            stems[category] = _mono(stem, sample_rate)
+            stems[category] = read_mono(stem, sample_rate)
             if len(stems[category]) != len(mixture):
                 raise AudioError(
                     f"{stem}: got {len(stems[category])} samples at {sample_rate} Hz, expected the "
@@ -83,7 +88,14 @@ def load_music(folder: str | Path | None, sample_rate: int) -> list[Piece]:
     return pieces
 
 
-def _mono(path: Path, sample_rate: int) -> Float:
+def read_mono(path: Path, sample_rate: int) -> Float:
+    """A recording at ``sample_rate`` Hz, its channels averaged, shape = (samples,).
+
+    Raises
+    ------
+    AudioError
+        If it does not read.
+    """
     reader = open_audio(path)
     signal = np.concatenate(list(reader.blocks(1 << 20)), axis=1).mean(axis=0, dtype=np.float32)
     resample = SpanResampler(reader.sample_rate, sample_rate)
