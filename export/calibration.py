@@ -30,7 +30,7 @@ LAYER_LIMIT: Final = 0.01
 the first four convolutions are at 0.45 to 0.02 and the last at 0.012, all others below 0.009."""
 MOST_WINDOWS: Final = 64
 """Of which ranges are taken, spread over the music."""
-LAYER_WINDOWS: Final = 8
+LAYER_WINDOWS: Final = 4
 """Of those, on which layers are tried one by one."""
 
 Feed = Mapping[str, np.ndarray]

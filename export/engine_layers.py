@@ -16,7 +16,7 @@ from sgn_rt.export.layer_result import first_departure
 from sgn_rt.export.layerwise import Run, compare_layers, layers_of, with_outputs
 from sgn_rt.export.pair import load_graph
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import Precision
+from sgn_rt.model.contract import FLOATS
 from sgn_rt.tensorrt.bindings import TensorRT
 from sgn_rt.tensorrt.build.build_engines import BuildRequest, choose_artifacts, choose_gpus
 from sgn_rt.tensorrt.build.builder import Built, build_engine
@@ -68,7 +68,7 @@ def _plugins(artifact: Artifact) -> Path | None:
 def check_layers(bundle: Bundle, trt: TensorRT, device: Device) -> Mapping[str, Any]:
     """Every layer of both precisions' engines on the GPU; a figure of each."""
     figures = {}
-    request = BuildRequest(precisions=tuple(Precision))
+    request = BuildRequest(precisions=FLOATS)
     for artifact in choose_artifacts(bundle, request):
         run = engine_layers(trt, device, bundle, artifact)
         results = compare_layers(bundle, artifact, run)

@@ -30,6 +30,7 @@ from sgn_rt.model.contract import (
     Kind,
     Precision,
     axes_of,
+    body_of,
     type_of,
 )
 from sgn_rt.model.shapes import axis_sizes
@@ -48,7 +49,7 @@ _MODULES: Final[dict[Kind, type[Network]]] = {
 
 def float_module(model: Sgn, kind: Kind, precision: Precision) -> Network:
     """As `export_module`, in float32 in every precision, weights not rounded."""
-    is_for_cpu = (kind, precision) == (Kind.CORE, Precision.FP32)
+    is_for_cpu = (kind, body_of(kind, precision)) == (Kind.CORE, Precision.FP32)
     return (CpuNetwork if is_for_cpu else _MODULES[kind])(GraphWeights(model)).eval()
 
 
@@ -60,7 +61,7 @@ def export_module(model: Sgn, kind: Kind, precision: Precision) -> Network:
     both halves, one behind the other. That of ``MASKS`` is `masks_module`.
     """
     module = float_module(model, kind, precision)
-    return module if precision == Precision.FP32 else module.half_body()
+    return module if body_of(kind, precision) == Precision.FP32 else module.half_body()
 
 
 def masks_module(precision: Precision) -> Masks:
@@ -77,7 +78,8 @@ def _traced(model: Sgn, kind: Kind, precision: Precision) -> nn.Module:
     if kind != Kind.PLUGIN:
         return export_module(model, kind, precision)
     network = PluginNetwork(GraphWeights(model)).eval()
-    return as_nodes(network if precision == Precision.FP32 else network.half_body())
+    is_half = body_of(kind, precision) == Precision.FP16
+    return as_nodes(network.half_body() if is_half else network)
 
 
 def _examples(model: Sgn, kind: Kind, precision: Precision) -> tuple[torch.Tensor, ...]:

@@ -12,12 +12,12 @@ from sgn_rt.model.contract import Precision
 WEIGHT = "Weight"
 """In the place of an operator."""
 
-WEIGHT_LIMITS: Final = {Precision.FP32: 120.0, Precision.FP16: 70.0}
+WEIGHT_LIMITS: Final = {Precision.FP32: 120.0, Precision.FP16: 70.0, Precision.INT8: 30.0}
 """Least SNR of a weight, dB, against the checkpoint's rounded to its type. They are the same bits
 where they were computed on the same machine; one in a thousand rounded the other way is 150 and 90,
 one percent on all of them is 40."""
 
-LIMITS: Final = {Precision.FP32: 70.0, Precision.FP16: 40.0}
+LIMITS: Final = {Precision.FP32: 70.0, Precision.FP16: 40.0, Precision.INT8: 15.0}
 """Least SNR of a layer, dB, with all that the layers before it did. The published graphs show 50 to
 75 dB in float16, least behind softmaxes, and 82 dB in float32, at the logarithm of what is silent;
 float32 products rounded to 10 bits (TF32) stay below 70 dB."""

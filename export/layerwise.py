@@ -28,6 +28,7 @@ from polygraphy.logger import G_LOGGER
 
 from sgn_rt.errors import EngineError
 from sgn_rt.export.checkpoint_values import CheckpointValues, Values
+from sgn_rt.export.float32 import widened, without_int8
 from sgn_rt.export.layer_result import LIMITS, WEIGHT, WEIGHT_LIMITS, LayerResult
 from sgn_rt.export.pair import load_graph
 from sgn_rt.export.standard import standard_copy
@@ -61,7 +62,11 @@ def _types(graph: ModelProto) -> dict[str, int]:
 
 
 def layers_of(graph: ModelProto) -> list[Layer]:
-    """The layers of a graph, in order: every floating-point value that is computed, not moved."""
+    """The layers of a graph, in order: every floating-point value that is computed, not moved.
+
+    Rounding to int8 is no layer, but part of what it stands behind or before.
+    """
+    graph = without_int8(graph)
     floating = {TensorProto.FLOAT, TensorProto.FLOAT16}
     types = _types(graph)
     return [
@@ -105,10 +110,11 @@ def compare_layers(bundle: Bundle, artifact: Artifact, run: Run | None = None) -
         If one of the two does not run or lacks a layer, or if there is no checkpoint.
     """
     graph = load_graph(bundle, artifact)
-    truth = CheckpointValues(bundle, artifact, graph)
+    truth = CheckpointValues(bundle, artifact, without_int8(graph))
     layers = [layer for layer in layers_of(graph) if layer.name not in truth.weights]
     standard = standard_copy(graph, bundle.config) if artifact.kind == Kind.PLUGIN else graph
-    sides = (_right(standard, layers, truth), run or OperatorByOperator(standard, layers))
+    plain = without_int8(standard)
+    sides = (_right(plain, layers, truth), run or OperatorByOperator(standard, layers))
     runners = [_Runner(graph, side, layers) for side in sides]
     compare = SnrCompareFunc()
     shapes: dict[str, tuple[int, ...]] = {}
@@ -125,8 +131,8 @@ def compare_layers(bundle: Bundle, artifact: Artifact, run: Run | None = None) -
             f"{artifact.name}: got {error}, expected its layers. Please report this."
         ) from error
     found = {layer.name: _result(layer, shapes[layer.name], ratios, artifact) for layer in layers}
-    found |= _weight_results(standard, truth.weights, artifact.precision, feeds[0])
-    return _in_order(graph, found)
+    found |= _weight_results(plain, truth.weights, artifact.precision, feeds[0])
+    return _in_order(plain, found)
 
 
 def _right(graph: ModelProto, layers: list[Layer], truth: CheckpointValues) -> Run:
@@ -213,39 +219,6 @@ def _feeds(graph: ModelProto, probe: Probe) -> list[Values]:
         }
         for w in range(probe.windows)
     ]
-
-
-def widened(graph: ModelProto, weights: Mapping[str, np.ndarray]) -> ModelProto:
-    """The same graph with float32 for every float16, and ``weights`` in the place of its own."""
-    result = ModelProto()
-    result.CopyFrom(graph)
-    body = result.graph
-    del body.value_info[:]
-    kept = [node for node in body.node if not set(node.output) & weights.keys()]
-    del body.node[:]
-    body.node.extend(kept)
-    own = [_wide(tensor) for tensor in body.initializer if tensor.name not in weights]
-    del body.initializer[:]
-    body.initializer.extend(own)
-    body.initializer.extend(numpy_helper.from_array(v, name) for name, v in weights.items())
-    for value in (*body.input, *body.output):
-        if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
-            value.type.tensor_type.elem_type = TensorProto.FLOAT
-    for node in body.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.TENSOR:
-                attribute.t.CopyFrom(_wide(attribute.t))
-            is_target = node.op_type == "Cast" and attribute.name == "to"
-            if is_target and attribute.i == TensorProto.FLOAT16:
-                attribute.i = TensorProto.FLOAT
-    onnx.checker.check_model(result, full_check=True)
-    return result
-
-
-def _wide(tensor: TensorProto) -> TensorProto:
-    if tensor.data_type != TensorProto.FLOAT16:
-        return tensor
-    return numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name)
 
 
 class OperatorByOperator:

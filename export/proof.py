@@ -90,8 +90,8 @@ def measure_graph(
 
 
 def _unproved(bundle: Bundle, artifact: Artifact, why: str) -> ParityError:
-    """What was measured, and for float16 the layer at which it begins."""
-    where = _first_departure(bundle, artifact) if artifact.precision == Precision.FP16 else ""
+    """What was measured, and where numbers are rounded the layer at which it begins."""
+    where = _first_departure(bundle, artifact) if artifact.precision != Precision.FP32 else ""
     return ParityError(
         f"{artifact.name}: {why}{where} No bundle was written: "
         "check the checkpoint for extreme weights, or leave that precision out."

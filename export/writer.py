@@ -10,14 +10,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import sgn_rt
 from sgn_rt._optional import require
 from sgn_rt._temporary import remove_leftovers, temporary_folder
 from sgn_rt.audio.labelled_music import load_music
 from sgn_rt.errors import BundleError, ConfigError
+from sgn_rt.export.calibration import calibration_material
 from sgn_rt.export.graphs import build_graph
+from sgn_rt.export.int8 import build_int8
 from sgn_rt.export.probes import make_probe
 from sgn_rt.export.proof import prove
 from sgn_rt.export.shared import share_weights
@@ -27,9 +29,11 @@ from sgn_rt.model.contract import (
     BUNDLE_MANIFEST,
     BUNDLE_PROBE,
     BUNDLE_SCHEMA,
+    FLOATS,
     SECOND_HALVES,
     Kind,
     Precision,
+    exists,
     networks_of,
     partner,
 )
@@ -40,6 +44,8 @@ from sgn_rt.reference import Sgn, load, save_checkpoint
 
 Tell = Callable[[str], None]
 """Told each step in a line of text."""
+SHARING: Final = ((Kind.CORE, Precision.FP32), (Kind.WAVEFORM, Precision.FP32))
+"""Graphs that may refer to the checkpoint's weights."""
 
 
 def export_bundle(
@@ -47,9 +53,10 @@ def export_bundle(
     folder: str | Path,
     *,
     kinds: Sequence[Kind] = tuple(Kind),
-    precisions: Sequence[Precision] = tuple(Precision),
+    precisions: Sequence[Precision] = FLOATS,
     key_map: str | Path | None = None,
     music: str | Path | None = None,
+    calibration: Sequence[str | Path] = (),
     name: str | None = None,
     licence: str = "unspecified",
     shared_weights: bool = False,
@@ -65,13 +72,15 @@ def export_bundle(
     folder
         The bundle to write; it appears whole, or not at all.
     kinds, precisions
-        The graphs: every kind in every precision. ``core`` and ``masks`` are a pair, and so are
-        ``plugin`` and ``synthesis``: who names one gets both.
+        The graphs: every kind in every precision, of those that exist. ``core`` and ``masks`` are a
+        pair, and so are ``plugin`` and ``synthesis``: who names one gets both.
     key_map
         Renames the tensors of other training code.
     music
         Folder of mixtures with stems (`sgn_rt.audio.labelled_music.load_music`) to probe with;
         None for the music that ships with the package.
+    calibration
+        Recordings to calibrate ``INT8`` on; none for the mixtures that ship with the package.
     name
         Of the model, written down; None for the checkpoint's file name.
     licence
@@ -95,7 +104,8 @@ def export_bundle(
     CheckpointError, AudioError
         For input that does not do.
     ConfigError
-        For no kind or no precision, or one named twice.
+        For no kind or no precision, one named twice, or none that exists; for recordings to
+        calibrate what nobody asks for.
     BundleError
         If the folder is there already, or cannot be written.
     ParityError
@@ -106,6 +116,7 @@ def export_bundle(
     tell = tell or _ignore
     _expect_choice("kinds", kinds, tuple(Kind))
     _expect_choice("precisions", precisions, tuple(Precision))
+    _expect_graphs(kinds, precisions, calibration)
     _expect_free(target, overwrite)
     tell(f"loading {checkpoint}")
     model = load(checkpoint, key_map)
@@ -115,7 +126,7 @@ def export_bundle(
             model, Path(checkpoint), work / BUNDLE_CHECKPOINT, renamed=key_map is not None
         )
         manifest = write_unproved(
-            model, probe, work, kinds=kinds, precisions=precisions,
+            model, probe, work, kinds=kinds, precisions=precisions, calibration=calibration,
             name=name or Path(checkpoint).stem, licence=licence,
             shared_weights=shared_weights, tell=tell,
         )  # fmt: skip
@@ -134,7 +145,8 @@ def write_unproved(
     folder: Path,
     *,
     kinds: Sequence[Kind] = tuple(Kind),
-    precisions: Sequence[Precision] = tuple(Precision),
+    precisions: Sequence[Precision] = FLOATS,
+    calibration: Sequence[str | Path] = (),
     name: str,
     licence: str = "unspecified",
     shared_weights: bool = False,
@@ -148,7 +160,7 @@ def write_unproved(
         The network, and what it makes of the probes.
     folder
         It is there, and holds the checkpoint (`sgn_rt.model.contract.BUNDLE_CHECKPOINT`).
-    kinds, precisions, name, licence, shared_weights, tell
+    kinds, precisions, calibration, name, licence, shared_weights, tell
         As `export_bundle`.
 
     Returns
@@ -159,9 +171,18 @@ def write_unproved(
     tell = tell or _ignore
     (folder / BUNDLE_PROBE).write_bytes(probe.to_bytes())
     artifacts = []
+    if Precision.INT8 in precisions:
+        material = calibration_material(calibration, model.config)
     for kind, precision in _with_pairs(kinds, precisions):
         tell(f"exporting {kind}.{precision}")
-        artifacts.append(_write_graph(model, kind, precision, folder, shared=shared_weights))
+        if precision == Precision.INT8:
+            graph, record = build_int8(model, kind, material, tell)
+            entry = _write_graph(graph, kind, precision, folder) | {"quantization": record}
+        else:
+            graph = build_graph(model, kind, precision)
+            shared = shared_weights and (kind, precision) in SHARING
+            entry = _write_graph(graph, kind, precision, folder, shared=shared)
+        artifacts.append(entry)
     manifest = {
         "schema": BUNDLE_SCHEMA,
         "generator": f"sgn-rt {sgn_rt.__version__}",
@@ -198,7 +219,11 @@ def _with_pairs(
     wanted = set()
     for kind, precision in product(Kind, precisions):
         second = partner(kind, precision)
-        if kind not in SECOND_HALVES and (kind in kinds or (second and second[0] in kinds)):
+        if (
+            exists(kind, precision)
+            and kind not in SECOND_HALVES
+            and (kind in kinds or (second and second[0] in kinds))
+        ):
             wanted |= {(kind, precision), second}
     return [graph for graph in product(Kind, Precision) if graph in wanted]
 
@@ -220,6 +245,24 @@ def _expect_choice(what: str, chosen: Sequence[str], known: Sequence[str]) -> No
         raise ConfigError(
             f"{what}: got {got}, expected one or more of {', '.join(known)}, each once. "
             "Leave the choice out for all."
+        )
+
+
+def _expect_graphs(
+    kinds: Sequence[Kind], precisions: Sequence[Precision], calibration: Sequence[str | Path]
+) -> None:
+    if not _with_pairs(kinds, precisions):
+        names = ", ".join(f"{kind}.{precision}" for kind, precision in product(kinds, precisions))
+        existing = ", ".join(
+            f"{kind}.{precision}"
+            for kind, precision in product(Kind, precisions)
+            if exists(kind, precision)
+        )
+        raise ConfigError(f"graphs: got {names}, expected one of {existing}. Choose another kind.")
+    if calibration and Precision.INT8 not in precisions:
+        raise ConfigError(
+            f"calibration: got {len(calibration)} recordings for {', '.join(precisions)}, expected "
+            f"{Precision.INT8} among the precisions. Add it, or leave the recordings out."
         )
 
 
@@ -252,11 +295,10 @@ def _write_checkpoint(model: Sgn, source: Path, target: Path, *, renamed: bool) 
 
 
 def _write_graph(
-    model: Sgn, kind: Kind, precision: Precision, work: Path, *, shared: bool
+    graph: Any, kind: Kind, precision: Precision, work: Path, *, shared: bool = False
 ) -> dict[str, Any]:
-    graph = build_graph(model, kind, precision)
     external: list[str] = []
-    if shared and precision == Precision.FP32 and kind in (Kind.CORE, Kind.WAVEFORM):
+    if shared:
         graph = share_weights(graph, work / BUNDLE_CHECKPOINT)
         external = [BUNDLE_CHECKPOINT]
     path = f"{kind}.{precision}.onnx"

@@ -39,7 +39,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
                    "also without a GPU. The GPU that is here if left out.")  # fmt: skip
 @names_option("--precision", "precisions", members=Precision, default=[str(Precision.FP16)],
               show_default=True, metavar="P,Q",
-              help="fp16, fp32 or both, an engine for each.")  # fmt: skip
+              help="fp16, fp32, int8 or several of them, an engine for each.")  # fmt: skip
 @click.option("--kind", type=click.Choice([str(kind) for kind in ENGINE_KINDS]),
               help="Graph to build from; the best in the bundle if left out.")  # fmt: skip
 @click.option("--max-batch", type=click.IntRange(min=1), default=8, show_default=True,

@@ -10,15 +10,16 @@ from sgn_rt._optional import require
 from sgn_rt.cli.common import console, names_option
 from sgn_rt.cli.parity import show_stages
 from sgn_rt.cli.verbosity import verbosity_options
-from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.model.contract import FLOATS, Kind, Precision
 
 
 @click.command("export")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="BUNDLE",
               help="Folder to write; it appears whole, or not at all.")  # fmt: skip
-@names_option("--precision", "precisions", members=Precision, default=[",".join(Precision)],
-              show_default=True, metavar="P,Q", help="Number formats of the graphs.")  # fmt: skip
+@names_option("--precision", "precisions", members=Precision, default=[",".join(FLOATS)],
+              show_default=True, metavar="P,Q",
+              help="Number formats of the graphs; int8 is of core and plugin alone.")  # fmt: skip
 @names_option("--kind", "kinds", members=Kind, default=[",".join(Kind)], show_default=True,
               metavar="K,L",
               help="Graphs: core (log-magnitude to what masks are made of) with masks (of the "
@@ -29,6 +30,9 @@ from sgn_rt.model.contract import Kind, Precision
               help="TOML file that renames the tensors of other training code.")  # fmt: skip
 @click.option("--music", type=click.Path(path_type=Path), metavar="FOLDER",
               help="Mixtures with stems to prove parity on; default: those shipped.")  # fmt: skip
+@click.option("--calibration", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
+              help="Recording to calibrate int8 on; several are allowed. Default: the music "
+                   "that ships.")  # fmt: skip
 @click.option("--name", help="Of the model, written down; the checkpoint's file name if left out.")
 @click.option(
     "--licence", default="unspecified", help="Licence of the weights (SPDX), written down."
@@ -44,6 +48,7 @@ def command(
     kinds: list[Kind],
     key_map: Path | None,
     music: Path | None,
+    calibration: tuple[Path, ...],
     name: str | None,
     licence: str,
     shared_weights: bool,
@@ -68,8 +73,8 @@ def command(
 
         measured = export_bundle(
             checkpoint, output, kinds=kinds, precisions=precisions, key_map=key_map, music=music,
-            name=name, licence=licence, shared_weights=shared_weights, overwrite=overwrite,
-            tell=tell,
+            calibration=calibration, name=name, licence=licence,
+            shared_weights=shared_weights, overwrite=overwrite, tell=tell,
         )  # fmt: skip
     show_stages(measured)
     size = sum(path.stat().st_size for path in output.iterdir())

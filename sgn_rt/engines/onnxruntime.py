@@ -23,7 +23,7 @@ from sgn_rt.engines.onnxruntime_session import CPU, CUDA, TENSORRT, Session, loa
 from sgn_rt.errors import EngineError, UnavailableError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.model.contract import Kind, Precision, Tensor
+from sgn_rt.model.contract import Kind, Precision, Tensor, partner
 from sgn_rt.model.export_command import export_command
 from sgn_rt.tensorrt.device.factory import current_ordinal
 
@@ -38,7 +38,7 @@ PREFERENCE = {
     ),
     TENSORRT: ((Kind.WAVEFORM, Precision.FP16), (Kind.WAVEFORM, Precision.FP32)),
 }  # fmt: skip
-"""Graphs by provider, the best first."""
+"""Graphs by provider, the best first; others run if they are named."""
 
 
 def graphs_for(bundle: Bundle, provider: str) -> list[Artifact]:
@@ -251,7 +251,7 @@ def _on_cpu(bundle: Bundle, chosen: Artifact) -> tuple[Engine, str]:
         return _Waveform(bundle.config, session), session.version
     if bundle.schema == 1:
         return _CoreAtOnce(bundle.config, session), session.version
-    masks = _masks_session(bundle, chosen.precision)
+    masks = _masks_session(bundle, chosen)
     return _Core(bundle.config, session, masks), session.version
 
 
@@ -267,15 +267,16 @@ def _on_gpu(bundle: Bundle, chosen: Artifact, provider: str, ordinal: int) -> tu
         engine = _CoreAtOnce(bundle.config, session)
         engine.concurrency = 1
         return engine, session.version
-    masks = _masks_session(bundle, chosen.precision)
+    masks = _masks_session(bundle, chosen)
     return _CoreOnGpu(bundle.config, session, masks), session.version
 
 
-def _masks_session(bundle: Bundle, precision: Precision) -> Session:
+def _masks_session(bundle: Bundle, core: Artifact) -> Session:
     """Of the graph that belongs to a core: on the CPU, as the inverse STFT behind it is there.
 
     Elsewhere the basis maps would go back to the device for every source.
     """
-    artifact = bundle.find(Kind.MASKS, precision)
+    masks = partner(core.kind, core.precision)
+    artifact = None if masks is None else bundle.find(*masks)
     assert artifact is not None, "no bundle opens without it"
     return Session(load_onnxruntime(CPU), bundle, artifact, [(CPU, {})])

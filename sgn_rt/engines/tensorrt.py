@@ -12,7 +12,7 @@ from typing import Final
 from sgn_rt.engines.tensorrt_engine import TensorRTEngine
 from sgn_rt.errors import EngineError, PluginError, UnavailableError
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import ENGINE_KINDS, Precision, partner
+from sgn_rt.model.contract import ENGINE_KINDS, FLOATS, Precision, partner
 from sgn_rt.model.export_command import export_command
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT, load
 from sgn_rt.tensorrt.device.factory import open_device
@@ -34,8 +34,8 @@ REBUILD_VARIABLE: Final = "SGN_RT_REBUILD_ENGINES"
 
 
 def graphs_to_build(bundle: Bundle) -> list[Artifact]:
-    """A bundle's graphs that engines are made of, the best first."""
-    graphs = [artifact for artifact in bundle.artifacts if artifact.kind in ENGINE_KINDS]
+    """A bundle's graphs that engines are made of, the best first; int8 only if it is named."""
+    graphs = [a for a in bundle.artifacts if a.kind in ENGINE_KINDS and a.precision in FLOATS]
     return sorted(graphs, key=lambda a: (ENGINE_KINDS.index(a.kind), a.precision != Precision.FP16))
 
 
@@ -60,7 +60,7 @@ def open_tensorrt(
     flavor
         TensorRT, or TensorRT for RTX.
     artifact
-        ``kind.precision`` of the graph that it has to be of; None for the best.
+        ``kind.precision`` of the graph that it has to be of; None for the best that is not int8.
     rebuild
         Build an engine again that does not fit; None for what ``SGN_RT_REBUILD_ENGINES`` says.
     options
@@ -89,7 +89,7 @@ def open_tensorrt(
         for sidecar in sidecars
         if sidecar.kind in ENGINE_KINDS
         and sidecar.flavor == flavor
-        and artifact in (None, sidecar.artifact)
+        and (sidecar.precision in FLOATS if artifact is None else artifact == sidecar.artifact)
     ]
     if not candidates and unreadable is None:
         raise UnavailableError(

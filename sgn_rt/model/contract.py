@@ -58,20 +58,40 @@ class GraphKey(StrEnum):
     KIND = "sgn_kind"
     PRECISION = "sgn_precision"
     SCHEMA = "sgn_schema"
+    QUANTIZATION = "sgn_quantization"
+    """Of those in int8: how they were calibrated, as JSON (`sgn_rt.export.int8`)."""
     VERSION = "sgn_rt_version"
 
 
 class Precision(StrEnum):
-    """Number format of a graph's body; float32 islands stay float32 in ``FP16``."""
+    """Number format of a graph's body; float32 islands stay float32 in ``FP16``.
+
+    In ``INT8`` they are products, of the layers that bear it; the rest is as `body_of` says. Made
+    and run only where it is asked for.
+    """
 
     FP32 = "fp32"
     FP16 = "fp16"
+    INT8 = "int8"
+
+
+FLOATS: Final = (Precision.FP32, Precision.FP16)
+"""What is made where nothing is asked for."""
+_INT8_BODIES: Final = {Kind.CORE: Precision.FP32, Kind.PLUGIN: Precision.FP16}
+"""Graphs that exist in int8: for the CPU, and for TensorRT."""
+
+
+def exists(kind: Kind, precision: Precision) -> bool:
+    """Whether there is such a graph."""
+    return precision != Precision.INT8 or kind in _INT8_BODIES
+
+
+def body_of(kind: Kind, precision: Precision) -> Precision:
+    """Number format of what is not int8: of the layers that stay, and of the basis maps."""
+    return _INT8_BODIES[kind] if precision == Precision.INT8 else precision
 
 
 _SECOND_HALVES: Final = {Kind.CORE: Kind.MASKS, Kind.PLUGIN: Kind.SYNTHESIS}
-_SECOND_PRECISIONS: Final[dict[tuple[Kind, Precision], Precision]] = {}
-"""Where it is another than that of the network."""
-
 SECOND_HALVES: Final = frozenset(_SECOND_HALVES.values())
 """Graphs without weights, each of no use but to the network that it goes with."""
 
@@ -82,14 +102,12 @@ def partner(kind: Kind, precision: Precision) -> tuple[Kind, Precision] | None:
     Several networks may share one.
     """
     second = _SECOND_HALVES.get(kind)
-    if second is None:
-        return None
-    return second, _SECOND_PRECISIONS.get((kind, precision), precision)
+    return None if second is None else (second, body_of(kind, precision))
 
 
 def networks_of(kind: Kind, precision: Precision) -> list[tuple[Kind, Precision]]:
     """The networks that a graph is the `partner` of."""
-    every = product(Kind, Precision)
+    every = [graph for graph in product(Kind, Precision) if exists(*graph)]
     return [network for network in every if partner(*network) == (kind, precision)]
 
 

@@ -63,12 +63,14 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
     Stage.NETWORK: {
         Precision.FP32: Limit(value=1e-5, unit=""),
         Precision.FP16: Limit(value=8e-3, unit=""),
+        Precision.INT8: Limit(value=1.0, unit=""),
     },
     # The largest difference, of up to a million cells [2.6e-6, 1.1e-6; 1.4e-2, 1.7e-3]: in float16
     # a few on the slope of the sigmoid; what is wrong with a layer moves the percentile, too.
     Stage.NETWORK_MAX: {
         Precision.FP32: Limit(value=2e-5, unit=""),
         Precision.FP16: Limit(value=5e-2, unit=""),
+        Precision.INT8: Limit(value=1.0, unit=""),
     },
     # Masks from the waveform, of engines that have the STFT before the network in them: 99.9th
     # percentile and largest difference. In float32 the STFT's rounding, which the logarithm
@@ -92,6 +94,7 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
     Stage.SYNTHESIS: {
         Precision.FP32: Limit(value=100.0, unit="dB", at_least=True),
         Precision.FP16: Limit(value=60.0, unit="dB", at_least=True),
+        Precision.INT8: Limit(value=60.0, unit="dB", at_least=True),
     },
     # Sources from the waveform: the logarithm's amplification of FFT rounding, then the network's
     # [102 dB, 125 dB; 61 dB, 74 dB]. Matrix products in TF32, the likeliest fault of a float32
@@ -99,6 +102,7 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
     Stage.WHOLE: {
         Precision.FP32: Limit(value=90.0, unit="dB", at_least=True),
         Precision.FP16: Limit(value=48.0, unit="dB", at_least=True),
+        Precision.INT8: Limit(value=0.0, unit="dB", at_least=True),
     },
     # Gain of the sources, |1 - projection on the reference's|: SI-SDR sees no gain, and masks that
     # are scaled as a whole would pass [5.7e-6, 5.4e-7; 6.1e-4, 1.3e-4; 2.0e-4 where log_epsilon
@@ -106,21 +110,24 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
     Stage.LEVEL: {
         Precision.FP32: Limit(value=8e-5, unit=""),
         Precision.FP16: Limit(value=3e-3, unit=""),
+        Precision.INT8: Limit(value=1.0, unit=""),
     },
     # Categories on the other side of the threshold. A presence closer to it than the margin decides
     # nothing: rounding may take it across.
     Stage.DECISION: {
         Precision.FP32: Limit(value=0.0, unit="categories"),
         Precision.FP16: Limit(value=0.0, unit="categories"),
+        Precision.INT8: Limit(value=0.0, unit="categories"),
     },
     # SI-SDR against the true stems, lost in comparison with the reference's [5e-6, 5e-6; 3.2e-3,
     # 4e-4; 8.1e-4 where log_epsilon is 1e-5, from where float32's comes].
     Stage.QUALITY: {
         Precision.FP32: Limit(value=4e-4, unit="dB"),
         Precision.FP16: Limit(value=0.02, unit="dB"),
+        Precision.INT8: Limit(value=10.0, unit="dB"),
     },
 }
-DECISION_MARGIN: Final = {Precision.FP32: 2e-4, Precision.FP16: 1e-2}
+DECISION_MARGIN: Final = {Precision.FP32: 2e-4, Precision.FP16: 1e-2, Precision.INT8: 0.2}
 """Differences of a presence that decide nothing [1.6e-5 in float32; 4.9e-4 at 1e-5]."""
 
 _BEHIND_THE_LOGARITHM: Final = frozenset(

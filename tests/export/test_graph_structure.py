@@ -21,6 +21,7 @@ from sgn_rt.export.graphs import build_graph, masks_module
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import (
     BUNDLE_SCHEMA,
+    FLOATS,
     GRAPH_INPUTS,
     GRAPH_OUTPUTS,
     SECOND_HALVES,
@@ -50,7 +51,7 @@ every_whole = pytest.mark.parametrize(
     ("kind", "precision"), [names for names in OPERATORS if names[0] == Kind.WAVEFORM]
 )
 every_masks = pytest.mark.parametrize(
-    ("kind", "precision"), [(Kind.MASKS, precision) for precision in Precision]
+    ("kind", "precision"), [(Kind.MASKS, precision) for precision in FLOATS]
 )
 MASKS = {"Add", "MatMul", "Reshape", "Sigmoid", "Split"}
 MASK_OPERATORS = {
@@ -93,7 +94,7 @@ def test_masks_are_one_product_and_hold_no_weights(published, kind, precision):
     assert graph.ByteSize() < 4096
 
 
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", FLOATS)
 def test_what_the_plugins_network_gives_goes_into_the_synthesis_as_it_is(published, precision):
     network, synthesis = (published(k, precision).graph for k in (Kind.PLUGIN, Kind.SYNTHESIS))
     given = {value.name: deepcopy(value.type.tensor_type) for value in network.output}
@@ -109,7 +110,7 @@ def test_what_the_plugins_network_gives_goes_into_the_synthesis_as_it_is(publish
     assert {tensor.data_type for tensor in synthesis.initializer} == {TensorProto.INT64}
 
 
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", FLOATS)
 def test_what_the_core_gives_goes_into_the_masks_as_it_is(published, precision):
     core, masks = (published(kind, precision).graph for kind in (Kind.CORE, Kind.MASKS))
     given = {value.name: value.type.tensor_type for value in core.output}
@@ -142,7 +143,7 @@ def test_activations_stand_behind_convolutions(published, kind, precision):
     assert all(len(node.input) == 3 for op in convolutions for node in nodes_of(graph, op))
 
 
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", FLOATS)
 @pytest.mark.parametrize("kind", Kind)
 def test_inputs_and_outputs(instruments, published, kind, precision):
     graph = published(kind, precision).graph

@@ -24,7 +24,7 @@ from sgn_rt.export.layerwise import (
 from sgn_rt.export.pair import load_graph
 from sgn_rt.export.standard import standard_copy
 from sgn_rt.model.bundle import Bundle, embedded
-from sgn_rt.model.contract import BUNDLE_CHECKPOINT, SECOND_HALVES, Kind, Precision
+from sgn_rt.model.contract import BUNDLE_CHECKPOINT, FLOATS, SECOND_HALVES, Kind, Precision
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def scale_all(factor: float):
 FIRST = {Kind.CORE: "input_scale", Kind.WAVEFORM: "stft.matrix", Kind.PLUGIN: "input_scale"}
 
 
-@pytest.mark.parametrize("precision", list(Precision))
+@pytest.mark.parametrize("precision", FLOATS)
 @pytest.mark.parametrize("kind", list(FIRST))
 def test_every_graph_is_compared_with_the_checkpoint(changed, kind, precision):
     """One percent, in one layer and in all of them; against itself a graph would be right."""
@@ -195,7 +195,7 @@ def test_second_halves_are_looked_at_behind_the_first(bundle, fails, kind):
 
 
 def test_masks_are_looked_at_behind_their_core(bundle):
-    for precision in Precision:
+    for precision in FLOATS:
         graph = load_graph(bundle, artifact_of(bundle, Kind.CORE, precision))
         assert [value.name for value in graph.graph.input] == ["log_magnitude"]
         assert {"mask/MatMul", "encoder.0.conv/Conv"} <= {layer.name for layer in layers_of(graph)}
@@ -222,7 +222,7 @@ def test_between_weights_the_reference_is_the_float32_graph(bundle, kind):
     """Widened, and with the checkpoint's weights, a float16 graph computes as the other does."""
     import onnxruntime
 
-    half, full = (load_graph(bundle, artifact_of(bundle, kind, p)) for p in reversed(Precision))
+    half, full = (load_graph(bundle, artifact_of(bundle, kind, p)) for p in reversed(FLOATS))
     layers = [layer for layer in layers_of(half) if layer.operator != "Cast"]
     assert layers == layers_of(full)
     weights = CheckpointValues(bundle, artifact_of(bundle, kind), half).weights
@@ -242,7 +242,7 @@ def test_between_weights_the_reference_is_the_float32_graph(bundle, kind):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4, err_msg=layer.name)
 
 
-@pytest.mark.parametrize("precision", list(Precision))
+@pytest.mark.parametrize("precision", FLOATS)
 @pytest.mark.parametrize("kind", list(FIRST))
 def test_pytorch_says_what_every_operator_with_weights_gives(bundle, kind, precision):
     artifact = artifact_of(bundle, kind, precision)

@@ -22,6 +22,7 @@ from sgn_rt.export.weights import GraphWeights
 from sgn_rt.export.writer import export_bundle
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import (
+    FLOATS,
     GRAPH_INPUTS,
     GRAPH_OUTPUTS,
     PLUGIN_ATTRIBUTES,
@@ -58,7 +59,7 @@ def bundle(checkpoint_path, tmp_path_factory) -> Bundle:
 def small(small_config):
     """A small model of random weights, and its graphs as they are made."""
     model = random_model(small_config(), seed=3)
-    return model, {(k, p): build_graph(model, k, p) for k in PAIR for p in Precision}
+    return model, {(k, p): build_graph(model, k, p) for k in PAIR for p in FLOATS}
 
 
 def _whole(graphs, precision: Precision) -> onnx.ModelProto:
@@ -90,7 +91,7 @@ def _types(graph: onnx.ModelProto) -> dict[str, int]:
     return types | {tensor.name: tensor.data_type for tensor in graph.graph.initializer}
 
 
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", FLOATS)
 def test_each_half_has_one_transform(bundle, precision):
     for kind, op in zip(PAIR, (PluginOp.STFT, PluginOp.ISTFT), strict=True):
         graph = _graph(bundle, precision, kind)
@@ -98,7 +99,7 @@ def test_each_half_has_one_transform(bundle, precision):
         assert {(o.domain, o.version) for o in graph.opset_import} == {("", 20), ("sgn", 1)}
 
 
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", FLOATS)
 def test_the_transforms_are_two_nodes_that_say_all(bundle, precision):
     graph, config = _graph(bundle, precision), bundle.config
     plugins = _plugins(graph)
@@ -120,7 +121,7 @@ def test_the_transforms_are_two_nodes_that_say_all(bundle, precision):
 
 
 @pytest.mark.parametrize("kind", PAIR)
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", FLOATS)
 def test_nothing_else_stands_in_the_graphs_than_tensorrt_takes(bundle, kind, precision):
     graph = _graph(bundle, precision, kind)
     assert {node.op_type for node in graph.graph.node if not node.domain} == STANDARD[kind] - (
@@ -130,7 +131,7 @@ def test_nothing_else_stands_in_the_graphs_than_tensorrt_takes(bundle, kind, pre
     assert {value.name for value in (*graph.graph.input, *graph.graph.output)} == names
 
 
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", FLOATS)
 def test_basis_maps_are_cut_where_nothing_rearranges_them(bundle, precision):
     """Out of the last convolution, channels last in an engine: as the product is fed."""
     network, synthesis = (_graph(bundle, precision, kind).graph for kind in PAIR)
@@ -174,7 +175,7 @@ def test_float16_has_no_cast_but_at_islands_of_float32(bundle):
     assert types[plugins["Istft"].input[1]] == TensorProto.FLOAT16
 
 
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", FLOATS)
 def test_every_value_has_its_type_and_shape(bundle, precision):
     graph, config = _graph(bundle, precision), bundle.config
     known = {
@@ -192,7 +193,7 @@ def test_every_value_has_its_type_and_shape(bundle, precision):
     assert known["sources"] == ["batch", "sources", config.window_samples]
 
 
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", FLOATS)
 def test_parity_of_the_published_network(bundle, precision):
     artifact = bundle.find(Kind.PLUGIN, precision)
     assert artifact is not None

@@ -20,7 +20,7 @@ from sgn_rt.errors import BundleError, CheckpointError, ConfigError, ParityError
 from sgn_rt.export import writer
 from sgn_rt.export.writer import export_bundle
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import SECOND_HALVES, Kind, Precision, partner
+from sgn_rt.model.contract import FLOATS, SECOND_HALVES, Kind, Precision, partner
 from sgn_rt.model.stages import Stage, limit_for
 from sgn_rt.parity.measure import measure
 from sgn_rt.reference import random_model, save_checkpoint
@@ -48,7 +48,7 @@ def exported(small_bundle, monkeypatch):
 
 def test_bundle_holds_every_graph_with_its_measured_parity(small_bundle):
     opened = Bundle.open(small_bundle)
-    assert {a.name for a in opened.artifacts} == {f"{k}.{p}" for k in Kind for p in Precision}
+    assert {a.name for a in opened.artifacts} == {f"{k}.{p}" for k in Kind for p in FLOATS}
     assert (opened.name, opened.licence) == ("small", "CC0-1.0")
     for artifact in opened.artifacts:
         assert {Stage(stage) for stage in artifact.parity} == ALL_STAGES
@@ -64,7 +64,7 @@ def test_bundle_holds_every_graph_with_its_measured_parity(small_bundle):
 
 def test_second_halves_are_proved_with_the_first(small_bundle):
     opened = Bundle.open(small_bundle)
-    for kind, precision in product((Kind.CORE, Kind.PLUGIN), Precision):
+    for kind, precision in product((Kind.CORE, Kind.PLUGIN), FLOATS):
         first, second = (opened.find(*of) for of in ((kind, precision), partner(kind, precision)))
         assert first is not None
         assert second is not None

@@ -11,7 +11,7 @@ import pytest
 from sgn_rt.checks.tensorrt import plugin_parity as plugin_probe
 from sgn_rt.checks.tensorrt.plugin_parity import compare_probe
 from sgn_rt.errors import EngineError
-from sgn_rt.model.contract import Precision
+from sgn_rt.model.contract import FLOATS, Precision
 from sgn_rt.model.transform import Transform
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
 
@@ -105,7 +105,7 @@ def compare(device, config, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("precision", list(Precision))
+@pytest.mark.parametrize("precision", FLOATS)
 def test_right_plugins_hold_and_nothing_is_left(compare, precision, nothing_left):
     ratios = compare(precision)
     assert ratios["spectrum_db"] > 150.0
@@ -117,7 +117,7 @@ def test_right_plugins_hold_and_nothing_is_left(compare, precision, nothing_left
 
 
 @pytest.mark.parametrize("output", ["spectrum", "log_magnitude", "sources"])
-@pytest.mark.parametrize("precision", list(Precision))
+@pytest.mark.parametrize("precision", FLOATS)
 def test_each_wrong_output_is_seen(compare, precision, output):
     with pytest.raises(EngineError, match=f"plugins in {precision}: got .*'{output}"):
         compare(precision, noise={output: 1e-2})

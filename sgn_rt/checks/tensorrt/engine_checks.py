@@ -16,7 +16,7 @@ from sgn_rt.checks.check import Check, Group, Part
 from sgn_rt.checks.tensorrt.plugin_parity import compare_probe
 from sgn_rt.checks.tensorrt.world import World, open_rtx, open_tensorrt
 from sgn_rt.errors import EngineError, ParityError
-from sgn_rt.model.contract import Precision
+from sgn_rt.model.contract import FLOATS, Precision
 from sgn_rt.parity.measure import measure
 from sgn_rt.tensorrt.device.dlpack import DeviceArray
 from sgn_rt.tensorrt.plugins.library import plugin_library
@@ -217,7 +217,7 @@ def check_plugins(world: World) -> Mapping[str, Any]:
     config, window = world.bundle.config, world.windows(1, seed=5)
     return {
         f"{name}_{precision}": value
-        for precision in Precision
+        for precision in FLOATS
         for name, value in compare_probe(
             world.trt, world.device, config, precision, library, window
         ).items()

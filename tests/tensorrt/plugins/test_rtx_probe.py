@@ -9,10 +9,10 @@ import pytest
 
 from sgn_rt.checks.tensorrt.plugin_parity import build_probe
 from sgn_rt.errors import ConfigError
-from sgn_rt.model.contract import Precision
+from sgn_rt.model.contract import FLOATS
 
 
-@pytest.mark.parametrize("precision", list(Precision))
+@pytest.mark.parametrize("precision", FLOATS)
 def test_the_probe_of_the_plugins_builds(rtx, library, small_config, precision):
     config = small_config(n_fft=1022, hop_length=256, frequency_bins=256, frames=256)
     content = build_probe(rtx, config, precision, library, "sm89")
