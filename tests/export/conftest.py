@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,10 +15,14 @@ import onnxruntime
 import pytest
 import torch
 
-from sgn_rt.export.graphs import build_graph
+from sgn_rt.export.calibration import calibration_material
+from sgn_rt.export.graphs import OPSET, build_graph
+from sgn_rt.export.int8 import build_int8
 from sgn_rt.export.writer import export_bundle
+from sgn_rt.model.bundle import embedded
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.model.contract import Kind, Precision, Tensor
+from sgn_rt.model.contract import BUNDLE_MANIFEST, Kind, Precision, Tensor
+from sgn_rt.model.manifest import DIGEST_KEY, digest_of
 from sgn_rt.reference import random_model, save_checkpoint
 
 PAIR = (Kind.CORE, Kind.MASKS)
@@ -77,6 +84,28 @@ def small_bundle(small_checkpoint, tmp_path_factory) -> Path:
     """Every graph of that model, proved."""
     folder = tmp_path_factory.mktemp("bundle") / "small"
     export_bundle(small_checkpoint, folder, licence="CC0-1.0")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def published_int8(instruments, tmp_path_factory) -> Path:
+    """The bundle that ships, with its core in int8 beside the float32 one; not proved."""
+    graph, record = build_int8(
+        instruments, Kind.CORE, calibration_material((), instruments.config), lambda line: None
+    )
+    folder = shutil.copytree(embedded(), tmp_path_factory.mktemp("published") / "int8")
+    content = graph.SerializeToString(deterministic=True)
+    (folder / "core.int8.onnx").write_bytes(content)
+    manifest = json.loads((folder / BUNDLE_MANIFEST).read_text())
+    manifest["files"]["core.int8.onnx"] = {
+        "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content),
+    }  # fmt: skip
+    manifest["artifacts"].append(
+        {"path": "core.int8.onnx", "kind": Kind.CORE, "precision": Precision.INT8, "opset": OPSET,
+         "external": [], "parity": {}, "quantization": record}
+    )  # fmt: skip
+    manifest[DIGEST_KEY] = digest_of(manifest)
+    (folder / BUNDLE_MANIFEST).write_text(json.dumps(manifest))
     return folder
 
 

@@ -63,7 +63,7 @@ def graph() -> onnx.ModelProto:
     rng = np.random.default_rng(5)
     first = rng.normal(0.0, 0.3, (16, 16)).astype(np.float32)
     first[0] = 900.0
-    second = rng.normal(0.0, 0.3, (16, 16)).astype(np.float32)
+    second = rng.normal(0.0, 0.1, (16, 16)).astype(np.float32)
     weights = {f"{HURTS}.weight": first, f"{HOLDS}.weight": second}
     nodes = [
         helper.make_node("MatMul", ["x", f"{HURTS}.weight"], ["hidden"], "hidden"),

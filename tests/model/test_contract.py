@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 
 from sgn_rt.model.contract import (
+    FLOATS,
     GRAPH_INPUTS,
     GRAPH_OUTPUTS,
     SECOND_HALVES,
@@ -15,13 +16,26 @@ from sgn_rt.model.contract import (
     Precision,
     Tensor,
     axes_of,
+    body_of,
+    exists,
     networks_of,
     partner,
     type_of,
 )
 from sgn_rt.model.shapes import shape_of
 
-PAIRS = [(kind, p) for kind, p in product(Kind, Precision) if partner(kind, p) is not None]
+GRAPHS = [graph for graph in product(Kind, Precision) if exists(*graph)]
+PAIRS = [graph for graph in GRAPHS if partner(*graph) is not None]
+
+
+def test_int8_is_of_two_networks_and_what_stays_is_what_their_makers_are_best_at():
+    assert {graph for graph in GRAPHS if graph[1] == Precision.INT8} == {
+        (Kind.CORE, Precision.INT8), (Kind.PLUGIN, Precision.INT8),
+    }  # fmt: skip
+    assert partner(Kind.CORE, Precision.INT8) == (Kind.MASKS, Precision.FP32)
+    assert partner(Kind.PLUGIN, Precision.INT8) == (Kind.SYNTHESIS, Precision.FP16)
+    assert body_of(Kind.PLUGIN, Precision.INT8) == Precision.FP16
+    assert all(body_of(kind, precision) == precision for kind, precision in product(Kind, FLOATS))
 
 
 @pytest.mark.parametrize("network", PAIRS, ids="-".join)
@@ -44,8 +58,9 @@ def test_a_pair_agrees_on_what_goes_between(network):
 
 
 def test_what_is_whole_needs_nothing_beside_it():
-    for kind, precision in product({Kind.WAVEFORM, *SECOND_HALVES}, Precision):
-        assert partner(kind, precision) is None
+    for kind, precision in GRAPHS:
+        whole = kind in {Kind.WAVEFORM, *SECOND_HALVES}
+        assert (partner(kind, precision) is None) == whole
 
 
 def test_the_network_is_run_before_categories_are_chosen():

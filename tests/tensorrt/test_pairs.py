@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from sgn_rt.errors import BundleError, EngineError, ParityError
-from sgn_rt.model.contract import Kind, Precision
+from sgn_rt.model.contract import Kind, Precision, exists
 from sgn_rt.model.stages import LIMITS, Stage, StageResult
 from sgn_rt.tensorrt import engine_files
 from sgn_rt.tensorrt.build import build_engines
@@ -37,6 +37,7 @@ def pair(bundle):
             name=f"{kind}.{precision}",
         )
         for kind, precision in product((Kind.PLUGIN, Kind.SYNTHESIS), Precision)
+        if exists(kind, precision)
     ]
     record = bundle.files[whole.path]
     bundle.files = {graph.path: record for graph in graphs}
@@ -137,17 +138,12 @@ def test_a_pair_is_built_again_as_one_and_as_it_was(both, pair, trt, device):
     assert (options.max_batch, options.max_sources, options.optimization_level) == (6, 2, 4)
 
 
-def test_a_synthesis_goes_on_to_serve_other_networks(both, pair, monkeypatch):
+def test_a_synthesis_goes_on_to_serve_other_networks(both, pair):
     """Of int8's network and float16's there is one: it takes what the larger of them does."""
-    of_both = {(Kind.SYNTHESIS, Precision.FP16): [(Kind.PLUGIN, p) for p in Precision]}
-    monkeypatch.setattr(build_engines, "networks_of", lambda *which: of_both.get(which, []))
-    monkeypatch.setattr(
-        build_engines, "partner", lambda kind, precision: (Kind.SYNTHESIS, Precision.FP16)
-    )
     both(max_batch=6, max_sources=3)
-    network, synthesis = both(max_batch=2, max_sources=1, precision=Precision.FP32)[0]
+    network, synthesis = both(max_batch=2, max_sources=1, precision=Precision.INT8)[0]
     assert network.max_batch == 2
     assert (synthesis.max_batch, synthesis.max_sources) == (6, 3)
     # Alone, it is as the build says.
-    (folder_of(pair) / "plugin.fp32.tensorrt.sm89.json").unlink()
+    (folder_of(pair) / "plugin.int8.tensorrt.sm89.json").unlink()
     assert both(max_batch=2)[0][1].max_batch == 2
