@@ -63,7 +63,9 @@ def _up_to_masks(model: Sgn, kind: Kind, body: ModelProto) -> tuple[ModelProto, 
     """The pair of a network in float32 and standard operators, and the name of its masks."""
     second = partner(kind, Precision.INT8)
     assert second is not None, "a network that exists in int8 is half of a pair"
-    pair = widened(joined(body, build_graph(model, *second)), {})
+    first = ModelProto()
+    first.CopyFrom(body)  # which joining changes
+    pair = widened(joined(first, build_graph(model, *second)), {})
     last = next((node for node in pair.graph.node if node.op_type == PluginOp.ISTFT), None)
     if last is None:
         return pair, str(Tensor.MASKS)

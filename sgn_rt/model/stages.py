@@ -109,12 +109,12 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
         Precision.INT8: Limit(value=26.0, unit="dB", at_least=True),
     },
     # Gain of the sources, |1 - projection on the reference's|: SI-SDR sees no gain, and masks that
-    # are scaled as a whole would pass [5.7e-6, 5.4e-7; 6.1e-4, 1.3e-4; 9.4e-3, 1.8e-3; in
+    # are scaled as a whole would pass [5.7e-6, 5.4e-7; 6.1e-4, 1.3e-4; 1.3e-2, 1.8e-3; in
     # float32 2.0e-4 where log_epsilon is 1e-5, from where its limit comes: see `limit_for`].
     Stage.LEVEL: {
         Precision.FP32: Limit(value=8e-5, unit=""),
         Precision.FP16: Limit(value=3e-3, unit=""),
-        Precision.INT8: Limit(value=4e-2, unit=""),
+        Precision.INT8: Limit(value=6e-2, unit=""),
     },
     # Categories on the other side of the threshold. A presence closer to it than the margin decides
     # nothing: rounding may take it across.
@@ -124,12 +124,12 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
         Precision.INT8: Limit(value=0.0, unit="categories"),
     },
     # SI-SDR against the true stems, lost in comparison with the reference's [5e-6, 5e-6; 3.2e-3,
-    # 4e-4; 1.6e-2, 9.1e-3; in float32 8.1e-4 where log_epsilon is 1e-5, from where its limit
+    # 4e-4; 1.9e-2, 9.1e-3; in float32 8.1e-4 where log_epsilon is 1e-5, from where its limit
     # comes].
     Stage.QUALITY: {
         Precision.FP32: Limit(value=4e-4, unit="dB"),
         Precision.FP16: Limit(value=0.02, unit="dB"),
-        Precision.INT8: Limit(value=0.07, unit="dB"),
+        Precision.INT8: Limit(value=0.08, unit="dB"),
     },
 }
 DECISION_MARGIN: Final = {Precision.FP32: 2e-4, Precision.FP16: 1e-2, Precision.INT8: 0.12}
