@@ -23,7 +23,7 @@ from sgn_rt.export.engine_layers import build_with_layers
 from sgn_rt.export.layerwise import layers_of
 from sgn_rt.export.pair import load_graph
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import Kind, Precision, partner
+from sgn_rt.model.contract import FLOATS, Kind, Precision, partner
 from sgn_rt.tensorrt.bindings import Flavor, version_text
 from sgn_rt.tensorrt.build import builder as builders
 from sgn_rt.tensorrt.build.builder import build_engine
@@ -200,7 +200,7 @@ def test_info_lists_them(built, published, capsys):
     assert "unproved until its first start" in shown
 
 
-@pytest.mark.parametrize("precision", list(Precision))
+@pytest.mark.parametrize("precision", FLOATS)
 def test_an_engine_can_give_out_its_layers(rtx, library, built, published, precision):
     bundle = Bundle.open(published)
     artifact = bundle.find(Kind.PLUGIN, precision)
