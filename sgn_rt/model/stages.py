@@ -79,8 +79,8 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
     # 110 dB below the spectrum, which is what a GPU's transform of a length with a large prime
     # factor may leave, moves them by 6.6e-4 (1.0e-3), and those of ten random networks by up to
     # 8.5e-4 (1.6e-3); where log_epsilon is 1e-5 by 1.0e-2 (1.9e-2). In float16 the network's own
-    # rounding on top of that. Matrix products in TF32 hide behind it, and show in the whole. In int8 all of
-    # that is next to nothing beside the network's.
+    # rounding on top of that. Matrix products in TF32 hide behind it, and show in the whole. In
+    # int8 all of that is next to nothing beside the network's.
     Stage.ANALYSIS: {
         Precision.FP32: Limit(value=4e-3, unit=""),
         Precision.FP16: Limit(value=1.2e-2, unit=""),
