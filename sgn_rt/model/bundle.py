@@ -23,6 +23,7 @@ from sgn_rt.model.contract import (
     BUNDLE_SCHEMAS,
     Kind,
     Precision,
+    exists,
     partner,
 )
 from sgn_rt.model.manifest import DIGEST_KEY, digest_of
@@ -130,6 +131,8 @@ def _artifact(where: Path, entry: object, files: Mapping[str, FileRecord]) -> Ar
             f"{where}: artifact {path}: got an entry that does not parse ({error!r}), expected "
             "kind, precision, opset, external and parity. Export the bundle again."
         ) from error
+    there_is = exists(artifact.kind, artifact.precision)
+    _expect(where, artifact.path, there_is, artifact.name, "a kind that exists in that precision")
     for name in artifact.external:
         known = isinstance(name, str) and name in files
         _expect(where, f"{path}: external", known, name, "one of the files listed")

@@ -176,7 +176,12 @@ CHANGES = {
     "path": (artifact(path="none.onnx"), "artifact path: got 'none.onnx'", "Export"),
     "path list": (artifact(path=["core.fp32.onnx"]), "artifact path: got [", "Export"),
     "kind": (artifact(kind="other"), "artifact core.fp32.onnx: got", "Export"),
-    "precision": (artifact(precision="int8"), "'int8'", "Export"),
+    "precision": (artifact(precision="int4"), "'int4'", "Export"),
+    "no such graph": (
+        artifact(kind="waveform", precision="int8"),
+        "core.fp32.onnx: got 'waveform.int8'",
+        "Export",
+    ),
     "opset": (artifact(opset="many"), "does not parse", "Export"),
     "parity": (artifact(parity=[1]), "does not parse", "Export"),
     "external": (artifact(external=["none.data"]), "external: got 'none.data'", "Export"),
