@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,7 +76,7 @@ def times(bundle: Bundle, window: Float, repeats: int) -> dict[Precision, list[f
     outputs = [str(name) for name in GRAPH_OUTPUTS[Kind.CORE] if name != Tensor.EMBEDDING]
     sessions = {precision: _session(bundle, precision) for precision in PRECISIONS}
     outcome = interleave(
-        {p: lambda s=s: s.run(outputs, feed) for p, s in sessions.items()},
+        {p: partial(session.run, outputs, feed) for p, session in sessions.items()},
         repeats=repeats, warm_up=5, clock=time.process_time,
     )  # fmt: skip
     return {precision: outcome.seconds[precision] for precision in PRECISIONS}
@@ -103,15 +104,15 @@ def report(bundle: Bundle, pieces: Sequence[Piece], repeats: int) -> Iterator[st
         f"int8 is {faster.median:.2f} times as fast (rounds: {faster.least:.2f} to "
         f"{faster.most:.2f})"
     )
-    engines = [open_engine(f"onnxruntime:core.{p}", bundle, 1) for p in PRECISIONS]
-    found = list(losses(*engines, pieces))
+    right, given = (open_engine(f"onnxruntime:core.{p}", bundle, 1) for p in PRECISIONS)
+    found = list(losses(right, given, pieces))
     worst = max(found, key=lambda loss: loss.decibels)
     yield (
         f"SI-SDR lost against {len(found)} true stems in windows: "
         f"{np.mean([loss.decibels for loss in found]):.3f} dB in the mean, {worst.decibels:.3f} "
         f"at worst ({worst.stem} of {worst.piece} from sample {worst.start})"
     )
-    for engine in engines:
+    for engine in (right, given):
         for result in measure(engine, bundle.probe):
             yield f"{engine.name}: {result}"
         engine.close()

@@ -136,7 +136,8 @@ def _name(value: ir.Value | None) -> str:
 def _array(value: ir.Value | None) -> NDArray[Any]:
     assert value is not None
     assert value.const_value is not None
-    return value.const_value.numpy()
+    array: NDArray[Any] = value.const_value.numpy()
+    return array
 
 
 def _layers(model: ir.Model) -> dict[str, list[ir.Node]]:
