@@ -42,7 +42,7 @@ from sgn_rt.tensorrt.run.options import RunOptions
 S = TypeVar("S", bound=Stream)
 
 
-class Separator(OneProcess):
+class Separator(OneProcess):  # over 300 lines with the docstrings of all that users call
     """Separates recordings with one model on one engine; shared by threads. Use `open`.
 
     Attributes

@@ -40,7 +40,7 @@ class _Round(NamedTuple):
     heard: Iterable[Heard]
 
 
-class Stream(OneProcess):
+class Stream(OneProcess):  # over 300 lines with the docstrings of what users call
     """Separates a live signal: `feed` blocks of any size, then `flush`.
 
     After n samples in, exactly ``max(0, n - latency_samples)`` are out; `flush` brings the rest.
