@@ -8,7 +8,6 @@ from math import ceil, floor, gcd
 from typing import ClassVar, Protocol
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from sgn_rt.audio.samples import without_tiny
@@ -103,6 +102,8 @@ class SpanResampler:
             return np.ascontiguousarray(source)
         first, _ = self.source_span(start, stop)
         skip = start - int(first * self.ratio)
+        import soxr  # engines know this class also where nothing is converted and soxr is not there
+
         converted = soxr.resample(
             np.ascontiguousarray(source.T), self.source_rate, self.target_rate, quality=QUALITY
         )

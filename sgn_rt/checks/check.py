@@ -145,6 +145,8 @@ class Place:
     def open(self, kinds: Sequence[Kind]) -> Bundle:
         """The bundle, or one exported from its checkpoint where it has none of these graphs.
 
+        What is exported is the first kind, the best.
+
         Raises
         ------
         SgnError
@@ -154,7 +156,7 @@ class Place:
         found = any(artifact.kind in kinds for artifact in bundle.artifacts)
         if found or self.export is None or not bundle.has_checkpoint:
             return bundle
-        return Bundle.open(self.export(self.bundle, kinds))
+        return Bundle.open(self.export(self.bundle, kinds[:1]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

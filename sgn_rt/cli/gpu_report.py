@@ -20,7 +20,7 @@ from sgn_rt.checks.tensorrt.world import World
 from sgn_rt.cli.common import console, write_json
 from sgn_rt.cli.process import printable
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind
+from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind, Precision
 
 
 def report_gpu(
@@ -71,5 +71,8 @@ def _export(bundle: Path, kinds: Sequence[Kind]) -> Path:
     folder = cache_root() / "gpu-report" / name
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        export_bundle(bundle / BUNDLE_CHECKPOINT, folder, kinds=kinds, name=opened.name)
+        export_bundle(
+            bundle / BUNDLE_CHECKPOINT, folder, kinds=kinds, name=opened.name,
+            precisions=(Precision.FP32, Precision.FP16),
+        )  # fmt: skip
     return folder

@@ -22,7 +22,7 @@ from sgn_rt.checks.tensorrt.engine_checks import (
 )
 from sgn_rt.checks.tensorrt.world import World
 from sgn_rt.engines.tensorrt import TensorRTEngine
-from sgn_rt.errors import EngineError, UnavailableError
+from sgn_rt.errors import EngineError, PluginError, UnavailableError
 from sgn_rt.model.contract import ENGINE_KINDS, Precision
 from sgn_rt.tensorrt.bindings import Flavor
 
@@ -134,9 +134,27 @@ def test_a_bundle_without_graphs_is_exported_where_that_can_be(flavors, bundle, 
     bundle.artifacts, bundle.has_checkpoint = (), True
     whole = SimpleNamespace(artifacts=(SimpleNamespace(kind=ENGINE_KINDS[0]),))
     opened = {Path("small"): bundle, Path("whole"): whole}
+    exported, steps = [], []
     monkeypatch.setattr("sgn_rt.checks.check.Bundle.open", opened.get)
-    place = Place(bundle=Path("small"), export=lambda folder, kinds: Path("whole"))
+
+    def export(folder, kinds):
+        exported.extend(kinds)
+        return Path("whole")
+
+    def library():
+        steps.append("look")
+        if "build" not in steps:
+            raise PluginError("plugin library: got no file, expected one. Build it.")
+
+    monkeypatch.setattr(worlds, "plugin_library", library)
+    monkeypatch.setattr(worlds, "build_library", lambda: steps.append("build"))
+    place = Place(bundle=Path("small"), export=export)
     assert worlds.open_tensorrt(place).bundle is whole
+    assert exported == [ENGINE_KINDS[0]]  # the best alone
+    # Its graph has plugins: their library is built where there is none yet, and only then.
+    assert steps == ["look", "build", "look"]
+    worlds.open_tensorrt(place)
+    assert steps[3:] == ["look"]
     with fails(UnavailableError, "got a bundle without a graph to build from"):
         worlds.open_tensorrt(replace(place, export=None))
 

@@ -12,7 +12,7 @@ from sgn_rt._types import Float
 from sgn_rt.checks.check import Budget, Place
 from sgn_rt.engines.tensorrt import engine_of
 from sgn_rt.engines.tensorrt_engine import TensorRTEngine
-from sgn_rt.errors import EngineError, UnavailableError
+from sgn_rt.errors import EngineError, PluginError, UnavailableError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import ENGINE_KINDS, Precision
 from sgn_rt.model.export_command import export_command
@@ -27,6 +27,8 @@ from sgn_rt.tensorrt.build.builder import rtx_gpus
 from sgn_rt.tensorrt.build.options import BuildOptions
 from sgn_rt.tensorrt.device.factory import open_device
 from sgn_rt.tensorrt.device.protocol import Device, Graph, Stream
+from sgn_rt.tensorrt.plugins.build import build_library
+from sgn_rt.tensorrt.plugins.library import has_plugins, plugin_library
 
 
 class _CountedGraph:
@@ -159,7 +161,18 @@ def _open(flavor: Flavor, place: Place) -> World:
             f"{' or '.join(ENGINE_KINDS)}. "
             f"Export one: `{export_command(bundle)}`, and name BUNDLE."
         )
+    if any(has_plugins(artifact.kind) for artifact in bundle.artifacts):
+        _expect_library()
     return World(bundle, trt, device)
+
+
+def _expect_library() -> None:
+    """That there is a plugin library, built now if need be and if it can be."""
+    try:
+        plugin_library()
+    except PluginError:
+        build_library()
+        plugin_library()
 
 
 def open_tensorrt(place: Place) -> World:
@@ -171,6 +184,8 @@ def open_tensorrt(place: Place) -> World:
         If it is not installed.
     UnavailableError
         If there is no GPU, one that it does not know, or the bundle has no graph for it.
+    PluginError
+        If there is no plugin library, and none can be built.
     """
     return _open(Flavor.TENSORRT, place)
 
