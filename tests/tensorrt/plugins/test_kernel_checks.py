@@ -257,3 +257,12 @@ def test_a_resampler_that_is_wrong_is_seen(world, monkeypatch, wrong):
     reason = "got other bits in blocks" if wrong == "blocks" else "got (other bits|-?[0-9.]+ dB)"
     with pytest.raises(EngineError, match=f"resampling by .*: {reason}"):
         kernel_checks.check_resampler(world)
+
+
+def test_cuda_python_has_what_is_asked_of_it():
+    runtime = pytest.importorskip("cuda.bindings.runtime")
+    for name in rates.ATTRIBUTES:
+        assert hasattr(runtime.cudaDeviceAttr, f"cudaDevAttr{name}"), name
+    if find_device() is None:
+        with pytest.raises(EngineError, match="cudaEventCreate: got "):
+            CudaRuntime(runtime).seconds(SimpleNamespace(handle=0), lambda: None, 1)
