@@ -29,8 +29,11 @@ from sgn_rt.model.contract import Kind
 Ranges = Mapping[str, tuple[float, float]]
 """Least and largest number of each value."""
 
-_PRODUCTS: Final = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
-"""Operators with a weight, and the axis of the weight that is the output's channel."""
+_PRODUCTS: Final = {"Conv": 0, "Gemm": 1, "MatMul": 1}
+"""Operators with a weight, and the axis of the weight that is the output's channel.
+
+No ConvTranspose, of which the CPU's graph has none: TensorRT for RTX 1.7 computes those in float16
+all the same, and has a kernel more for each that turns its weights back."""
 _MOVERS: Final = frozenset(("Concat", "Reshape", "Slice", "Transpose"))
 _WEIGHT: Final = re.compile(
     r"((?:encoder|decoder|transformer)\.\d+\..+?)(?:\.phase\d\d)?\.(?:weight|grid)"

@@ -78,9 +78,10 @@ def in_int8(core, ranges):
     return quantized(core, PARTS, ranges, SCHEMES[Kind.CORE])
 
 
-def test_the_body_can_be_in_int8_whatever_the_graph(core, plugin):
-    for graph in (core, plugin):
-        assert set(layers_of(graph)) == PARTS
+def test_the_body_can_be_in_int8_but_for_what_tensorrt_has_no_kernel(core, plugin):
+    decoder = {part for part in PARTS if part.startswith("decoder")}
+    for graph, parts in ((core, PARTS), (plugin, PARTS - decoder)):
+        assert set(layers_of(graph)) == parts
         nodes = [name for names in layers_of(graph).values() for name in names]
         assert set(nodes) <= {node.name for node in graph.graph.node}
 
