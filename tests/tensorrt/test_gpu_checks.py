@@ -163,3 +163,16 @@ def test_a_device_that_no_longer_answers_is_not_usable(world, device):
     assert world.is_usable
     device.fail = {"synchronize": device.counts["synchronize"] + 1}
     assert not world.is_usable
+
+
+def test_int8_is_checked_where_the_bundle_has_it(world, monkeypatch, fails):
+    (check,) = [check.run for check in CHECKS if check.name == "parity-int8"]
+    with fails(UnavailableError, "got a bundle without a graph for tensorrt", "--precision int8"):
+        check(world)
+    world.bundle.artifacts = (
+        SimpleNamespace(kind=ENGINE_KINDS[0], precision=Precision.INT8, name="plugin.int8"),
+    )
+    asked = []
+    monkeypatch.setattr(checks, "_parity", lambda world, precision: asked.append(precision) or {})
+    assert check(world) == {}
+    assert asked == [Precision.INT8]

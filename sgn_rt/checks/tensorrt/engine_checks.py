@@ -15,8 +15,9 @@ from sgn_rt._types import Part as Whole
 from sgn_rt.checks.check import Check, Group, Part
 from sgn_rt.checks.tensorrt.plugin_parity import compare_probe
 from sgn_rt.checks.tensorrt.world import World, open_rtx, open_tensorrt
-from sgn_rt.errors import EngineError, ParityError
-from sgn_rt.model.contract import FLOATS, Precision
+from sgn_rt.errors import EngineError, ParityError, UnavailableError
+from sgn_rt.model.contract import ENGINE_KINDS, FLOATS, Precision
+from sgn_rt.model.export_command import export_command
 from sgn_rt.parity.measure import measure
 from sgn_rt.tensorrt.device.dlpack import DeviceArray
 from sgn_rt.tensorrt.plugins.library import plugin_library
@@ -63,6 +64,17 @@ def check_parity_fp32(world: World) -> Mapping[str, Any]:
 def check_parity_fp16(world: World) -> Mapping[str, Any]:
     """Every stage of parity in float16."""
     return _parity(world, Precision.FP16)
+
+
+def check_parity_int8(world: World) -> Mapping[str, Any]:
+    """Every stage of parity in int8, where the bundle has a graph of it."""
+    graphs = [a for a in world.bundle.artifacts if a.precision == Precision.INT8]
+    if not any(artifact.kind in ENGINE_KINDS for artifact in graphs):
+        raise UnavailableError(
+            f"int8: got a bundle without a graph for {world.trt}, expected one. Export it: "
+            f"`{export_command(world.bundle)} --precision int8`, and name BUNDLE."
+        )
+    return _parity(world, Precision.INT8)
 
 
 def _lane_run(lane: Lane, mixture: Float, categories: Positions) -> Separated:
@@ -227,6 +239,7 @@ def check_plugins(world: World) -> Mapping[str, Any]:
 CHECKS: Final = (
     Check(name="parity-fp32", run=check_parity_fp32, limit_s=180.0),
     Check(name="parity-fp16", run=check_parity_fp16, limit_s=180.0),
+    Check(name="parity-int8", run=check_parity_int8, limit_s=180.0),
     Check(name="plugins", run=check_plugins, limit_s=120.0),
     # Each of these may be the first to need the engine, which is built then.
     Check(name="graphs", run=check_graphs, limit_s=120.0),
