@@ -162,7 +162,8 @@ def _result(node: ir.Node) -> ir.Value:
 
 def _rounded(scale: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Scales in the type of what is quantised, as the operators want them; never 0."""
-    return np.maximum(scale, np.finfo(dtype).tiny).astype(dtype)
+    rounded: NDArray[Any] = np.maximum(scale, np.finfo(dtype).tiny).astype(dtype)
+    return rounded
 
 
 def _integers(
