@@ -134,7 +134,8 @@ class Rounds:
 
     def take(self, heard: Iterable[Heard], category: int) -> Float:
         """A source's part of windows at one place in the signal, shape = (channels, samples)."""
-        return to_float32(np.stack([window.sources.pop(category) for window in heard]))
+        # One by one: where another engine has taken over, channels may come in two formats.
+        return np.stack([to_float32(window.sources.pop(category)) for window in heard])
 
     def _batches(self, items: Sequence[T]) -> list[Sequence[T]]:
         size = self._engine.active.batch

@@ -15,7 +15,7 @@ from sgn_rt._types import Part
 from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.engines.tensorrt import engine_of
 from sgn_rt.engines.tensorrt_engine import TensorRTEngine
-from sgn_rt.errors import ConfigError, EngineError
+from sgn_rt.errors import ConfigError, EngineError, ParityWarning
 from sgn_rt.model.contract import Kind
 from sgn_rt.streaming import rounds
 from sgn_rt.streaming.finder import FindingStream
@@ -303,6 +303,28 @@ def test_what_comes_over_the_bus_is_short_and_cross_faded_in_full(
     steps = {"float16": 2.0**-12, "int16": 2.0**-16, "dithered-int16": 1.5 * 2.0**-15}
     assert 0 < error <= 1.001 * steps[sample_format]
     assert separated[sample_format, "bytes"] < 0.6 * separated["float32", "bytes"]
+
+
+def test_channels_that_came_in_two_formats_are_equally_loud(
+    make_engine, make_pair, config, device, noise, fake_engine
+):
+    """The GPU fails between two channels of one place, and the CPU goes on in float32."""
+    engines = {
+        "tensorrt": make_engine(make_pair(1), lanes=1),
+        "onnxruntime": fake_engine(config, "onnxruntime", depends=False),
+    }
+    guarded = GuardedEngine(list(engines), engines.__getitem__, lambda _: None, "fallback")
+    stream = Stream(
+        guarded, config, ThreadPoolExecutor(1), sample_rate=8000, channels=2, categories=["horn"],
+        rule=PresenceRule.of(config, None), sample_format="int16",
+    )  # fmt: skip
+    signal = noise(2, 5_000)
+    device.fail = {"record": 2}
+    with pytest.warns(ParityWarning, match="now onnxruntime"):
+        blocks = [stream.feed(signal), stream.flush()]
+    assert stream.engines["tensorrt"] == 1
+    horn = np.concatenate([block["horn"] for block in blocks], axis=1)
+    np.testing.assert_allclose(horn, signal * SHARES[2], atol=2.0**-15)
 
 
 def test_dither_is_of_a_place_in_the_signal_not_of_the_windows_there(
