@@ -171,7 +171,7 @@ def _compare(
 ) -> str | None:
     """What is wrong with an answer, its gain taken off again; None if nothing is."""
     exact = part._replace(gain=1.0, format="float32")
-    expected = _answer(witness, mixture, categories, exact)
+    expected = _within(part, _answer(witness, mixture, categories, exact))
     noise = _rounding(part, expected)
     ratio, presence = _difference(mixture, got, expected, noise)
     least, most = LEAST_DB[engine.precision], PRESENCE[engine.precision]
@@ -181,9 +181,8 @@ def _compare(
     rng = np.random.default_rng(0)
     dust = rng.standard_normal(len(mixture), np.float32)
     dust *= np.float32(10 ** (ROUNDING_DB / 20)) * np.sqrt(np.mean(np.square(mixture)))
-    own_ratio, own_presence = _difference(
-        mixture, _answer(witness, mixture + dust, categories, exact), expected
-    )
+    shaken = _within(part, _answer(witness, mixture + dust, categories, exact))
+    own_ratio, own_presence = _difference(mixture, shaken, expected)
     least, most = min(least, own_ratio - MARGIN_DB), max(most, 2.0 * own_presence)
     if ratio >= least and presence <= most:
         return None
@@ -205,6 +204,14 @@ def _compare(
 def _answer(engine: Engine, mixture: Float, categories: Positions, part: Part) -> Separated:
     ((analysis, sources),) = engine.answer([mixture], categories, categories, [part])
     return Separated(sources, analysis.presence)
+
+
+def _within(part: Part, answer: Separated) -> Separated:
+    """An answer without gain, as far as the format that samples came in goes."""
+    if not part.format.endswith("int16"):
+        return answer
+    lowest, highest = -1.0 / part.gain, (1.0 - 2.0**-15) / part.gain
+    return answer._replace(sources=np.clip(answer.sources, lowest, highest, dtype=np.float32))
 
 
 def _rounding(part: Part, expected: Separated) -> float:

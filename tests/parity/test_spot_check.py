@@ -202,6 +202,22 @@ def test_what_is_heard_is_checked_in_the_format_that_it_came_in(
         check(engine, mixture, categories, [part], [(analysis, sources[::-1])])
 
 
+@pytest.mark.parametrize("form", ["int16", "dithered-int16"])
+@pytest.mark.parametrize(("level", "gain"), [(20.0, 1.0), (1.0, 20.0)])
+def test_int16_ends_at_full_scale_and_no_engine_is_blamed_for_it(
+    checker, fake_engine, config, windows, form, level, gain
+):
+    engine, check, categories = fake_engine(config, "first"), checker(1), np.array([0, 2])
+    check.ready(engine)
+    mixture, part = windows(1, level), Part(0, 1016, gain, form)
+    ((analysis, sources),) = engine.answer(mixture, categories, categories, [part])
+    steps = np.rint(sources * 2.0**15)
+    assert steps.max() > 40_000
+    clipped = np.clip(steps, -(2**15), 2**15 - 1).astype(np.int16)
+    check(engine, mixture, categories, [part], [(analysis, clipped)])
+    assert check.checked == 1
+
+
 def loud(fake_engine, config, name, wrong_beyond, error=0.01):
     """An engine that is right up to some magnitude."""
 
