@@ -131,6 +131,19 @@ def test_categories_are_sent_when_they_change(session, device, on_device):
     assert device.counts["upload"] == 2
 
 
+@pytest.mark.parametrize("call", ["allocate pinned", "upload"])
+def test_categories_that_could_not_be_sent_leave_none_behind(session, device, on_device, call):
+    """The old ones have made room: whoever asks for them next has them sent again."""
+    mixture = on_device(1)
+    session.run(mixture, [0])
+    device.fail = {call: device.counts[call] + 1}
+    with pytest.raises(EngineError, match="got a failure"):
+        session.run(mixture, [1])
+    result = session.run(mixture, [0])
+    finish(session, device)
+    np.testing.assert_array_equal(np.from_dlpack(result.sources)[:, 0], mixture * SHARES[0])
+
+
 def test_what_the_device_still_reads_is_kept(session, device, on_device):
     results = []
     for seed in range(12):

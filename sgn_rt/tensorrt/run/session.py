@@ -186,12 +186,15 @@ class Session:
         if self._uploaded is None or positions != self._positions:
             # What runs may still read the old ones: this waits, once per change of categories.
             self.stream.synchronize()
+            self._uploaded = self._positions = None
             for owned in self._kept:
                 owned.close()
             self._kept.clear()
             size = 8 * len(positions)
-            memory, staging = self._device.allocate(size), self._device.allocate_pinned(size)
-            self._kept += [memory, staging]
+            memory = self._device.allocate(size)
+            self._kept.append(memory)
+            staging = self._device.allocate_pinned(size)
+            self._kept.append(staging)
             staging.array[:size].view(np.int64)[:] = positions
             self._device.upload(memory.address, staging, size, self.stream)
             self._uploaded, self._positions = memory, positions
