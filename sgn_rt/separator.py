@@ -233,8 +233,14 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         )
 
     def least_latency_s(self, sample_rate: int) -> float:
-        """The smallest ``latency_s`` that `stream` takes at a sample rate, seconds."""
-        return least_latency_s(self.config, checked_rate(sample_rate))
+        """The smallest ``latency_s`` that `stream` takes at a sample rate, seconds.
+
+        Where a GPU converts rates that differ it is less, by shorter filters.
+        """
+        rates = (checked_rate(sample_rate), self.config.sample_rate)
+        conversions = [self._service.engine.resampler(*pair) for pair in (rates, rates[::-1])]
+        context_s = max(conversion.context_s for conversion in conversions)
+        return least_latency_s(self.config, rates[0], context_s)
 
     def _stream(self, kind: type[S], *, sample_rate: int, channels: int, **options: Any) -> S:
         self._expect_own_process()

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgn_rt.audio.limits import is_real
-from sgn_rt.audio.resample import SpanResampler
 from sgn_rt.errors import ConfigError
 from sgn_rt.model.config import ModelConfig
 
@@ -127,9 +126,8 @@ def _shortest(config: ModelConfig) -> WindowLayout:
     return WindowLayout.within(config, 2 * config.n_fft)
 
 
-def least_latency_s(config: ModelConfig, rate: int) -> float:
-    """The smallest latency of a stream at a rate, seconds."""
-    context_s = SpanResampler(rate, config.sample_rate).context_s
+def least_latency_s(config: ModelConfig, rate: int, context_s: Fraction) -> float:
+    """The smallest latency of a stream, seconds; ``rate`` and ``context_s`` as for `place`."""
     return latency_samples(_shortest(config), config.sample_rate, rate, context_s) / rate
 
 

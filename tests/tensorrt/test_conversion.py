@@ -10,6 +10,9 @@ import pytest
 from sgn_rt.audio.resample import SpanResampler
 from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.engines.tensorrt_engine import TensorRTEngine
+from sgn_rt.errors import ConfigError
+from sgn_rt.parity.service import Service
+from sgn_rt.separator import Separator
 from sgn_rt.streaming.presence import PresenceRule
 from sgn_rt.streaming.stream import Stream
 from sgn_rt.tensorrt.plugins.polyphase import LARGEST_RATE, PolyphaseResampler
@@ -91,6 +94,17 @@ def test_latency_is_exact(make_stream, sound, rate):
     stream = make_stream(rate, latency_s=0.1)
     assert stream.latency_samples <= 0.1 * rate
     through(stream, sound(rate), *range(13, LENGTH, 997))
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 1000])
+def test_the_least_latency_is_that_of_the_gpu_s_filters(bundle, engine, rate):
+    service = Service(bundle, "tensorrt", "off", None, None, opened=engine)
+    separator = Separator(bundle, service, threads=1)
+    least = separator.least_latency_s(rate)
+    stream = separator.stream(sample_rate=rate, latency_s=least)
+    assert stream.latency_samples == round(least * rate)
+    with pytest.raises(ConfigError, match="expected at least"):
+        separator.stream(sample_rate=rate, latency_s=least - 2 / rate)
 
 
 @pytest.mark.parametrize("number", [1, 2, 5])
