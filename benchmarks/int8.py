@@ -31,8 +31,6 @@ from sgn_rt.parity.measure import measure
 from sgn_rt.parity.metrics import si_sdr
 
 PRECISIONS = (Precision.FP32, Precision.INT8)
-SOUNDS_DBFS = -60.0
-"""Level of a stem in a window from which on it counts: SI-SDR of less is that of its noise."""
 
 
 class Loss(NamedTuple):
@@ -56,14 +54,9 @@ def losses(right: Engine, given: Engine, pieces: Sequence[Piece]) -> Iterator[Lo
             sources = [engine.separate(window, wanted).sources[0] for engine in (right, given)]
             for name, one, other in zip(names, *sources, strict=True):
                 stem = piece.stems[name][start : start + size]
-                if _level(stem) > SOUNDS_DBFS:
+                if np.any(stem):
                     loss = si_sdr(one, stem) - si_sdr(other, stem)
                     yield Loss(piece.name, name, start, loss)
-
-
-def _level(signal: Float) -> float:
-    power = float(np.mean(np.square(signal, dtype=np.float64)))
-    return 10.0 * np.log10(power) if power else -np.inf
 
 
 def times(bundle: Bundle, window: Float, repeats: int) -> dict[Precision, list[float]]:
