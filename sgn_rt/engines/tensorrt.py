@@ -95,7 +95,7 @@ def open_tensorrt(
         raise UnavailableError(
             f"{name}: got a bundle without an engine of {flavor}"
             f"{'' if artifact is None else f' for {artifact}'}, expected one. "
-            f"Run {_build_steps(bundle, flavor)}"
+            f"Run {_build_steps(bundle, flavor, artifact)}"
         )
     trt, device = load(flavor), open_device(ordinal)
     if unreadable is not None:  # a matter of machines that could run it
@@ -133,13 +133,15 @@ def _fitting(
     return [_rebuilt(bundle, min(candidates, key=_rank), trt, device)]
 
 
-def _build_steps(bundle: Bundle, flavor: Flavor) -> str:
+def _build_steps(bundle: Bundle, flavor: Flavor, wanted: str | None) -> str:
     """What leads to an engine; that a bundle has no graph for one comes first."""
-    if any(artifact.kind in ENGINE_KINDS for artifact in bundle.artifacts):
-        return f"`sgn-rt build {shlex.quote(str(bundle.root))} --flavor {flavor}`"
-    return (
-        f"`{export_command(bundle)}`, then `sgn-rt build BUNDLE --flavor {flavor}`, and open BUNDLE"
-    )
+    kind, _, precision = (wanted or "").partition(".")
+    build = f"--flavor {flavor}"
+    if kind in ENGINE_KINDS:
+        build += f" --kind {kind} --precision {precision}"
+    if any(a.kind in ENGINE_KINDS and wanted in (None, a.name) for a in bundle.artifacts):
+        return f"`sgn-rt build {shlex.quote(str(bundle.root))} {build}`"
+    return f"`{export_command(bundle)}`, then `sgn-rt build BUNDLE {build}`, and open BUNDLE"
 
 
 def engine_of(

@@ -179,6 +179,18 @@ def test_without_an_engine_nothing_is_imported(bundle, monkeypatch):
         open_tensorrt(bundle, name="tensorrt-rtx", flavor=Flavor.RTX, artifact=None)
 
 
+def test_the_command_builds_the_engine_that_was_named(bundle):
+    """Left to itself a build takes the best graph, which is another one."""
+    steps = {
+        "waveform.fp16": r"Run `sgn-rt build \S+ --flavor tensorrt --kind waveform --precision fp16`",
+        "waveform.fp32": r"Run `sgn-rt export .* BUNDLE .*--kind waveform --precision fp32`",
+        "synthesis.fp16": r"Run `sgn-rt export ",
+    }
+    for name, step in steps.items():
+        with pytest.raises(EngineError, match=f"without an engine of tensorrt for {name}.*{step}"):
+            open_tensorrt(bundle, name=f"x:{name}", flavor=Flavor.TENSORRT, artifact=name)
+
+
 def test_opens_the_best_that_fits(bundle, make_sidecar, machine, config):
     write_engine(bundle, make_sidecar(), CONTENT)
     write_engine(bundle, make_sidecar(name="other", gpus=("sm80",)), CONTENT)
