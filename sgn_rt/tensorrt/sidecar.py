@@ -21,8 +21,6 @@ from sgn_rt.tensorrt.profiles import Profiles, profiles_from_json, profiles_to_j
 
 SIDECAR_SCHEMA: Final = 2
 """What a build writes. 1 had one profile, and whole engines of ``plugin``."""
-ENGINES_FOLDER: Final = "engines"
-_LIMIT: Final = 1 << 20
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 

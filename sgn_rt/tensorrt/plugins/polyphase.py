@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sgn_rt._types import Float
 from sgn_rt.audio.samples import without_tiny
 from sgn_rt.errors import EngineError
-from sgn_rt.tensorrt.plugins.kernels import PLACE, SPAN, FilterTables, Kernels
+from sgn_rt.tensorrt.plugins.kernels import PLACE, SPAN, FilterTables
 
 HALF_WIDTH: Final = 96
 """Samples, at the lower of both rates, that the filter reaches to either side."""
@@ -97,31 +97,6 @@ class Launcher(Protocol):
     ) -> Float:
         """`count` outputs of every row of ``source``."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class HostLauncher:
-    """Runs the host build of the kernels, whose device is host memory."""
-
-    kernels: Kernels
-
-    def __call__(
-        self, filter_: FilterTables, source: Float, span: NDArray[Any], count: int
-    ) -> Float:
-        """`count` outputs of every row of ``source``."""
-        out = np.empty((len(source), count), np.float32)
-        self.kernels.resample(
-            source=source.ctypes.data,
-            spans=span.ctypes.data,
-            out=out.ctypes.data,
-            coefficients=filter_.coefficients.ctypes.data,
-            places=filter_.places.ctypes.data,
-            shape=(1, *source.shape),
-            count=count,
-            filter_=filter_,
-            stream=0,
-        )
-        return out
 
 
 def without_kernel(filter_: FilterTables, source: Float, span: NDArray[Any], count: int) -> Float:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sgn_rt.model.contract import PluginOp
+from sgn_rt.tensorrt.plugins.kernels import FilterTables, Kernels
 
 FLOAT32, FLOAT16, INT32 = 0, 1, 3  # nvinfer1::DataType
 DTYPES = {np.dtype(np.float32): FLOAT32, np.dtype(np.float16): FLOAT16}
@@ -274,6 +275,30 @@ class Node:
                 np.testing.assert_array_equal(view, array, err_msg="a plugin wrote to its input")
             self.spent = spent
             return [view.copy() for _, view in written]
+
+
+@dataclass(frozen=True, slots=True)
+class HostLauncher:
+    """`Launcher` of a `PolyphaseResampler` by the host build, whose device is host memory."""
+
+    kernels: Kernels
+
+    def __call__(
+        self, filter_: FilterTables, source: np.ndarray, span: np.ndarray, count: int
+    ) -> np.ndarray:
+        out = np.empty((len(source), count), np.float32)
+        self.kernels.resample(
+            source=source.ctypes.data,
+            spans=span.ctypes.data,
+            out=out.ctypes.data,
+            coefficients=filter_.coefficients.ctypes.data,
+            places=filter_.places.ctypes.data,
+            shape=(1, *source.shape),
+            count=count,
+            filter_=filter_,
+            stream=0,
+        )
+        return out
 
 
 @contextmanager

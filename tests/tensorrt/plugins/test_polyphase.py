@@ -18,14 +18,13 @@ from sgn_rt.tensorrt.plugins.polyphase import (
     EXACT,
     LARGEST_RATE,
     PASSBAND,
-    HostLauncher,
     PolyphaseResampler,
     response,
     tables,
     without_kernel,
 )
 
-from .harness import Host
+from .harness import Host, HostLauncher
 
 MODEL = 11025
 PAIRS = [

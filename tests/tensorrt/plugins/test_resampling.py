@@ -9,10 +9,11 @@ import pytest
 
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.plugins.kernels import Kernels
-from sgn_rt.tensorrt.plugins.polyphase import HostLauncher, PolyphaseResampler
+from sgn_rt.tensorrt.plugins.polyphase import PolyphaseResampler
 from sgn_rt.tensorrt.run.resampling import DeviceLauncher
 
 from ..fakes import FakeDevice
+from .harness import HostLauncher
 
 
 class Deferred:

@@ -15,10 +15,10 @@ from sgn_rt.checks.device.transforms import CheckLibrary
 from sgn_rt.checks.roofline import Load
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.tensorrt.plugins.kernels import WINDOW, Kernels, SampleFormat
-from sgn_rt.tensorrt.plugins.polyphase import HostLauncher, PolyphaseResampler
+from sgn_rt.tensorrt.plugins.polyphase import PolyphaseResampler
 
 from .conftest import HOST_NAME
-from .harness import Host
+from .harness import Host, HostLauncher
 
 SOURCES, HEARD = 2, 16320
 
