@@ -383,7 +383,9 @@ class HostKernels:
     def __init__(self, device: FakeDevice) -> None:
         self._device = device
 
-    def finish(self, *, sources, windows, out, flags, shape, count, form, stream) -> None:
+    def finish(
+        self, *, sources, windows, categories, out, flags, shape, count, form, stream
+    ) -> None:  # fmt: skip
         self._device.tick("finish")
         view, size = self._device.view, int(np.prod(shape))
 
@@ -391,7 +393,8 @@ class HostKernels:
             records = view(windows, WINDOW.itemsize * shape[0]).view(WINDOW)
             given = view(sources, 4 * size).view(np.float32).reshape(shape)
             written = view(out, form.dtype.itemsize * shape[0] * shape[1] * count)
-            parts, bad = finished(given, records, count, form)
+            owners = view(categories, 8 * shape[1]).view(np.int64)
+            parts, bad = finished(given, records, count, form, owners)
             written.view(form.dtype).reshape(parts.shape)[:] = parts
             view(flags, 4 * shape[0]).view(np.int32)[:] = bad
 

@@ -14,10 +14,10 @@ def mixed(value: np.ndarray) -> np.ndarray:
     return value ^ (value >> np.uint64(31))
 
 
-def noise(window: np.ndarray, sources: int, count: int) -> np.ndarray:
-    """Of a window's part, shape = (sources, count), float32."""
+def noise(window: np.ndarray, categories: np.ndarray, count: int) -> np.ndarray:
+    """Of a window's part, shape = (categories, count), float32."""
     seed = mixed(window["seed"].reshape(1))
-    keys = mixed(seed + np.arange(sources, dtype=np.uint64))[:, None]
+    keys = mixed(seed + categories.astype(np.uint64))[:, None]
     places = (int(window["position"]) + int(window["start"]) + np.arange(count)).astype(np.uint64)
     bits = mixed(keys + places * np.uint64(0x9E3779B97F4A7C15))
     first, second = bits >> np.uint64(40), (bits >> np.uint64(8)) & np.uint64(0xFFFFFF)
@@ -25,16 +25,21 @@ def noise(window: np.ndarray, sources: int, count: int) -> np.ndarray:
 
 
 def finished(
-    sources: np.ndarray, windows: np.ndarray, count: int, form: SampleFormat
+    sources: np.ndarray,
+    windows: np.ndarray,
+    count: int,
+    form: SampleFormat,
+    categories: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the kernel writes: parts and flags."""
+    owners = np.arange(sources.shape[1]) if categories is None else categories
     out = np.empty((*sources.shape[:2], count), form.dtype)
     for part, source, window in zip(out, sources, windows, strict=True):
         heard = source[:, window["start"] : window["start"] + count] * window["gain"]
         if out.dtype == np.int16:
             steps = heard * np.float32(32768)
             if form is SampleFormat.DITHERED_INT16:
-                steps = steps + noise(window, len(source), count)
+                steps = steps + noise(window, owners, count)
             heard = np.fmin(np.fmax(np.rint(steps), -32768), 32767)
         part[...] = heard
     return out, (~np.isfinite(sources)).any((1, 2)).astype(np.int32)

@@ -356,8 +356,9 @@ def test_a_round_that_memory_cuts_short_says_so(
     assert "batches of 2 windows, not of 4 as tensorrt likes them" in said[0]
 
 
+@pytest.mark.parametrize("sample_format", ["float32", "dithered-int16"])
 def test_what_is_found_is_what_would_have_been_named_for_one_network_a_window(
-    make_engine, pair, config, noise, module
+    make_engine, pair, config, noise, module, sample_format
 ):
     signal = noise(2, 30_000)
 
@@ -368,9 +369,10 @@ def test_what_is_found_is_what_would_have_been_named_for_one_network_a_window(
             for name in stream.categories
         }
 
-    named = joined(stream_of(make_engine(pair), config, categories=("bell", "drum")))
+    options = {"categories": ("bell", "drum"), "sample_format": sample_format}
+    named = joined(stream_of(make_engine(pair), config, **options))
     module.computed.clear()
-    stream = stream_of(make_engine(pair), config, kind=FindingStream)
+    stream = stream_of(make_engine(pair), config, sample_format, kind=FindingStream)
     found = joined(stream)
     seen = module.computed[Kind.PLUGIN]
     windows = sum(stream.engines.values())

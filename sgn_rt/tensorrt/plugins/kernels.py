@@ -126,7 +126,7 @@ class Kernels:
             ) from error
         self._text.restype = ctypes.c_char_p
         self._text.argtypes = (_INT,)
-        self._finish.argtypes = (*[_ADDRESS] * 4, *[_LONG] * 4, _INT, _ADDRESS)
+        self._finish.argtypes = (*[_ADDRESS] * 5, *[_LONG] * 4, _INT, _ADDRESS)
         self._resample.argtypes = (*[_ADDRESS] * 5, *[_LONG] * 4, *[_INT] * 5, _ADDRESS)
 
     def load(self) -> None:
@@ -150,6 +150,7 @@ class Kernels:
         *,
         sources: int,
         windows: int,
+        categories: int = 0,
         out: int,
         flags: int,
         shape: tuple[int, int, int],
@@ -165,6 +166,9 @@ class Kernels:
             Address of the sources, float32, `shape`; on the device, as all here.
         windows
             Address of one `WINDOW` a window. A part that does not lie in its window is moved.
+        categories
+            Address of the sources' categories, int64, of which the dither's noise is; 0 where it is
+            of their places in the call.
         out
             Address of what is written: samples ``[start, start + count)`` of every source times
             the window's gain, shape = (windows, sources, count), of ``form.dtype``; int16 rounded
@@ -178,8 +182,8 @@ class Kernels:
         count
             Samples of a part, 1 to those of a window.
         form
-            What samples are written as. The dither's noise depends on seed, source and position in
-            the signal alone, not on what is computed beside.
+            What samples are written as. The dither's noise depends on seed, category and position
+            in the signal alone, not on what is computed beside.
         stream
             Its handle.
 
@@ -188,7 +192,7 @@ class Kernels:
         EngineError
             If sizes or alignment are wrong, or the driver refuses the launch.
         """
-        status = self._finish(sources, windows, out, flags, *shape, count, form, stream)
+        status = self._finish(sources, windows, categories, out, flags, *shape, count, form, stream)
         self._expect(status, f"finish of sources {shape}, {count} samples as {form.name.lower()}")
 
     def resample(

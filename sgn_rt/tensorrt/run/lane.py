@@ -324,6 +324,7 @@ class Lane:
             self._model.kernels.finish(
                 sources=buffers.address(Tensor.SOURCES),
                 windows=buffers.address(_PARTS),
+                categories=buffers.address(Tensor.CATEGORIES),
                 out=buffers.address(_HEARD),
                 flags=buffers.address(_FLAGS),
                 shape=(call.batch, call.sources, self._samples),

@@ -163,7 +163,8 @@ def test_nothing_to_finish(finish):
     "wrong",
     [
         {"count": 0}, {"count": 65}, {"shape": (1, 1, 0)}, {"shape": (-1, 1, 64)},
-        {"sources": 2}, {"windows": 4}, {"out": 2}, {"flags": 2}, {"shape": (1 << 20, 1 << 20, 64)},
+        {"sources": 2}, {"windows": 4}, {"categories": 4}, {"out": 2}, {"flags": 2},
+        {"shape": (1 << 20, 1 << 20, 64)},
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_refused(host, host_library, wrong):

@@ -105,8 +105,13 @@ __global__ void __launch_bounds__(kThreads) finishKernel(FinishArguments a)
     {
         return;
     }
-    std::uint64_t const key
-        = Out::kDithered ? mixed(mixed(part.seed) + static_cast<std::uint64_t>(row - window * a.source_count)) : 0;
+    std::uint64_t key = 0;
+    if (Out::kDithered)
+    {
+        std::int64_t const place_in_call = row - window * a.source_count;
+        std::int64_t const owner = a.categories != nullptr ? a.categories[place_in_call] : place_in_call;
+        key = mixed(mixed(part.seed) + static_cast<std::uint64_t>(owner));
+    }
     Four<Sample> result{};
     SGN_UNROLL
     for (int i = 0; i < kWidth; ++i)

@@ -42,9 +42,9 @@ extern "C" std::int32_t sgn_rt_load_kernels()
     return finish != cudaSuccess ? finish : sgn::loadResampleKernels();
 }
 
-extern "C" std::int32_t sgn_rt_finish(std::uint64_t sources, std::uint64_t windows, std::uint64_t out,
-    std::uint64_t flags, std::int64_t batch, std::int64_t source_count, std::int64_t samples, std::int64_t count,
-    std::int32_t format, std::uint64_t stream)
+extern "C" std::int32_t sgn_rt_finish(std::uint64_t sources, std::uint64_t windows, std::uint64_t categories,
+    std::uint64_t out, std::uint64_t flags, std::int64_t batch, std::int64_t source_count, std::int64_t samples,
+    std::int64_t count, std::int32_t format, std::uint64_t stream)
 {
     using sgn::SampleFormat;
     bool const sizes = batch >= 0 && batch <= sgn::kMaximumRows && source_count >= 0
@@ -52,7 +52,7 @@ extern "C" std::int32_t sgn_rt_finish(std::uint64_t sources, std::uint64_t windo
         && count <= samples && format >= 0 && format <= static_cast<std::int32_t>(SampleFormat::kDitheredInt16);
     auto const kind = static_cast<SampleFormat>(format);
     std::uint64_t const width = kind == SampleFormat::kFloat32 ? sizeof(float) : sizeof(std::int16_t);
-    if (!sizes || !multiple(sources, sizeof(float)) || !multiple(windows, sizeof(std::int64_t))
+    if (!sizes || !multiple(sources, sizeof(float)) || !multiple(windows | categories, sizeof(std::int64_t))
         || !multiple(out, width) || !multiple(flags, sizeof(std::int32_t)))
     {
         return cudaErrorInvalidValue;
@@ -71,6 +71,7 @@ extern "C" std::int32_t sgn_rt_finish(std::uint64_t sources, std::uint64_t windo
     sgn::FinishArguments arguments{};
     arguments.sources = at<float const>(sources);
     arguments.windows = at<sgn::WindowPart const>(windows);
+    arguments.categories = at<std::int64_t const>(categories);
     arguments.out = at<void>(out);
     arguments.flags = at<std::int32_t>(flags);
     arguments.source_count = static_cast<int>(source_count);

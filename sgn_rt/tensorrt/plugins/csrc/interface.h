@@ -26,9 +26,9 @@ SGN_RT_EXPORT void sgn_rt_fft_work(std::int64_t* rows, std::int64_t* reserved_by
 SGN_RT_EXPORT std::int32_t sgn_rt_load_kernels();
 
 // See FinishArguments and SampleFormat in kernels.h. A part beyond its window is moved into it.
-SGN_RT_EXPORT std::int32_t sgn_rt_finish(std::uint64_t sources, std::uint64_t windows, std::uint64_t out,
-    std::uint64_t flags, std::int64_t batch, std::int64_t source_count, std::int64_t samples, std::int64_t count,
-    std::int32_t format, std::uint64_t stream);
+SGN_RT_EXPORT std::int32_t sgn_rt_finish(std::uint64_t sources, std::uint64_t windows, std::uint64_t categories,
+    std::uint64_t out, std::uint64_t flags, std::int64_t batch, std::int64_t source_count, std::int64_t samples,
+    std::int64_t count, std::int32_t format, std::uint64_t stream);
 
 // See ResampleArguments in kernels.h. Both rates are below 2^20 Hz.
 SGN_RT_EXPORT std::int32_t sgn_rt_resample(std::uint64_t source, std::uint64_t spans, std::uint64_t out,

@@ -102,6 +102,7 @@ struct FinishArguments
 {
     float const* sources; // [batch, source_count, samples]
     WindowPart const* windows; // [batch]
+    std::int64_t const* categories; // [source_count], whose noise the sources have; null for their places
     void* out; // [batch, source_count, count]
     std::int32_t* flags; // [batch], zero before; 1 where any of the window's samples is not finite
     int source_count;
