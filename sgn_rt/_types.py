@@ -101,8 +101,7 @@ def as_batch(windows: Windows) -> Float:
     return windows[0][None] if len(windows) == 1 else np.stack(windows)
 
 
-def to_float32(rows: NDArray[Any]) -> Float:
-    """Samples of a `SampleFormat` as float32, full scale 1."""
-    if rows.dtype == np.int16:
-        return rows * np.float32(2.0**-15)
-    return rows.astype(np.float32, copy=False)
+def to_float32(rows: NDArray[Any], out: Float | None = None) -> Float:
+    """Samples of a `SampleFormat` as float32, full scale 1; a copy, ``out`` where it is given."""
+    scale = np.float32(2.0**-15 if rows.dtype == np.int16 else 1.0)
+    return np.multiply(rows, scale, out=out, dtype=np.float32)

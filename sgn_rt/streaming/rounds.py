@@ -134,8 +134,12 @@ class Rounds:
 
     def take(self, heard: Iterable[Heard], category: int) -> Float:
         """A source's part of windows at one place in the signal, shape = (channels, samples)."""
-        # One by one: where another engine has taken over, channels may come in two formats.
-        return np.stack([to_float32(window.sources.pop(category)) for window in heard])
+        rows = [window.sources.pop(category) for window in heard]
+        taken = np.empty((len(rows), *rows[0].shape), np.float32)
+        for row, out in zip(rows, taken, strict=True):
+            # Where another engine has taken over, channels come in two formats.
+            to_float32(row, out)
+        return taken
 
     def _batches(self, items: Sequence[T]) -> list[Sequence[T]]:
         size = self._engine.active.batch
