@@ -51,6 +51,22 @@ class Placed(NamedTuple):
     device: int | None
 
 
+def expect_use(device: Devices, specs: Iterable[str]) -> None:
+    """Refuse a GPU where nothing would run on it: what is then looked at is the CPU alone.
+
+    Raises
+    ------
+    ConfigError
+        If one is named, and no engine is a GPU's.
+    """
+    found = list(specs)
+    if device is not None and not any(map(runs_on_gpu, found)):
+        raise ConfigError(
+            f"--device: got {device!r:.60} for {', '.join(found)}, which run on the CPU, expected "
+            "an engine of a GPU. Name it with --engine, or leave the device out."
+        )
+
+
 def placed(specs: Iterable[str], devices: Sequence[int] | None) -> Iterator[Placed]:
     """Each engine of a GPU once on each of some GPUs, the CPU's as they are."""
     for spec in specs:

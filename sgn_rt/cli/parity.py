@@ -14,7 +14,7 @@ import click
 from rich.text import Text
 
 from sgn_rt.cli.common import console, output_option, table
-from sgn_rt.cli.devices import Placed, device_option, placed
+from sgn_rt.cli.devices import Placed, device_option, expect_use, placed
 from sgn_rt.cli.parity_report import Comparison, ParityReport, told
 from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.engines.devices import Devices, checked_devices
@@ -95,6 +95,7 @@ def command(
             specs, compare, show = every_graph(opened, engines), compare_layers_of, show_layers
         else:
             specs, compare, show = _specs(opened, engines, report), _compare_stages, _show_stages
+        expect_use(device, specs)
         for comparison in _compared(opened, placed(specs, devices), compare):
             report.comparisons.append(comparison)
     if str(json_path) != "-":

@@ -101,6 +101,15 @@ def test_parity_of_each(gpus, run, bundle_folder):
     assert "tensorrt on GPU 0" in json.loads(done.out)["engines"]
 
 
+def test_a_gpu_of_which_nothing_would_be_compared_is_refused(gpus, run, bundle_folder):
+    """The CPU's figures under a GPU's number would pass for the GPU's."""
+    opened = gpus()
+    done = run("parity", bundle_folder, "--device", "0")
+    assert done.code == 2
+    assert "--device: got 0 for onnxruntime:core.fp32, which run on the CPU" in done.err
+    assert opened == []
+
+
 @pytest.mark.parametrize("command", ["separate", "parity", "bench"])
 def test_an_engine_of_the_cpu_is_refused(run, command, recording, bundle_folder, tmp_path):
     first = (recording, "-o", tmp_path, "--bundle") if command == "separate" else ()
