@@ -25,6 +25,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
+def forks() -> int:
+    """How many there have been on the way to this process: what has seen fewer is a parent's."""
+    return _forks
+
+
 class OneProcess:
     """Base of what cannot be used in a forked child, nor be pickled or copied.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sgn_rt._process import forks
 from sgn_rt._types import Analysis, Answered, Float, Part, Positions, Windows
 from sgn_rt.audio.resample import Resampler
 from sgn_rt.engines.base import Engine
@@ -115,7 +116,7 @@ class TensorRTEngine(Engine):
         if model.kernels is not None:
             self._conversions = Conversions(self.name, model.kernels, device)
         closing = (self._conversions, self._pool, self._states, answers)
-        self._end = weakref.finalize(self, _end, closing, model)
+        self._end = weakref.finalize(self, _end, closing, model, forks())
 
     def session(self, stream: object = None) -> Session:
         """For applications: device memory in and out, on their stream, one session per thread.
@@ -310,8 +311,12 @@ class TensorRTEngine(Engine):
 
 
 def _end(
-    parts: Sequence[Conversions | LanePool | StatePool | AnswerPool | None], model: Model
+    parts: Sequence[Conversions | LanePool | StatePool | AnswerPool | None],
+    model: Model,
+    born: int,
 ) -> None:
+    if born != forks():
+        return  # a child that ends: the GPU is the parent's, and so is who holds a lock here
     for part in parts:
         if part is not None:
             part.close()

@@ -23,6 +23,7 @@ from sgn_rt.tensorrt.bindings import Flavor, TensorRT
 from sgn_rt.tensorrt.engine_files import read_sidecars, write_engine
 from sgn_rt.tensorrt.trust import TRUST_VARIABLE
 
+from ..attacks.test_fork import in_fork, needs_fork
 from .conftest import CONTENT
 from .fakes import PRESENCE, SHARES
 
@@ -160,6 +161,22 @@ def test_numbers_that_are_not_finite_are_an_error(engine, config, module):
     module.poison = True
     with pytest.raises(EngineError, match="non-finite"):
         engine.separate(windows(config, 1), np.array([0]))
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_that_ends_leaves_the_gpu_to_its_parent(engine, config, device):
+    """It may neither free what the parent uses, nor wait for a lock that nobody gives back."""
+    engine.separate(windows(config, 1), np.array([1]))
+    before = len(device.log)
+
+    def end():
+        engine.close()
+        assert device.log[before:] == []
+
+    assert in_fork(end) == "no error"
+    engine.close()
+    assert "free memory" in device.log[before:]
 
 
 def test_after_close_is_an_error(engine, config):
