@@ -105,9 +105,13 @@ class Service:
                 f"device: got {device!r:.60}, and no engine of a GPU that can serve ({reasons}), "
                 "expected one. Leave the device out for the CPU, or run `sgn-rt doctor`."
             )
-        if check is not None:
-            check.ready(self.engine.active)
         self._check = check
+        if check is not None:
+            try:
+                check.ready(self.engine.active)
+            except BaseException:
+                self.close()
+                raise
         self.load_s = time.perf_counter() - start - self.warm_up_s
 
     def close(self) -> None:

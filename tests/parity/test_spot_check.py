@@ -122,6 +122,14 @@ def test_a_witness_that_fails_ends_the_checks_and_blames_nobody(
         look(check, engine, windows(1))
 
 
+def test_an_engine_that_nothing_can_check_is_not_left_open(open_fakes, fake_engine, config):
+    engine, closed = fake_engine(config, "onnxruntime"), []
+    engine.close = lambda: closed.append(True)
+    with pytest.raises(ConfigError, match="expected an engine beside it"):
+        open_fakes({"onnxruntime": engine}, parity="off", check_every=2)
+    assert closed == [True]
+
+
 def test_without_a_second_engine_it_is_an_error(checker, fake_engine, config):
     with pytest.raises(ConfigError, match=r"got 7 on onnxruntime, expected an engine beside it"):
         checker(7).ready(fake_engine(config, "onnxruntime"))

@@ -36,7 +36,7 @@ PASSBAND: Final = 1 - _TRANSITION
 EXACT: Final = 4096
 """Largest number in the ratio of the rates for which the filter of every phase is stored. Beyond,
 it lies on a line between the two nearest of as many phases a sample of the lower rate, 150 dB
-below the signal; so that tables stay below 4 MB whatever the rates."""
+below the signal; so that coefficients stay below 4 MB whatever the rates."""
 
 _BLOCK: Final = 1 << 22
 """Products held at a time where NumPy does the work."""
