@@ -226,6 +226,8 @@ class TensorRTEngine(Engine):
     def _hear(
         self, analyses: Sequence[Analysis], categories: Positions, parts: Sequence[Part]
     ) -> list[NDArray[Any]]:
+        if not len(categories):
+            return [_nothing(part) for part in parts]
         states: list[_State] = [analysis.state for analysis in analyses]
         with ExitStack() as uses:
             places: dict[int, tuple[Slot, int]] = {}
@@ -238,11 +240,7 @@ class TensorRTEngine(Engine):
             for rows in self._rows(len(kept)):
                 these = kept[rows]
                 tasks.append(_Task(None, [places[i] for i in these], [parts[i] for i in these]))
-            if len(categories):
-                self._run(tasks, categories)
-            else:
-                for task in tasks:
-                    task.heard = [[_nothing(part)] for part in task.parts]
+            self._run(tasks, categories)
         heard = {}
         for index, sources in zip(
             kept, (each for task in tasks for each in task.heard), strict=True

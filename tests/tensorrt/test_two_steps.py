@@ -109,6 +109,9 @@ def test_a_whole_engine_takes_the_network_again(make_engine, whole, windows, ran
     late = engine.hear([analysis for analysis, _ in answers], np.array([1, 2]), parts)
     check(late, mixture, [1, 2], parts)
     assert ran() == {Kind.WAVEFORM: 2}
+    nothing = engine.hear([analysis for analysis, _ in answers], NONE, parts)
+    assert [rows.shape for rows in nothing] == [(0, 900)] * 2
+    assert ran() == {}
 
 
 @pytest.mark.parametrize("held", [0, 70_000, 10 << 20])
