@@ -104,4 +104,5 @@ def as_batch(windows: Windows) -> Float:
 def to_float32(rows: NDArray[Any], out: Float | None = None) -> Float:
     """Samples of a `SampleFormat` as float32, full scale 1; a copy, ``out`` where it is given."""
     scale = np.float32(2.0**-15 if rows.dtype == np.int16 else 1.0)
-    return np.multiply(rows, scale, out=out, dtype=np.float32)
+    samples: Float = np.multiply(rows, scale, out=out, dtype=np.float32)
+    return samples
