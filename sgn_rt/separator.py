@@ -104,9 +104,9 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         sample_format
             What samples come back from a GPU in, where the bus is what limits: ``float16`` and
             ``int16`` are half as much, ``dithered-int16`` has triangular noise in the place of
-            rounding's distortion. int16 ends at full scale. Everything after that (cross-fade,
-            rates, files) is float32 all the same; engines on the CPU send nothing, and round
-            nothing.
+            rounding's distortion. int16 ends at full scale, float16 at 65504 times that. Everything
+            after that (cross-fade, rates, files) is float32 all the same; engines on the CPU send
+            nothing, and round nothing.
         gpu
             How TensorRT uses the GPU: calls at a time, graphs, memory; None for what is well
             chosen.

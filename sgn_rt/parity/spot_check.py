@@ -208,9 +208,10 @@ def _answer(engine: Engine, mixture: Float, categories: Positions, part: Part) -
 
 def _within(part: Part, answer: Separated) -> Separated:
     """An answer without gain, as far as the format that samples came in goes."""
-    if not part.format.endswith("int16"):
+    if part.format == "float32":
         return answer
-    lowest, highest = -1.0 / part.gain, (1.0 - 2.0**-15) / part.gain
+    ends = (-65504.0, 65504.0) if part.format == "float16" else (-1.0, 1.0 - 2.0**-15)
+    lowest, highest = (end / part.gain for end in ends)
     return answer._replace(sources=np.clip(answer.sources, lowest, highest, dtype=np.float32))
 
 

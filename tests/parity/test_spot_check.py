@@ -226,6 +226,17 @@ def test_int16_ends_at_full_scale_and_no_engine_is_blamed_for_it(
     assert check.checked == 1
 
 
+def test_float16_ends_too(checker, fake_engine, config, windows):
+    engine, check, categories = fake_engine(config, "first"), checker(1), np.array([0, 2])
+    check.ready(engine)
+    mixture, part = windows(1), Part(0, 1016, 1e6, "float16")
+    ((analysis, sources),) = engine.answer(mixture, categories, categories, [part])
+    assert sources.max() > 100_000
+    clipped = np.clip(sources, -65504, 65504).astype(np.float16)
+    check(engine, mixture, categories, [part], [(analysis, clipped)])
+    assert check.checked == 1
+
+
 def loud(fake_engine, config, name, wrong_beyond, error=0.01):
     """An engine that is right up to some magnitude."""
 

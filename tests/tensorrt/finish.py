@@ -41,5 +41,7 @@ def finished(
             if form is SampleFormat.DITHERED_INT16:
                 steps = steps + noise(window, owners, count)
             heard = np.fmin(np.fmax(np.rint(steps), -32768), 32767)
+        if out.dtype == np.float16:
+            heard = np.fmin(np.fmax(heard, -65504), 65504)
         part[...] = heard
     return out, (~np.isfinite(sources)).any((1, 2)).astype(np.int32)

@@ -172,7 +172,7 @@ class Kernels:
         out
             Address of what is written: samples ``[start, start + count)`` of every source times
             the window's gain, shape = (windows, sources, count), of ``form.dtype``; int16 rounded
-            half to even and clipped.
+            half to even; both it and float16 clipped where they end.
         flags
             Address of what is written: int32, shape = (windows,), 0 where all samples of a window's
             sources are finite, within the part and beyond; else 1. Samples that are not finite are

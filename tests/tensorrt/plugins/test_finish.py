@@ -103,6 +103,15 @@ def test_the_largest_number_is_finite(finish):
     assert finish(sources, table([0]), 64, SampleFormat.FLOAT32)[1].tolist() == [0]
 
 
+def test_float16_ends_with_its_largest_number_not_with_infinity(finish):
+    windows = table([0])
+    windows["gain"] = 2
+    sources = np.array([1.0, 40_000, -40_000, 1e9], np.float32).reshape(1, 1, 4)
+    got, flags = finish(sources, windows, 4, SampleFormat.FLOAT16)
+    assert got.ravel().tolist() == [2, 65504, -65504, 65504]
+    assert flags.tolist() == [0]
+
+
 def test_halves_go_to_the_even_step(finish):
     steps = np.array([0.5, 1.5, 2.5, -0.5, -1.5, 40000, -40000, 3], np.float32)
     windows = table([0])

@@ -37,7 +37,8 @@ struct Finished<SampleFormat::kFloat16>
     static constexpr bool kDithered = false;
     static SGN_HOST_DEVICE __half from(float value, float /*noise*/)
     {
-        return __float2half_rn(value);
+        constexpr float kLargest = 65504.0F; // beyond it is infinity, and then what is cross-faded with it
+        return __float2half_rn(fminf(fmaxf(value, -kLargest), kLargest));
     }
 };
 
