@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import numpy as np
 import pytest
@@ -117,6 +118,26 @@ def test_a_gpu_that_fails_to_convert_costs_no_sample(make_stream, sound, device,
     assert caplog.text.count("sample rates are converted by the CPU from here on") == 1
     for name in whole:
         np.testing.assert_allclose(again[name], whole[name], atol=2e-6)
+
+
+def test_who_hears_of_the_failure_may_close_the_engine(engine, device):
+    class Closing(logging.Handler):
+        def emit(self, record):
+            engine.close()
+
+    convert, handler = engine.resampler(8000, 11025), Closing()
+    low, high = convert.source_span(0, 100)
+    given, heard = np.ones((1, high - low), np.float32), []
+    device.fail["resample"] = 1
+    logger = logging.getLogger("sgn_rt.tensorrt.run.resampling")
+    logger.addHandler(handler)
+    try:
+        work = threading.Thread(target=lambda: heard.append(convert(given, 0, 100)), daemon=True)
+        work.start()
+        work.join(60)
+    finally:
+        logger.removeHandler(handler)
+    assert [samples.shape for samples in heard] == [(1, 100)]
 
 
 def test_a_stream_outlives_its_engine_s_memory(engine, nothing_left):

@@ -158,6 +158,7 @@ class Conversions:
         self, filter_: FilterTables, source: Float, span: NDArray[Any], count: int
     ) -> Float:
         """`count` outputs of every row of ``source``, from the device if it can."""
+        failure = None
         with self._lock:
             if not self._ended:
                 try:
@@ -165,11 +166,11 @@ class Conversions:
                         self._launch = DeviceLauncher(self._kernels, self._device)
                     return self._launch(filter_, source, span, count)
                 except EngineError as error:
-                    log.warning(
-                        "engine %s: sample rates are converted by the CPU from here on: %s",
-                        self._name, error,
-                    )  # fmt: skip
+                    failure = str(error)
                     self._end()
+        if failure is not None:  # with no lock held: who hears of it may well close the engine
+            told = "engine %s: sample rates are converted by the CPU from here on: %s"
+            log.warning(told, self._name, failure)
         return without_kernel(filter_, source, span, count)
 
     def close(self) -> None:
