@@ -197,7 +197,9 @@ def test_every_value_has_its_type_and_shape(bundle, precision):
 def test_parity_of_the_published_network(bundle, precision):
     artifact = bundle.find(Kind.PLUGIN, precision)
     assert artifact is not None
-    assert {Stage(stage) for stage in artifact.parity} == set(Stage)
+    # The export sees the network itself; the other stages are of engines that have the STFT in them.
+    seen = set(Stage) - {Stage.ANALYSIS, Stage.ANALYSIS_MAX}
+    assert {Stage(stage) for stage in artifact.parity} == seen
     for stage, entry in artifact.parity.items():
         assert LIMITS[Stage(stage)][precision].holds(entry["figure"]), stage
 
