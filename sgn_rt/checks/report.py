@@ -71,8 +71,9 @@ class Report:
         return self._outcomes
 
     def is_done(self, name: str) -> bool:
-        """Whether a check has an outcome that stays."""
-        return name in self._outcomes and self._outcomes[name][1].verdict != Verdict.NOT_RUN
+        """Whether a check has an outcome that stays; what was missing may be there by now."""
+        found = self._outcomes.get(name)
+        return found is not None and found[1].verdict in (Verdict.HELD, Verdict.FAILED)
 
     def record(self, name: str, part: Part, outcome: Outcome) -> None:
         """Write an outcome down."""

@@ -37,11 +37,16 @@ class Signal:
 
     def append(self, block: Float) -> None:
         """Add ``block`` [..., samples]; it is copied."""
-        kept, more = self.stop - self._start, block.shape[-1]
+        self.extend(block.shape[-1])[...] = block
+
+    def extend(self, more: int) -> Float:
+        """Add so many samples, which the caller writes into what is returned before all else."""
+        kept = self.stop - self._start
         if self._first + kept + more > self._room.shape[-1]:
             self._move(2 * (kept + more) if kept else more)
-        self._room[..., self._first + kept : self._first + kept + more] = block
         self.stop += more
+        added: Float = self._room[..., self._first + kept : self._first + kept + more]
+        return added
 
     def span(self, start: int, stop: int) -> Float:
         """Samples [start, stop), a copy; anything outside the signal is zero."""

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sgn_rt._types import Float, Part, Positions, SampleFormat, to_float32
+from sgn_rt._types import Float, Part, Positions, SampleFormat
 from sgn_rt.streaming.answers import Answer, Separates
 
 T = TypeVar("T")
@@ -132,14 +132,12 @@ class Rounds:
         for _ in run:
             pass
 
-    def take(self, heard: Iterable[Heard], category: int) -> Float:
-        """A source's part of windows at one place in the signal, shape = (channels, samples)."""
-        rows = [window.sources.pop(category) for window in heard]
-        taken = np.empty((len(rows), *rows[0].shape), np.float32)
-        for row, out in zip(rows, taken, strict=True):
-            # Where another engine has taken over, channels come in two formats.
-            to_float32(row, out)
-        return taken
+    def take(self, heard: Iterable[Heard], category: int) -> list[NDArray[Any]]:
+        """A source's part of windows at one place in the signal, shape = (samples,) a channel.
+
+        Where another engine has taken over, channels come in two formats.
+        """
+        return [window.sources.pop(category) for window in heard]
 
     def _batches(self, items: Sequence[T]) -> list[Sequence[T]]:
         size = self._engine.active.batch

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from sgn_rt._types import Float
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgn_rt._types import Float, to_float32
 from sgn_rt.streaming.buffers import Signal
 from sgn_rt.streaming.windows import WindowLayout
 
@@ -31,27 +37,34 @@ class Track:
         begin = layout.final(first - 1) + self._skip
         self._separated = Signal(channels, start=begin)
 
-    def join(self, sources: Float, size: int) -> None:
-        """Add the next window.
+    def join(self, sources: Sequence[NDArray[Any]], size: int) -> None:
+        """Add the next window: the only copy of what an engine has given.
 
         Parameters
         ----------
         sources
-            From the first sample that the window before does not settle, shape = (channels,
-            samples). Changed in place.
+            From the first sample that the window before does not settle, of each channel shape =
+            (samples,), of any `SampleFormat`.
         size
             Samples that no later window changes; the rest is cross-faded with the next.
         """
-        tail = self._tail
-        if tail is not None and tail.shape[1]:
-            fade = min(tail.shape[1], sources.shape[1])
-            head, rise = sources[:, :fade], self._rise[:fade]
-            head -= tail[:, :fade]
-            head *= rise
-            head += tail[:, :fade]
-        self._tail = sources[:, size:]
-        self._separated.append(sources[:, self._skip : size])
-        self._skip = 0
+        settled = self._separated.extend(size - self._skip)
+        rest = np.empty((len(sources), len(sources[0]) - size), np.float32)
+        for source, now, later in zip(sources, settled, rest, strict=True):
+            to_float32(source[self._skip : size], now)
+            to_float32(source[size:], later)
+        if self._tail is not None:
+            for part, first in ((settled, 0), (rest, size)):
+                self._fade(part, first, self._tail)
+        self._tail, self._skip = rest, 0
+
+    def _fade(self, part: Float, first: int, tail: Float) -> None:
+        """From the window before to what is there of this one from sample ``first`` on."""
+        before = tail[:, first : first + part.shape[1]]
+        head = part[:, : before.shape[1]]
+        head -= before
+        head *= self._rise[first : first + before.shape[1]]
+        head += before
 
     def span(self, start: int, stop: int) -> Float:
         """Samples [start, stop) at the model's rate, zeros outside the signal."""

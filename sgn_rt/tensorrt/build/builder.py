@@ -221,7 +221,7 @@ def _told(
         for index in range(engine.num_optimization_profiles)
     ]
     memory = replace(memory, activation=tuple(activation))
-    inspector = engine.create_engine_inspector()
+    inspector: Any = engine.create_engine_inspector()
     if inspector is None:
         return [], memory
     text = inspector.get_engine_information(trt.module.LayerInformationFormat.JSON)
