@@ -94,6 +94,7 @@ def command(
     With a GPU here that an engine is for, it has to pass parity before it is recorded; without one
     it is recorded as unproved, and proved when it is first used.
     """
+    # Longer than a page for its options, all of them of one call.
     from sgn_rt.parity.built_engine import prove_content
     from sgn_rt.tensorrt.bindings import Flavor, installed_flavor, load
     from sgn_rt.tensorrt.build.build_engines import BuildRequest, build_into
