@@ -188,7 +188,7 @@ def test_the_shipped_model_stays_as_good(published_int8, si_sdr):
     engines = [open_engine(f"onnxruntime:core.{p}", bundle, 1) for p in ("fp32", "int8")]
     pieces = load_music(None, bundle.config.sample_rate)
     found = [loss.decibels for loss in losses(*engines, pieces)]
-    assert len(found) == 10
+    assert len(found) == 12
     assert 0 < np.abs(found).mean() < 0.1
     assert np.mean(found) < 0.05
     assert all(result.passed for result in measure(engines[1], bundle.probe))

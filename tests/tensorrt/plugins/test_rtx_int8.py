@@ -84,8 +84,9 @@ def test_layers_in_int8_have_kernels_that_take_it(engine):
         for layer in engine.layers
         if (types := types_of(engine, layer))[:2] != ["Int8", "Int8"]
     }
-    # The builder has been seen to take a kernel in half for one of them, in one of many builds.
-    assert len(others) <= 1, others
+    # For sm89 some builds of this very graph take half for the encoder's last three convolutions,
+    # others int8. The transformer's products are int8 in all.
+    assert set(others) <= {"encoder.4.conv", "encoder.5.conv", "encoder.6.conv"}, others
 
 
 def test_what_stays_is_in_half_and_attention_is_one_kernel(engine):
