@@ -210,7 +210,8 @@ def _within(part: Part, answer: Separated) -> Separated:
     """An answer without gain, as far as the format that samples came in goes."""
     if part.format == "float32":
         return answer
-    ends = (-65504.0, 65504.0) if part.format == "float16" else (-1.0, 1.0 - 2.0**-15)
+    most = float(np.finfo(np.float16).max)
+    ends = (-most, most) if part.format == "float16" else (-1.0, 1.0 - 2.0**-15)
     lowest, highest = (end / part.gain for end in ends)
     return answer._replace(sources=np.clip(answer.sources, lowest, highest, dtype=np.float32))
 

@@ -18,7 +18,7 @@ from sgn_rt.checks.roofline import Limits
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.tensorrt.device.factory import open_device
+from sgn_rt.tensorrt.device.factory import open_device, still_answers
 from sgn_rt.tensorrt.device.protocol import Device, Event, Pinned
 from sgn_rt.tensorrt.plugins.find import preload_cufft
 from sgn_rt.tensorrt.plugins.kernels import Kernels
@@ -143,14 +143,7 @@ class DeviceWorld:
     @property
     def is_usable(self) -> bool:
         """Whether the device still answers."""
-        try:
-            with self.device.current():
-                stream = self.device.stream()
-                stream.synchronize()
-                stream.close()
-        except EngineError:
-            return False
-        return True
+        return still_answers(self.device)
 
     def close(self) -> None:
         """Nothing outlives its check."""

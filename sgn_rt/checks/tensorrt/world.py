@@ -12,7 +12,7 @@ from sgn_rt._types import Float
 from sgn_rt.checks.check import Budget, Place
 from sgn_rt.engines.tensorrt import engine_of
 from sgn_rt.engines.tensorrt_engine import TensorRTEngine
-from sgn_rt.errors import EngineError, PluginError, UnavailableError
+from sgn_rt.errors import PluginError, UnavailableError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import ENGINE_KINDS, Precision
 from sgn_rt.model.export_command import export_command
@@ -25,7 +25,7 @@ from sgn_rt.tensorrt.build.build_engines import (
 )
 from sgn_rt.tensorrt.build.builder import rtx_gpus
 from sgn_rt.tensorrt.build.options import BuildOptions
-from sgn_rt.tensorrt.device.factory import open_device
+from sgn_rt.tensorrt.device.factory import open_device, still_answers
 from sgn_rt.tensorrt.device.protocol import Device, Graph, Stream
 from sgn_rt.tensorrt.plugins.build import build_library
 from sgn_rt.tensorrt.plugins.library import has_plugins, plugin_library
@@ -120,14 +120,7 @@ class World:
     @property
     def is_usable(self) -> bool:
         """Whether the device still answers."""
-        try:
-            with self.device.current():
-                stream = self.device.stream()
-                stream.synchronize()
-                stream.close()
-        except EngineError:
-            return False
-        return True
+        return still_answers(self.device)
 
     def close(self) -> None:
         """Close the engines."""

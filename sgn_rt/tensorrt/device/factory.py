@@ -74,3 +74,15 @@ def current_ordinal() -> int:
     """Number of the GPU that is current in this thread; 0 where nothing tells."""
     device = find_device()
     return 0 if device is None else device.dlpack_device[1]
+
+
+def still_answers(device: Device) -> bool:
+    """Whether work on a device still ends: a kernel that broke the context ends that for good."""
+    try:
+        with device.current():
+            stream = device.stream()
+            stream.synchronize()
+            stream.close()
+    except EngineError:
+        return False
+    return True

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+ALIGNMENT: Final = 256
+"""Bytes; what TensorRT asks of addresses, what allocations have, and what copies like."""
 
 
 class Memory(Protocol):
@@ -160,6 +163,11 @@ class Device(Protocol):
     def free_bytes(self) -> int:
         """Memory of the device that is free."""
         ...
+
+
+def aligned(size: int) -> int:
+    """The next multiple of `ALIGNMENT`."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def stream_handle(stream: object) -> int:

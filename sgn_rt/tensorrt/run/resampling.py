@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from sgn_rt._types import Float
 from sgn_rt.errors import EngineError
-from sgn_rt.tensorrt.device.protocol import Device, Memory, Pinned, Stream
+from sgn_rt.tensorrt.device.protocol import Device, Memory, Pinned, Stream, aligned
 from sgn_rt.tensorrt.plugins.kernels import FilterTables, Kernels
 from sgn_rt.tensorrt.plugins.polyphase import without_kernel
 
 log = logging.getLogger(__name__)
-
-ALIGNMENT = 256
 
 
 class DeviceFilter:
@@ -36,7 +34,7 @@ class DeviceFilter:
 
     def __init__(self, device: Device, stream: Stream, filter_: FilterTables) -> None:
         coefficients, places = filter_.coefficients, filter_.places
-        offset = -(-coefficients.nbytes // ALIGNMENT) * ALIGNMENT
+        offset = aligned(coefficients.nbytes)
         with ExitStack() as failing:
             self._memory: Memory = device.allocate(offset + places.nbytes)
             failing.callback(self._memory.close)

@@ -13,15 +13,13 @@ from sgn_rt._ranges import Range, ranged
 from sgn_rt.errors import EngineError
 from sgn_rt.model.contract import Tensor
 from sgn_rt.tensorrt.device.dlpack import DeviceArray, take
-from sgn_rt.tensorrt.device.protocol import Memory, Pinned, stream_handle
+from sgn_rt.tensorrt.device.protocol import ALIGNMENT, Memory, Pinned, stream_handle
 from sgn_rt.tensorrt.run.outputs import LEGACY, DeviceResult, DeviceTensor, Done, OutputPool
 from sgn_rt.tensorrt.run.runtime import Call, Context, LoadedEngine, Model
 from sgn_rt.tensorrt.run.states import STATE
 
 IN_FLIGHT: Final = 4
 """Calls under way at a time; their arrays are kept."""
-ALIGNMENT: Final = 256
-"""Bytes; what TensorRT asks of addresses."""
 _RANGES: Final = (Range.NETWORK, Range.SYNTHESIS)
 _OUTPUTS: Final = (Tensor.SOURCES, Tensor.PRESENCE, Tensor.EMBEDDING)
 

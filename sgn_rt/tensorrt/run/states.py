@@ -10,12 +10,10 @@ from typing import Final
 
 from sgn_rt.errors import EngineError
 from sgn_rt.model.contract import Tensor
-from sgn_rt.tensorrt.device.protocol import Device, Memory, Stream
+from sgn_rt.tensorrt.device.protocol import Device, Memory, Stream, aligned
 
 STATE: Final = (Tensor.SPECTRUM, Tensor.BASIS, Tensor.GUIDE)
 """What sources are made of."""
-_ALIGNMENT: Final = 256
-"""Bytes; what TensorRT asks of addresses, and copies like."""
 
 
 class Slot:
@@ -41,7 +39,7 @@ class Slot:
         for other, size in self._row_bytes.items():
             if other == name:
                 return start + row * size
-            start += _aligned(self.rows * size)
+            start += aligned(self.rows * size)
         raise KeyError(name)
 
 
@@ -103,7 +101,7 @@ class StatePool:
 
     def hold(self, rows: int) -> Held | None:
         """Room for the states of a batch; None where there is none to be had."""
-        size = sum(_aligned(rows * each) for each in self._row_bytes.values())
+        size = sum(aligned(rows * each) for each in self._row_bytes.values())
         with self.lock:
             slot = self._free_slot(rows) or self._new_slot(rows, size) or self._oldest_slot(rows)
             if slot is None:
@@ -203,7 +201,3 @@ def load(
             target = address(name) + start * size
             device.copy(target, slot.address(name, place), (row - start) * size, stream)
         start = row
-
-
-def _aligned(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
