@@ -198,6 +198,16 @@ class Engine(OneProcess, ABC):
             presence[row], sources[row] = analysis.presence, of_window
         return Separated(sources, presence)
 
+    def maker(self, analysis: Analysis) -> Engine:
+        """The engine that an analysis is of: itself, unless it is made of several."""
+        del analysis
+        return self
+
+    def lose(self, engine: Engine, error: EngineError) -> None:
+        """Go on without an engine that it is made of; it raises the error where it cannot."""
+        del engine
+        raise error
+
     @property
     def apart(self) -> Apart | None:
         """Its two steps as parity sees them; None where it has none that can be seen so."""

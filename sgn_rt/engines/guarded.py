@@ -162,14 +162,11 @@ class GuardedEngine(OneProcess):
         """Whether an answer passes its check; else its maker, one of several, is taken out."""
         if self._checker is None or not answers:
             return True
-        several = engine if isinstance(engine, SeveralEngines) else None
-        maker = engine if several is None else several.maker(answers[0][0])
+        maker = engine.maker(answers[0][0])
         try:
             self._checker(maker, windows, chosen, parts, answers)
         except EngineError as error:
-            if several is None:
-                raise
-            several.lose(maker, error)
+            engine.lose(maker, error)
             return False
         return True
 
