@@ -39,7 +39,19 @@ class Resampler(Protocol):
         ...
 
     def __call__(self, source: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
-        """Target samples ``[start, stop)`` of the samples of `source_span`, row by row."""
+        """Target samples ``[start, stop)``.
+
+        Parameters
+        ----------
+        source
+            Exactly the samples of `source_span`, zeros where there is no signal,
+            shape = (channels, samples), float32.
+
+        Returns
+        -------
+        ndarray
+            shape = (channels, stop - start), float32, C-contiguous.
+        """
         ...
 
 
@@ -85,19 +97,7 @@ class SpanResampler:
         return int(first / self.ratio), ceil((stop + context) / self.ratio)
 
     def __call__(self, source: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
-        """Target samples ``[start, stop)``.
-
-        Parameters
-        ----------
-        source
-            Exactly the samples of `source_span`, zeros where there is no signal,
-            shape = (channels, samples), float32.
-
-        Returns
-        -------
-        ndarray
-            shape = (channels, stop - start), float32, C-contiguous.
-        """
+        """As `Resampler`."""
         if self.source_rate == self.target_rate:
             return np.ascontiguousarray(source)
         first, _ = self.source_span(start, stop)

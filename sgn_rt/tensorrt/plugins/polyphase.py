@@ -196,19 +196,7 @@ class PolyphaseResampler:
         return np.array([(output, period * self.filter.down - first)], SPAN)
 
     def __call__(self, source: Float, start: int, stop: int) -> Float:
-        """Target samples ``[start, stop)``.
-
-        Parameters
-        ----------
-        source
-            Exactly the samples of `source_span`, zeros where there is no signal,
-            shape = (channels, samples), float32.
-
-        Returns
-        -------
-        ndarray
-            shape = (channels, stop - start), float32, C-contiguous.
-        """
+        """As `sgn_rt.audio.resample.Resampler`."""
         source = np.ascontiguousarray(source)
         if self.source_rate == self.target_rate:
             return source
