@@ -46,6 +46,10 @@ class PluginError(SgnError, RuntimeError):
     """A plugin library that cannot be built, found or used."""
 
 
+class OverloadError(SgnError, RuntimeError):
+    """More than can be served in time, or than there is room for: the message says of what."""
+
+
 class CancelledError(SgnError, RuntimeError):
     """The caller ended the work; nothing of it was kept."""
 

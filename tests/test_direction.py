@@ -20,6 +20,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "engines",
         "parity",
         "report separator",
+        "serving",
         "checks benchmarks export",
         "cli",
     )

@@ -1,0 +1,1 @@
+"""Separation as a service: folders, clusters, a server, Triton."""

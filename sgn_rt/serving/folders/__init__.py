@@ -1,0 +1,1 @@
+"""Recordings by the thousand, and what is known of each."""

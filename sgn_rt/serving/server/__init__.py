@@ -1,0 +1,1 @@
+"""A server: recordings over HTTP, live streams over WebSocket."""
