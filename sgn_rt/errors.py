@@ -64,3 +64,7 @@ class LevelWarning(UserWarning):
 
 class ParityWarning(UserWarning):
     """An engine was replaced; the message names stage, figure and limit."""
+
+
+class StateWarning(UserWarning):
+    """What is kept of an earlier run is damaged, and does not count; the message names the file."""

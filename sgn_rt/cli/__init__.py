@@ -17,7 +17,7 @@ from sgn_rt.cli.process import (
     say,
     unwinding_signals,
 )
-from sgn_rt.errors import LevelWarning, ParityWarning, SgnError
+from sgn_rt.errors import LevelWarning, ParityWarning, SgnError, StateWarning
 
 COMMANDS = {
     "separate": "One file per category from each recording.",
@@ -60,7 +60,7 @@ def _show_warning(
     message: Warning | str, category: type[Warning], *details: Any, **more: Any
 ) -> None:
     del details, more
-    if issubclass(category, ParityWarning | LevelWarning):
+    if issubclass(category, ParityWarning | LevelWarning | StateWarning):
         say("warning", str(message))
 
 
