@@ -348,7 +348,7 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
             made = store.finish()
             files = {name: made[name] for name in names}
             stems = {name: file.name for name, file in files.items()}
-            facts = {**_facts(self.bundle, run.choices, format), STEMS: stems}
+            facts = {**facts_of_run(self.bundle, run.choices, format), STEMS: stems}
             places = owned.commit({file.name: file for file in files.values()}, facts)
             return SeparationFiles(
                 stems={name: places[file] for name, file in stems.items()},
@@ -373,7 +373,7 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         """
         _expect_format(format)
         owned = RunFolder.claim(Path(folder), Path(path))
-        facts = _facts(self.bundle, Choices.of(self.config, categories, options), format)
+        facts = facts_of_run(self.bundle, Choices.of(self.config, categories, options), format)
         return owned.stems() if owned.holds(facts) else None
 
 
@@ -388,7 +388,11 @@ def _service_facts(service: Service, load_s: float, start: float) -> dict[str, A
     }
 
 
-def _facts(bundle: Bundle, choices: Choices, format: Format) -> dict[str, Any]:  # noqa: A002
+def facts_of_run(
+    bundle: Bundle,
+    choices: Choices,
+    format: Format,  # noqa: A002
+) -> dict[str, Any]:
     """What a run's files depend on, beside the recording."""
     return {"model": bundle.identity, "format": format, **choices.to_dict()}
 

@@ -13,17 +13,21 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sgn_rt._atomic import sync_folder
 from sgn_rt.audio.source import printable
 from sgn_rt.audio.writer import writing
 from sgn_rt.errors import StateWarning
+from sgn_rt.model.bundle import Bundle
+from sgn_rt.separator import facts_of_run
 from sgn_rt.serving.folders.entry import Entry, Row
+from sgn_rt.streaming.choices import RecordingOptions
+from sgn_rt.streaming.recording_run import Choices
 
 STATE_FOLDER: Final = ".sgn-rt-state"
 """In the output folder. No leftover is called so (`sgn_rt._temporary`)."""
@@ -52,6 +56,19 @@ class _Place:
         return self.record.with_suffix(f".{(self.made_of or 'missing')[:16]}.{number}")
 
 
+def fingerprint_of(bundle: Bundle, options: Mapping[str, Any]) -> str:
+    """Of a model and of options of `Separator.separate_to`; it is the same on every machine.
+
+    Raises
+    ------
+    AudioError, CategoryError, ConfigError
+        For what is not known, or cannot be had.
+    """
+    more = {name: options[name] for name in options if name not in ("categories", "format")}
+    choices = Choices.of(bundle.config, options.get("categories"), cast("RecordingOptions", more))
+    return _digest(facts_of_run(bundle, choices, options.get("format", "wav")))
+
+
 class State:
     """The state of one output folder.
 
@@ -60,7 +77,7 @@ class State:
     folder
         Where the folders of stems are.
     fingerprint
-        Of the model and the options of the run; `Entry.options` count, too.
+        Of the model and the options of the run, see `fingerprint_of`; `Entry.options` count, too.
 
     Raises
     ------
@@ -147,8 +164,24 @@ class State:
             with suppress(OSError):  # a folder that is gone; the try counts then
                 place.a_try(number).unlink(missing_ok=True)
 
+    def interrupted(self, entries: Iterable[Entry]) -> None:
+        """Forget the last try of each recording that is begun and not finished, in any process.
+
+        For who has ended the processes that were at work: theirs do not count then.
+        """
+        mine = {_name(entry) for entry in entries}
+        last: dict[tuple[str, ...], tuple[int, Path]] = {}
+        for path in (self._folder / STATE_FOLDER).glob("??/*"):
+            name, *made_of, number = path.name.split(".")
+            if name in mine and number.isdecimal():
+                key = (name, *made_of)
+                last[key] = max(last.get(key, (0, path)), (int(number), path))
+        for _, path in last.values():
+            with suppress(OSError):  # finished meanwhile
+                path.unlink()
+
     def _place(self, entry: Entry) -> _Place:
-        name = hashlib.sha256(os.fsencode(entry.key)).hexdigest()
+        name = _name(entry)
         record = self._folder / STATE_FOLDER / name[:2] / f"{name}.json"
         try:
             found = entry.path.stat()
@@ -156,6 +189,10 @@ class State:
             return _Place(record, None)
         source = [found.st_size, found.st_mtime_ns]
         return _Place(record, _digest([self._fingerprint, source, dict(entry.options)]))
+
+
+def _name(entry: Entry) -> str:
+    return hashlib.sha256(os.fsencode(entry.key)).hexdigest()
 
 
 def _failures(place: _Place, key: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -14,9 +15,10 @@ import pytest
 
 from sgn_rt._temporary import PREFIX, remove_leftovers
 from sgn_rt.cli import info
-from sgn_rt.errors import AudioError, StateWarning
+from sgn_rt.errors import AudioError, CategoryError, StateWarning
+from sgn_rt.model.bundle import Bundle
 from sgn_rt.serving.folders.entry import Entry
-from sgn_rt.serving.folders.state import STATE_FOLDER, State
+from sgn_rt.serving.folders.state import STATE_FOLDER, State, fingerprint_of
 
 
 @pytest.fixture
@@ -147,9 +149,24 @@ def test_what_was_ended_from_outside_does_not_count(output, entry):
     assert State(output, "f").begin(entry) == 1
 
 
+def test_who_ends_all_processes_takes_their_tries_back(output, entry, separated):
+    """Of a recording that killed one before, that is kept."""
+    killer, finished, others = (replace(entry, key=name) for name in ("kills", "done", "others"))
+    for each in (entry, killer, killer, finished, others):
+        begun = State(output, "f")
+        begun.begin(each)
+    state = State(output, "f")
+    state.begin(finished)
+    row = separated(state, entry=finished)
+    state.interrupted([entry, killer, finished])
+    assert state.done(finished) == row
+    assert [state.begin(each) for each in (entry, killer, others)] == [1, 2, 2]
+
+
 DIES = """
 import os, signal, sys
 from pathlib import Path
+from sgn_rt.model.bundle import Bundle
 from sgn_rt.serving.folders.entry import Entry
 from sgn_rt.serving.folders.state import State
 entry = Entry(path=Path(sys.argv[2]), key="a.wav", folder="a", options={"categories": ["bell"]})
@@ -258,6 +275,22 @@ def test_a_missing_recording_has_an_outcome_too(output, entry, separated):
     assert state.done(entry)["status"] == "failed"
     entry.path.write_bytes(b"there now")
     assert state.done(entry) is None
+
+
+def test_a_fingerprint_is_of_model_and_options(bundle_folder, edit_manifest, fails):
+    bundle = Bundle.open(bundle_folder)
+    options = {"categories": ["bell"], "format": "wav", "residual": False, "salvage": False}
+    same = {"salvage": False, "level": "auto", "categories": ("bell",)}  # what is left out counts
+    first = fingerprint_of(bundle, options)
+    assert fingerprint_of(Bundle.open(bundle_folder), same) == first
+    for change in ({"format": "flac"}, {"categories": None}, {"residual": True}, {"level": "off"}):
+        assert fingerprint_of(bundle, options | change) != first
+    (bundle_folder / "masks.fp32.onnx").write_bytes(b"other")
+    other = {"sha256": hashlib.sha256(b"other").hexdigest(), "bytes": 5}
+    edit_manifest(bundle_folder, lambda kept: kept["files"]["masks.fp32.onnx"].update(other))
+    assert fingerprint_of(Bundle.open(bundle_folder), options) != first
+    with fails(CategoryError, "gong"):
+        fingerprint_of(bundle, options | {"categories": ["gong"]})
 
 
 def test_names_may_be_anything(output, entry, separated):
