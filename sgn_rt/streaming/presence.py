@@ -172,7 +172,7 @@ class PresenceTracker:
                 "Please report it."
             )
         self.rule, self.windows = rule, 0
-        self._bar = _log_odds(np.broadcast_to(thresholds, count))
+        self._bar = log_odds(np.broadcast_to(thresholds, count))
         self._weight = min(1.0, step_s / rule.span_s)
         self._most = float(np.log(rule.most_odds))
         self._sum = np.zeros(count)
@@ -190,7 +190,7 @@ class PresenceTracker:
         """
         np.maximum(self._highest, presence, out=self._highest)
         self.windows += 1
-        excess = _log_odds(presence) - self._bar
+        excess = log_odds(presence) - self._bar
         speaks = excess >= 0.0
         evidence = self._weight * np.minimum(excess, self._most)
         self._sum = np.where(speaks, self._sum + evidence, 0.0)
@@ -224,6 +224,7 @@ class PresenceTracker:
         return self._highest.copy()
 
 
-def _log_odds(probability: NDArray[np.floating]) -> NDArray[np.float64]:
+def log_odds(probability: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Natural logarithm of p / (1 - p), finite: what is all but certain is as good as certain."""
     within = np.clip(np.asarray(probability, np.float64), _CERTAIN, 1.0 - _CERTAIN)
     return np.log(within / (1.0 - within))
