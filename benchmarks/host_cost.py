@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from sgn_rt._types import Float, Positions, SampleFormat, Separated
+from sgn_rt._types import Float, Part, Positions, SampleFormat, Separated
 from sgn_rt.benchmarks.idle import IdleDevice, IdleKernels, IdleTensorRT
 from sgn_rt.engines.base import Engine, WholeEngine
 from sgn_rt.engines.guarded import GuardedEngine
@@ -26,7 +26,8 @@ from sgn_rt.engines.tensorrt_engine import TensorRTEngine
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import Kind, Precision
-from sgn_rt.streaming.rounds import Heard, Rounds
+from sgn_rt.streaming.jobs import Heard, Job
+from sgn_rt.streaming.rounds import Rounds
 from sgn_rt.streaming.windows import WindowLayout
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT
 from sgn_rt.tensorrt.build.engine_summary import Figure
@@ -104,15 +105,14 @@ class Subject:
         self._chosen = np.arange(len(config.categories))
         guarded = GuardedEngine([engine.name], lambda _: engine, lambda _: None, "off")
         here: Any = _Here()
-        self._rounds = Rounds(guarded, here, 1.0, finds=False, sample_format=sample_format)
+        self._rounds = Rounds(guarded, here, finds=False)
         layout = WindowLayout.offline(config)
         rng = np.random.default_rng(0)
         windows = rng.standard_normal((BATCH, config.window_samples), np.float32)
         start, stop = layout.discard_left, layout.window - layout.discard_right
         self._jobs = [
-            job
+            Job(window, Part(start, stop, 1.0, sample_format, layout.start(index)))
             for index, window in enumerate(windows)
-            for job in self._rounds.jobs([window], start, stop, layout.start(index))
         ]
 
     def round(self) -> list[Heard]:

@@ -104,7 +104,7 @@ def test_a_seam_is_not_heard(separator, pieces):
     piece = pieces[0]
     source = separator.separate(piece.mixture, ["tuba"], sample_rate=11025).sources["tuba"][0]
     error = np.square((source - piece.stems["tuba"]).astype("f8"))
-    layout = separator.stream(sample_rate=11025)._layout
+    layout = separator.stream(sample_rate=11025)._settings.layout
     seams = [layout.final(0), layout.final(1)]
     near = np.mean([error[at : at + layout.fade].mean() for at in seams])
     assert near < 2 * error.mean()

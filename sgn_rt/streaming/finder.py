@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.streaming.rounds import Heard
+from sgn_rt.streaming.jobs import Heard
 from sgn_rt.streaming.stream import Stream
 from sgn_rt.streaming.track import Track
 
@@ -53,37 +53,43 @@ class FindingStream(Stream):
         return analysis_bytes(self._config)
 
     def _look(self, index: int, heard: Sequence[Heard]) -> None:
+        state = self._state
         self._held.append((index, heard))
-        known = zip(self._config.categories, self._tracker.candidates, strict=True)
+        known = zip(self._config.categories, state.tracker.candidates, strict=True)
         for position, (name, is_candidate) in enumerate(known):
-            has_track = name in self._output.tracks
+            has_track = name in state.output.tracks
             if is_candidate and not has_track:
                 self._begin_track(position)
             elif has_track and not is_candidate:
-                self._output.drop(name)
+                state.output.drop(name)
                 self._given_up.append(name)
+        for name in state.output.tracks:  # windows may have begun before the track
+            self._rounds_of.more(heard, self._config.categories.index(name))
 
     def _begin_track(self, position: int) -> None:
         """Begin a track with the windows held; the newest of them is added after this."""
-        *past, (_, newest) = self._held
-        windows = [*(window for _, heard in past for window in heard), *newest]
-        self._rounds_of.more(windows, position)
-        first = past[0][0] if past else self._windows
+        state = self._state
+        *past, (newest, _) = self._held
+        self._rounds_of.more([channel for _, heard in self._held for channel in heard], position)
+        first = past[0][0] if past else newest
         name = self._config.categories[position]
-        track = Track(self._layout, self.channels, first, self._first_whole(first))
-        self._output.tracks[name] = track
+        skip = state.grid.fade(first - 1) if first else 0
+        begin, whole = state.grid.final(first - 1) + skip, self._first_whole(first)
+        track = Track(self.channels, begin=begin, skip=skip, start=whole)
+        state.output.tracks[name] = track
         for index, heard in past:
-            size = self._layout.final(index) - self._layout.final(index - 1)
-            track.join(self._rounds_of.take(heard, position), size)
-            if self._settled(index - 1) >= track.start:
-                self._output.catch_up(name, self._settled(index - 1), self._settled(index))
+            size = state.grid.final(index) - state.grid.final(index - 1)
+            track.join([channel.sources.pop(position) for channel in heard], size)
+            if state.settled(index - 1) >= track.start:
+                state.output.catch_up(name, state.settled(index - 1), state.settled(index))
 
     def _first_whole(self, first: int) -> int:
         """First sample of the output that is right where window ``first`` is the first known."""
+        state, from_model = self._state, self._settings.from_model
         if first == 0:
             return 0
-        known = self._layout.final(first - 1) + self._layout.fade
+        known = state.grid.final(first - 1) + state.grid.fade(first - 1)
         index = first
-        while self._from_model.source_span(self._settled(index), self._settled(index))[0] < known:
+        while from_model.source_span(state.settled(index), state.settled(index))[0] < known:
             index += 1
-        return self._settled(index)
+        return state.settled(index)

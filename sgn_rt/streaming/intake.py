@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from math import ceil
 
 import numpy as np
@@ -10,9 +9,8 @@ import numpy as np
 from sgn_rt._types import Float
 from sgn_rt.audio.level import RunningLevel
 from sgn_rt.audio.resample import Resampler
-from sgn_rt.errors import LevelWarning
 from sgn_rt.streaming.buffers import Signal
-from sgn_rt.streaming.windows import WindowLayout
+from sgn_rt.streaming.grid import Grid
 
 
 class Intake:
@@ -20,7 +18,7 @@ class Intake:
 
     Parameters
     ----------
-    layout
+    grid
         Where windows lie.
     resample
         From the caller's rate to the model's.
@@ -39,25 +37,23 @@ class Intake:
 
     def __init__(
         self,
-        layout: WindowLayout,
+        grid: Grid,
         resample: Resampler,
         channels: int,
         gain: float,
         level: RunningLevel,
     ) -> None:
-        self._layout, self._resample, self._gain = layout, resample, np.float32(gain)
+        self._grid, self._resample, self._gain = grid, resample, np.float32(gain)
         self._level = level
         self._raw = Signal(channels)
         self._input = Signal(channels)
         self.fed = 0
 
-    def take(self, block: Float) -> None:
-        """Add samples, shape = (channels, samples); they must not change afterwards."""
+    def take(self, block: Float) -> str | None:
+        """Add samples, shape = (channels, samples); what has to be said, once, of their level."""
         self.fed += block.shape[1]
         self._raw.append(block)
-        message = self._level.update(block)
-        if message is not None:
-            warnings.warn(message, LevelWarning, stacklevel=4)
+        return self._level.update(block)
 
     @property
     def length(self) -> int:
@@ -66,27 +62,31 @@ class Intake:
 
     def is_there(self, index: int) -> bool:
         """Whether all that window ``index`` sees has come."""
-        return self._resample.source_span(0, self._layout.stop(index))[1] <= self.fed
+        return self.needed(index) <= self.fed
+
+    def needed(self, index: int) -> int:
+        """Samples at the caller's rate that must have come for window ``index``."""
+        return self._resample.source_span(0, self._grid.stop(index))[1]
 
     def window(self, index: int) -> Float:
         """Window ``index``, shape = (channels, N)."""
-        return self._window(self._layout.start(index), self._layout.stop(index))
+        return self._window(self._grid.start(index), self._grid.stop(index))
 
     def last_window(self) -> tuple[int, Float]:
         """Where the window that ends with the signal begins, and that window."""
-        start = max(self.length - self._layout.window, self._layout.start(0))
+        start = max(self.length - self._grid.window, self._grid.first_start)
         return start, self._window(start, self.length)
 
     def raw(self, start: int, stop: int) -> Float:
         """The input itself, samples [start, stop) at the caller's rate."""
         return self._raw.span(start, stop)
 
-    def drop_before(self, window: int, raw: int | None) -> None:
-        """Give up what lies before window ``window``, and before sample ``raw`` of the input.
+    def drop_before(self, position: int, raw: int | None) -> None:
+        """Give up what lies before ``position``, at the model's rate, and before ``raw``.
 
-        ``raw`` is None where the input itself is not wanted.
+        ``raw`` is a sample of the input itself; None where that is not wanted.
         """
-        self._input.drop_before(self._layout.start(window))
+        self._input.drop_before(position)
         oldest, _ = self._resample.source_span(self._input.stop, self._input.stop + 1)
         self._raw.drop_before(oldest if raw is None else min(oldest, raw))
 
@@ -104,7 +104,7 @@ class Intake:
             if self._gain != 1.0:
                 converted = converted * self._gain
             self._input.append(converted)
-        stop = start + self._layout.window
+        stop = start + self._grid.window
         low, high = max(start, 0), min(stop, self._input.stop)
         missing = (low - start, stop - high)
         return np.pad(self._input.span(low, high), ((0, 0), missing), mode="symmetric")

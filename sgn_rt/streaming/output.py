@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -15,6 +14,9 @@ from sgn_rt.audio.resample import Resampler
 from sgn_rt.audio.samples import residual
 from sgn_rt.streaming.buffers import Queue
 from sgn_rt.streaming.track import Track
+
+RunsEach = Callable[[Callable[[Float], Float], Iterable[Float]], Iterable[Float]]
+"""As `map`: here and now, or in the threads of a pool."""
 
 RESIDUAL: Final = "residual"
 """Key of what is left of the mixture when the separated sources are taken away."""
@@ -40,7 +42,7 @@ class Output:
     ----------
     resample
         From the model's rate to the caller's.
-    pool
+    run
         Where conversions run.
 
     Attributes
@@ -51,8 +53,8 @@ class Output:
         Samples at the caller's rate whose conversion has begun, and has ended.
     """
 
-    def __init__(self, resample: Resampler, pool: Executor) -> None:
-        self._resample, self._pool = resample, pool
+    def __init__(self, resample: Resampler, run: RunsEach) -> None:
+        self._resample, self._run = resample, run
         self._conversions: deque[_Conversion] = deque()
         self._ready = Queue()
         self.tracks: dict[str, Track] = {}
@@ -92,7 +94,7 @@ class Output:
         needed = self._resample.source_span(start, stop)
         spans = [self.tracks[name].span(*needed) for name in names]
         together = [np.concatenate(spans)] if spans and self._resample.at_once else spans
-        blocks = self._pool.map(lambda span: self._resample(span, start, stop), together)
+        blocks = self._run(lambda span: self._resample(span, start, stop), together)
         if together is not spans:
             blocks = chain.from_iterable(np.split(block, len(spans)) for block in blocks)
         self._conversions.append(_Conversion(names, stop, mixture, iter(blocks), set()))

@@ -5,52 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from itertools import chain
 from math import ceil
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sgn_rt._types import Float, Part, Positions, SampleFormat
-from sgn_rt.streaming.answers import Answer, Separates
+from sgn_rt._types import Positions
+from sgn_rt.streaming.answers import Separates
+from sgn_rt.streaming.jobs import Heard, Job, ask
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 ROUND_BYTES: Final = 128 << 20
 """Of what a round of windows holds on its way, where an engine would like many at a time."""
-
-
-class Job(NamedTuple):
-    """A window of one channel [N], and what is heard of its sources."""
-
-    mixture: Float
-    part: Part
-
-
-@dataclass(slots=True)
-class Heard:
-    """What is heard of a window of one channel.
-
-    Attributes
-    ----------
-    sources
-        Category's position -> shape = (stop - start,), float32, or of the part's format.
-    presence
-        shape = (C,).
-    engine
-        Name of the engine.
-    job, answer
-        The window, and what it takes to ask for more sources of it; None where nobody will.
-    """
-
-    sources: dict[int, NDArray[Any]]
-    presence: Float
-    engine: str
-    job: Job
-    answer: Answer | None
 
 
 class Rounds:
@@ -62,26 +31,13 @@ class Rounds:
         In service.
     pool
         Where it runs.
-    gain
-        Factor that was put on the mixture, and is taken off the sources.
     finds
         Whether more sources may be asked for when the presence is known.
-    sample_format
-        What samples may come from a GPU in.
     """
 
-    def __init__(
-        self,
-        engine: Separates,
-        pool: Executor,
-        gain: float,
-        *,
-        finds: bool,
-        sample_format: SampleFormat = "float32",
-    ) -> None:
+    def __init__(self, engine: Separates, pool: Executor, *, finds: bool) -> None:
         self._engine, self._pool, self._finds = engine, pool, finds
         self._told = False
-        self._gain, self._format = float(np.float32(1.0 / gain)), sample_format
 
     def windows(self, samples: int, *, rows: float, held_bytes: int, channels: int) -> int:
         """Windows of a round: as many as the engine likes, and memory allows.
@@ -112,13 +68,6 @@ class Rounds:
             )
         return max(1, min(wanted, fit))
 
-    def jobs(self, windows: Iterable[Float], start: int, stop: int, position: int) -> list[Job]:
-        """Windows of all channels at one place in the signal, heard from ``start`` to ``stop``."""
-        return [
-            Job(window, Part(start, stop, self._gain, self._format, position, channel))
-            for channel, window in enumerate(windows)
-        ]
-
     def begin(self, jobs: Sequence[Job], chosen: Positions) -> Iterable[Heard]:
         """Begin with jobs; what is heard comes in their order, as it is asked for."""
         run = self._pool.map if self._engine.active.concurrency > 1 else map
@@ -132,31 +81,12 @@ class Rounds:
         for _ in run:
             pass
 
-    def take(self, heard: Iterable[Heard], category: int) -> list[NDArray[Any]]:
-        """A source's part of windows at one place in the signal, shape = (samples,) a channel.
-
-        Where another engine has taken over, channels come in two formats.
-        """
-        return [window.sources.pop(category) for window in heard]
-
     def _batches(self, items: Sequence[T]) -> list[Sequence[T]]:
         size = self._engine.active.batch
         return [items[i : i + size] for i in range(0, len(items), size)]
 
     def _answer(self, jobs: Sequence[Job], chosen: Positions) -> list[Heard]:
-        answers = self._engine.answer(
-            [job.mixture for job in jobs],
-            None if self._finds else chosen,
-            chosen,
-            [job.part for job in jobs],
-        )
-        return [self._heard(job, answer, chosen) for job, answer in zip(jobs, answers, strict=True)]
-
-    def _heard(self, job: Job, answer: Answer, chosen: Positions) -> Heard:
-        sources = dict(zip(chosen.tolist(), answer.sources, strict=True))
-        answer.sources = answer.sources[:0].copy()  # a source lives until it is taken, no longer
-        kept = answer if self._finds else None
-        return Heard(sources, answer.analysis.presence, answer.engine.name, job, kept)
+        return ask(self._engine, jobs, chosen, finds=self._finds)
 
     def _add(self, windows: Sequence[Heard], category: int) -> None:
         answers = [window.answer for window in windows if window.answer is not None]

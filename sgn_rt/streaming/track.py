@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sgn_rt._types import Float, to_float32
 from sgn_rt.streaming.buffers import Signal
-from sgn_rt.streaming.windows import WindowLayout
+from sgn_rt.streaming.windows import rise
 
 
 class Track:
@@ -18,23 +18,21 @@ class Track:
 
     Parameters
     ----------
-    layout
-        Of the windows.
     channels
         Of the signal.
-    first
-        Window that it begins with. What lies before is unknown then, and so are the samples in
-        which that window is cross-faded with the one before it.
+    begin
+        First sample that is known, at the model's rate.
+    skip
+        Samples of the first window that are not: those in which it would be cross-faded with the
+        one before it, where there was one.
     start
         First sample at the caller's rate that is right, and that is given out.
     """
 
-    def __init__(self, layout: WindowLayout, channels: int, first: int = 0, start: int = 0) -> None:
+    def __init__(self, channels: int, *, begin: int = 0, skip: int = 0, start: int = 0) -> None:
         self.start = start
-        self._rise = layout.rise
         self._tail: Float | None = None
-        self._skip = layout.fade if first else 0
-        begin = layout.final(first - 1) + self._skip
+        self._skip = skip
         self._separated = Signal(channels, start=begin)
 
     def join(self, sources: Sequence[NDArray[Any]], size: int) -> None:
@@ -63,7 +61,7 @@ class Track:
         before = tail[:, first : first + part.shape[1]]
         head = part[:, : before.shape[1]]
         head -= before
-        head *= self._rise[first : first + before.shape[1]]
+        head *= rise(tail.shape[1])[first : first + before.shape[1]]
         head += before
 
     def span(self, start: int, stop: int) -> Float:

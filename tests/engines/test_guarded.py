@@ -171,7 +171,7 @@ def test_the_output_is_the_next_engines_from_that_window_on(
     firsts = separate(fake_separator().separator, signal).sources["bell"][0]
     others = separate(fake_separator(depends=False).separator, signal).sources["bell"][0]
     differs = np.flatnonzero(mixed != firsts)
-    layout = separator.stream(sample_rate=8000)._layout
+    layout = separator.stream(sample_rate=8000)._settings.layout
     assert layout.final(2) <= differs[0] < layout.final(2) + 5
     np.testing.assert_array_equal(mixed[layout.final(2) + layout.fade :],
                                   others[layout.final(2) + layout.fade :])  # fmt: skip

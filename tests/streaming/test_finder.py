@@ -204,7 +204,7 @@ def test_what_was_given_up_and_comes_again_is_whole(
 
     samples = 40_000
     opened = fake_separator()
-    layout = opened.separator.stream(sample_rate=8000)._layout
+    layout = opened.separator.stream(sample_rate=8000)._settings.layout
     signal = noise(1, samples) * np.float32(1e-6)
     signal[0] += 1e-4 * (np.arange(samples) / layout.step).astype(np.float32)
     engine = Twice(opened.engine.config, "fake", concurrency=concurrency)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sgn_rt.errors import AudioError, CategoryError, ConfigError, EngineError, SgnError
-from sgn_rt.streaming.stream import RESIDUAL
+from sgn_rt.streaming.output import RESIDUAL
 
 RATES = (8000, 11025, 44100, 44099, 16000, 192000)
 LATENCIES = (None, 0.07, 0.1, 0.5, 100.0)
@@ -338,7 +338,7 @@ def test_windows_are_full_of_sound(fake_separator, noise, latency_s, samples):
     """Beyond the signal's ends the network hears the signal mirrored, and never silence."""
     opened = fake_separator()
     stream = opened.separator.stream(sample_rate=8000, latency_s=latency_s)
-    layout, signal = stream._layout, noise(1, samples)
+    layout, signal = stream._settings.layout, noise(1, samples)
     opened.engine.seen = []
     run(stream, signal, [samples])
     *inner, last = opened.engine.seen
@@ -363,7 +363,7 @@ def test_windows_fade_into_each_other(fake_separator, latency_s):
         return answer._replace(sources=np.full_like(answer.sources, call))
 
     stream = fake_separator(fault=number).separator.stream(sample_rate=8000, latency_s=latency_s)
-    layout, samples = stream._layout, 5000
+    layout, samples = stream._settings.layout, 5000
     out = run(stream, np.zeros((1, samples), np.float32), [samples])["bell"][0]
     last = sum(stream.engines.values()) - 1
     assert last > 4

@@ -11,7 +11,7 @@ from sgn_rt.errors import EngineError
 
 
 def joined(stream, pieces):
-    names = [*stream.categories, *(["residual"] if stream._residual else [])]
+    names = [*stream.categories, *(["residual"] if stream._settings.residual else [])]
     return {name: np.concatenate([piece[name] for piece in pieces], axis=1) for name in names}
 
 
