@@ -180,6 +180,11 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         """Engines that are not in service, and why."""
         return tuple(self._service.engine.rejected)
 
+    @property
+    def replacements(self) -> tuple[str, ...]:
+        """What was replaced by the engine in service, and why."""
+        return tuple(self._service.engine.replacements)
+
     def stream(
         self,
         *,

@@ -22,6 +22,7 @@ from sgn_rt.errors import LevelWarning, ParityWarning, SgnError, StateWarning
 COMMANDS = {
     "separate": "One file per category from each recording.",
     "stream": "Separate raw PCM from stdin to stdout, live.",
+    "serve": "Serve files and live streams over HTTP.",
     "export": "Export a checkpoint to a bundle.",
     "build": "Build TensorRT engines into a bundle.",
     "plugins": "Build or find the library of TensorRT plugins.",

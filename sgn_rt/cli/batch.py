@@ -20,10 +20,11 @@ from sgn_rt.audio.recording import open_recording
 from sgn_rt.audio.run_folder import add_to_run
 from sgn_rt.cli.common import console, progress_bar, writing_file
 from sgn_rt.cli.process import say
-from sgn_rt.cli.separation_report import as_json, show
+from sgn_rt.cli.separation_report import show
 from sgn_rt.errors import AudioError, EngineError, SgnError
 from sgn_rt.report import SeparationFiles
 from sgn_rt.separator import Separator
+from sgn_rt.serving.recording_report import as_json
 from sgn_rt.streaming.choices import Progress
 from sgn_rt.streaming.presence import PresenceRule
 
@@ -113,7 +114,7 @@ class Wanted:
             return Outcome(path=path, status=Status.SILENT, report={"stems": {}})
         if self.plot and files.stems:
             self._draw(path, files, separator)
-        report = as_json(path, files, separator, checked)
+        report = as_json(str(path), files, separator, checked)
         return Outcome(path=path, status=Status.SEPARATED, report=report, files=files)
 
     def _is_drawn(self, stems: Mapping[str, Path]) -> bool:

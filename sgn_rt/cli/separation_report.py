@@ -1,15 +1,11 @@
-"""What ``sgn-rt separate`` tells of a recording: a table for people, JSON for programs."""
+"""What ``sgn-rt separate`` tells people of a recording."""
 
 from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
 
 from rich.text import Text
 
 from sgn_rt.cli.common import console, table
 from sgn_rt.report import SeparationFiles
-from sgn_rt.separator import Separator
 
 _WORTH_SHOWING = 0.1
 """Presence from which a category that was not written is shown."""
@@ -50,31 +46,3 @@ def show(title: str, files: SeparationFiles) -> None:
         out.print(f"Damaged, and used as far as it goes: {files.salvaged}")
     if files.clipped:
         out.print(f"Clipped at full scale: {', '.join(files.clipped)}. --format wav does not clip.")
-
-
-def as_json(
-    path: Path, files: SeparationFiles, separator: Separator, checked: int
-) -> dict[str, Any]:
-    """What is told of a recording, as JSON types.
-
-    Parameters
-    ----------
-    path
-        The recording.
-    files
-        What was made of it.
-    separator
-        By which.
-    checked
-        Windows that it had checked before.
-    """
-    told = files.to_dict()
-    told["engine"]["detail"] = separator.engine.detail
-    return {
-        "input": str(path),
-        "model": separator.bundle.name,
-        "model_sample_rate": separator.config.sample_rate,
-        **told,
-        "parity": {result.stage: result.to_dict() for result in separator.parity},
-        "checked_windows": separator.checked_windows - checked,
-    }

@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from sgn_rt._types import Float
+from sgn_rt.audio.pcm import PCM_FORMATS, PcmFormat, decoded, encoded, frame_bytes
 from sgn_rt.cli.common import (
     bundle_option,
     categories_option,
@@ -28,8 +29,6 @@ from sgn_rt.streaming.stream import Stream
 BLOCK_S = 0.02
 """Largest block taken from stdin at a time, seconds; what has come is taken at once."""
 
-_INT16_SCALE = 32768.0
-
 
 @click.command("stream")
 @click.option("--rate", type=int, required=True, help="Sample rate of input and output, Hz.")
@@ -40,7 +39,7 @@ _INT16_SCALE = 32768.0
               help="Longest delay that is borne; the least work if left out.")  # fmt: skip
 @click.option("--gain", "gain_db", type=float, default=0.0, metavar="DB",
               help="What the network hears is louder by so much; the sources are not.")  # fmt: skip
-@click.option("--sample-format", type=click.Choice(["s16le", "f32le"]), default="s16le",
+@click.option("--sample-format", type=click.Choice(PCM_FORMATS), default="s16le",
               show_default=True, help="Of input and output alike.")  # fmt: skip
 @click.option("--residual", is_flag=True, help="Also give what is left, as the last category.")
 @bundle_option
@@ -56,7 +55,7 @@ def command(
     categories: list[str],
     latency_s: float | None,
     gain_db: float,
-    sample_format: Literal["s16le", "f32le"],
+    sample_format: PcmFormat,
     residual: bool,
     bundle: Path | None,
     engine: str,
@@ -97,15 +96,15 @@ def command(
         _pump(stream, sys.stdin.buffer, sys.stdout.buffer, sample_format)
 
 
-def _pump(stream: Stream, source: BinaryIO, sink: BinaryIO, sample_format: str) -> None:
-    frame = stream.channels * (2 if sample_format == "s16le" else 4)
+def _pump(stream: Stream, source: BinaryIO, sink: BinaryIO, sample_format: PcmFormat) -> None:
+    frame = frame_bytes(stream.channels, sample_format)
     size = max(1, int(stream.sample_rate * BLOCK_S)) * frame
     held = b""
     read = getattr(source, "read1", source.read)  # what is there, not the whole of a block
     while data := read(size):
         held += data
         whole = len(held) - len(held) % frame
-        block = _decode(held[:whole], stream.channels, sample_format)
+        block = decoded(held[:whole], stream.channels, sample_format)
         held = held[whole:]
         _write(sink, stream.feed(block), sample_format)
     _write(sink, stream.flush(), sample_format)
@@ -117,19 +116,6 @@ def _pump(stream: Stream, source: BinaryIO, sink: BinaryIO, sample_format: str) 
         )
 
 
-def _decode(data: bytes, channels: int, sample_format: str) -> Float:
-    if sample_format == "s16le":
-        samples = np.frombuffer(data, "<i2").astype(np.float32) / np.float32(_INT16_SCALE)
-    else:
-        samples = np.frombuffer(data, "<f4").astype(np.float32)
-    return samples.reshape(-1, channels).T
-
-
-def _write(sink: BinaryIO, blocks: dict[str, Float], sample_format: str) -> None:
-    samples = np.concatenate(list(blocks.values())).T
-    if sample_format == "s16le":
-        clipped = np.clip(np.rint(samples * _INT16_SCALE), -_INT16_SCALE, _INT16_SCALE - 1)
-        sink.write(clipped.astype("<i2").tobytes())
-    else:
-        sink.write(samples.astype("<f4").tobytes())
+def _write(sink: BinaryIO, blocks: dict[str, Float], sample_format: PcmFormat) -> None:
+    sink.write(encoded(np.concatenate(list(blocks.values())), sample_format))
     sink.flush()
