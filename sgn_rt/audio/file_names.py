@@ -5,9 +5,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Final
 
 LONGEST = 255
 """Bytes that file systems take for a name."""
+
+ENDINGS: Final = frozenset(
+    (".wav", ".wave", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff",
+     ".aifc", ".au", ".snd", ".caf", ".avr", ".voc",  # libsndfile
+     ".m4a", ".m4b", ".mp4", ".aac", ".mka", ".mkv", ".mov", ".webm", ".wma")  # PyAV
+)  # fmt: skip
+"""Of files that are taken for recordings where a folder is looked through; in small letters. What
+PyAV reads is among them where it is not installed, too: such a file fails, and is not passed over.
+"""
 
 _UNSAFE = re.compile(
     r"""[<>:"/\\|?*]   # separators and wildcards of some system or other
@@ -44,13 +54,14 @@ def distinct_names(names: Iterable[str], ending: str) -> dict[str, str]:
     taken: set[str] = set()
     for name in names:
         candidate, count = safe_name(name, ending), 1
-        while _as_one(candidate) in taken:
+        while as_one(candidate) in taken:
             count += 1
             candidate = safe_name(name, f"-{count}{ending}")
-        taken.add(_as_one(candidate))
+        taken.add(as_one(candidate))
         made[name] = candidate
     return made
 
 
-def _as_one(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+def as_one(name: str) -> str:
+    """Equal for names that some file system takes for the same: in case and composition alike."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

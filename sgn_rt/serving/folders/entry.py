@@ -23,7 +23,8 @@ class Entry:
     key
         Its name in the run: relative, with ``/``, and no other's.
     folder
-        Where its stems go, relative to the output folder.
+        Where its stems go, relative to the output folder; empty for where a recording goes that is
+        separated alone.
     options
         What is wanted of this one beside what is wanted of all.
     """
