@@ -23,6 +23,10 @@ class AudioError(SgnError, ValueError):
     """Audio that cannot be read, separated or written."""
 
 
+class StorageError(AudioError):
+    """Storage that takes nothing more from anybody: full, over a quota, read-only or broken."""
+
+
 class CategoryError(SgnError, ValueError):
     """A category that the model does not know, or one named twice."""
 

@@ -311,6 +311,7 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         categories: Sequence[str] | None = None,
         *,
         format: Format = "wav",  # noqa: A002 - the option's name
+        name: str | None = None,
         **options: Unpack[RecordingOptions],
     ) -> SeparationFiles:
         """Separate a file to ``folder/<file's name>/<category>.<format>``.
@@ -329,6 +330,8 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
             As for `separate`.
         format
             ``wav`` (float32) or ``flac`` (24 bit).
+        name
+            Of the folder in ``folder``, in the place of the file's.
 
         Raises
         ------
@@ -337,7 +340,7 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         """
         _expect_format(format)
         start = time.perf_counter()
-        owned = RunFolder.claim(Path(folder), Path(path))
+        owned = RunFolder.claim(Path(folder), Path(path), name)
         run = Run.open(Path(path), None, categories, options, config=self.config, make=self._stream)
         store = StemStore(
             owned,
@@ -369,6 +372,7 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         categories: Sequence[str] | None = None,
         *,
         format: Format = "wav",  # noqa: A002 - the option's name
+        name: str | None = None,
         **options: Unpack[RecordingOptions],
     ) -> dict[str, Path] | None:
         """The stems that an earlier `separate_to` of the same arguments wrote; None if it did not.
@@ -377,7 +381,7 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         of change tell, of this model and these options. Raises as `separate_to`, before any work.
         """
         _expect_format(format)
-        owned = RunFolder.claim(Path(folder), Path(path))
+        owned = RunFolder.claim(Path(folder), Path(path), name)
         facts = facts_of_run(self.bundle, Choices.of(self.config, categories, options), format)
         return owned.stems() if owned.holds(facts) else None
 

@@ -62,11 +62,11 @@ class RunFolder:
         self._stack = ExitStack()
 
     @classmethod
-    def claim(cls, output: Path, source: Path) -> RunFolder:
+    def claim(cls, output: Path, source: Path, name: str | None = None) -> RunFolder:
         """Find the folder of a recording in ``output``, and whether a run may have it.
 
-        It is called as the recording is, without its ending; with its ending where that folder is
-        another recording's. Nothing is written.
+        Without a name it is called as the recording is, without its ending; with its ending where
+        that folder is another recording's. Nothing is written.
 
         Parameters
         ----------
@@ -74,6 +74,8 @@ class RunFolder:
             Folder of folders; it need not be there.
         source
             The recording.
+        name
+            Of the folder, such as `safe_name` makes.
 
         Raises
         ------
@@ -81,8 +83,8 @@ class RunFolder:
             If the folder cannot be written, is a link, is another recording's, or holds what no
             run wrote.
         """
-        folder = cls._found(output / safe_name(source.stem), source)
-        if folder._is_anothers():
+        folder = cls._found(output / (name or safe_name(source.stem)), source)
+        if name is None and folder._is_anothers():
             folder = cls._found(output / safe_name(source.name), source)
         with writing(folder.path):
             folder._expect_own()
@@ -135,7 +137,7 @@ class RunFolder:
         self._stack.callback(self._remove_made)
         with writing(self.path):
             try:
-                self.path.mkdir(parents=True, exist_ok=True)
+                _make(self.path)
                 self._work = self._stack.enter_context(temporary_folder(self.path))
                 self._expect_alone()
                 self.earlier = _read(self.path)  # another run may have come and gone since
@@ -293,6 +295,17 @@ def _synced(path: Path) -> int:
         return os.fstat(handle).st_size
     finally:
         os.close(handle)
+
+
+def _make(path: Path) -> None:
+    """Make a folder and those above it, also while a run beside it removes some that it made."""
+    for _ in range(1000):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            return
+        except FileNotFoundError:
+            continue
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def _expect_no_link(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ import soundfile
 
 from sgn_rt._types import Float
 from sgn_rt.audio.source import reason
-from sgn_rt.errors import AudioError
+from sgn_rt.errors import AudioError, StorageError
 
 Format = Literal["wav", "flac"]
 SUBTYPES: Mapping[str, str] = {"wav": "FLOAT", "flac": "PCM_24"}
@@ -25,13 +26,23 @@ WAV_LIMIT = 4_000_000_000
 programs."""
 
 
+_STORAGE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_SYSTEM = 2
+"""libsndfile's number for an error of the system, of which it keeps no more."""
+
+
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Make errors of the system and of libsndfile an AudioError that says what they kept from."""
+    """Make errors of the system and of libsndfile an AudioError that says what they kept from.
+
+    It is a StorageError where all else that is written there would fail as well.
+    """
     try:
         yield
     except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(
+        number = error.errno if isinstance(error, OSError) else None
+        full = number in _STORAGE or getattr(error, "code", None) == _SYSTEM
+        raise (StorageError if full else AudioError)(
             f"{place}: got {reason(error)}, expected to write stems there. "
             "Check the name, permissions, free space and the format's limits."
         ) from error
@@ -97,7 +108,7 @@ class AudioWriter:
             try:
                 self._file.write(block.T)
             except AssertionError as error:  # how soundfile tells of a short write
-                raise OSError("a short write: the disk may be full") from error
+                raise OSError(errno.ENOSPC, "a short write: the disk may be full") from error
         self.frames += block.shape[1]
         self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
 
@@ -117,7 +128,11 @@ class AudioWriter:
             self._file.close()
             arrived = soundfile.info(os.fsencode(self.path)).frames
             if arrived != self._expected:
-                raise OSError(f"{arrived} of {self._expected} frames in {self.path.name}")
+                lost = self.frames == self._expected  # or never written
+                raise OSError(
+                    errno.EIO if lost else errno.EINVAL,
+                    f"{arrived} of {self._expected} frames in {self.path.name}",
+                )
 
     def abandon(self) -> None:
         """Let go of the file as it is."""

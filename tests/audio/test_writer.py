@@ -13,7 +13,7 @@ import soundfile
 
 from sgn_rt.audio import writer
 from sgn_rt.audio.writer import AudioWriter
-from sgn_rt.errors import AudioError
+from sgn_rt.errors import AudioError, StorageError
 
 
 def write(path, signal, blocks=4, **options):
@@ -79,7 +79,7 @@ def test_a_short_write_is_told(tmp_path, monkeypatch, noise, fails):
         raise AssertionError  # what soundfile does where fewer frames were written
 
     monkeypatch.setattr(soundfile.SoundFile, "write", write_less)
-    with fails(AudioError, f"{tmp_path}: got a short write"):
+    with fails(StorageError, f"{tmp_path}: got a short write"):
         write(tmp_path / "bell.wav", noise(1, 1000), place=tmp_path)
 
 
