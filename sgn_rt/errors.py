@@ -54,6 +54,10 @@ class OverloadError(SgnError, RuntimeError):
     """More than can be served in time, or than there is room for: the message says of what."""
 
 
+class ServerError(SgnError, RuntimeError):
+    """A server that cannot be reached, refuses, or answers what it must not."""
+
+
 class CancelledError(SgnError, RuntimeError):
     """The caller ended the work; nothing of it was kept."""
 
