@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
+from weakref import WeakSet
 
 from sgn_rt._process import OneProcess, Workers, closed
 from sgn_rt._processors import available_cpus
@@ -31,6 +32,8 @@ from sgn_rt.streaming.choices import (
     checked_gain,
     checked_sample_format,
 )
+from sgn_rt.streaming.hub.hub import DEADLINE_S, Hub, HubOptions
+from sgn_rt.streaming.hub.overload import Overload
 from sgn_rt.streaming.output import RESIDUAL
 from sgn_rt.streaming.presence import PresenceRule
 from sgn_rt.streaming.recording_run import Choices, Run
@@ -66,6 +69,7 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         busy = max(threads or available_cpus(), service.engine.active.concurrency)
         self._pool = Workers(busy, "separator")
         self._closed = False
+        self._hubs: WeakSet[Hub] = WeakSet()
 
     @classmethod
     def open(
@@ -133,6 +137,8 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         Work that goes on in another thread meanwhile ends with an SgnError.
         """
         self._closed = True
+        for hub in list(self._hubs):
+            hub.close()
         self._pool.shutdown()
         self._service.close()
 
@@ -236,6 +242,49 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
             training_level=self.config.training_level_dbfs,
             rule=PresenceRule.of(self.config, threshold),
         )
+
+    def hub(
+        self,
+        *,
+        deadline_s: float = DEADLINE_S,
+        overload: Overload = "refuse",
+        **options: Unpack[HubOptions],
+    ) -> Hub:
+        """Separate many live signals at a time: windows of all of them share the engine's calls.
+
+        Parameters
+        ----------
+        deadline_s
+            What a stream gives is due its latency after its input; it is late where it comes more
+            than this later, seconds.
+        overload
+            What is done about more than the engine holds: ``refuse`` streams beyond what it was
+            measured to hold, which takes a moment here; ``raise`` an OverloadError from a stream
+            that is late; ``longer-step``: streams that are late cost less and sound less clean
+            until there is time again; ``pass-through``: what would be late is the mixture itself.
+        options
+            See `HubOptions`: on_batch, buffer_s, hangs_s, share, clock.
+
+        Raises
+        ------
+        ConfigError
+            For an option that cannot be.
+        EngineError
+            If the engine fails while it is measured.
+        """
+        self._expect_own_process()
+        if self._closed:
+            raise closed("separator")
+        hub = Hub(
+            self._service.engine,
+            self.config,
+            deadline_s=deadline_s,
+            overload=overload,
+            sample_format=self._sample_format,
+            **options,
+        )
+        self._hubs.add(hub)
+        return hub
 
     def least_latency_s(self, sample_rate: int) -> float:
         """The smallest ``latency_s`` that `stream` takes at a sample rate, seconds.

@@ -97,6 +97,26 @@ class GuardedEngine(OneProcess):
         """The engine that takes the next window."""
         return self._active
 
+    @property
+    def replacing(self) -> bool:
+        """Whether another engine is about to take over: it is opened and proved just now."""
+        return self._lock.locked()
+
+    def give_up(self, engine: Engine, error: EngineError) -> None:
+        """Replace an engine as one that has failed, though no call of it has: it hangs.
+
+        Nothing happens where another is in service already.
+
+        Raises
+        ------
+        EngineError
+            If no other is left, or ``error`` itself if replacing is not wanted.
+        SgnError
+            After `close`.
+        """
+        self._expect_own_process()
+        self._failed(engine, error)
+
     def resampler(self, source_rate: int, target_rate: int) -> Resampler:
         """As that of the engine in service; it stays of use when another takes over."""
         return self._active.resampler(source_rate, target_rate)

@@ -33,8 +33,8 @@ class Window(NamedTuple):
 
     Attributes
     ----------
-    index
-        Its number in the signal.
+    number
+        In the signal, from 0.
     start, first
         The sample that it begins with, and the first that is heard of it; at the model's rate.
     size
@@ -45,7 +45,7 @@ class Window(NamedTuple):
         One a channel.
     """
 
-    index: int
+    number: int
     start: int
     first: int
     size: int
@@ -182,7 +182,7 @@ class StreamState:
         presence = _highest(heard)
         if presence is not None:
             self.tracker.update(presence)
-        self._look(window.index, heard)
+        self._look(window.number, heard)
         for name, track in self.output.tracks.items():
             position = self._settings.config.categories.index(name)
             # Where another engine has taken over, channels come in two formats.

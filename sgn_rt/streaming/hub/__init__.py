@@ -1,1 +1,1 @@
-"""Many live streams on one engine."""
+"""Many live streams on one engine: `hub` for who opens them, `hub_stream` for each of them."""

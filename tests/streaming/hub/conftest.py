@@ -1,0 +1,76 @@
+"""What tests of the hub share: streams alone to compare with, and a clock that stands still."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+
+def _joined(pieces):
+    return {name: np.concatenate([piece[name] for piece in pieces], axis=1) for name in pieces[0]}
+
+
+@pytest.fixture
+def joined():
+    """Pieces of a stream as one."""
+    return _joined
+
+
+@pytest.fixture
+def alone():
+    """What `Separator.stream` makes of a signal."""
+
+    def separated(separator, signal, **options):
+        stream = separator.stream(channels=len(signal), **options)
+        return _joined([stream.feed(signal), stream.flush()])
+
+    return separated
+
+
+@pytest.fixture
+def same():
+    """Two results are equal: bit for bit, or but for what batches round otherwise."""
+
+    def compare(got, expected, atol=0.0):
+        assert list(got) == list(expected)
+        for name, samples in expected.items():
+            assert got[name].shape == samples.shape, name
+            np.testing.assert_allclose(got[name], samples, rtol=0, atol=atol, err_msg=name)
+
+    return compare
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+class Gate:
+    """A fault of an engine: calls wait until it is opened, and say that they have come."""
+
+    def __init__(self):
+        self.open, self.reached = threading.Event(), threading.Event()
+
+    def __call__(self, call, answer):
+        self.reached.set()
+        assert self.open.wait(timeout=60)
+        return answer
+
+
+@pytest.fixture
+def gate():
+    made = Gate()
+    yield made
+    made.open.set()
