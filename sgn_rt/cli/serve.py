@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,12 +103,16 @@ def command(
             bundle, engine, parity, threads=threads, check_every=check_every, device=device
         )
 
+    server = Server(opened, options)
     with listening(options) as listener:
         click.echo(f"sgn-rt: listening on {address_of(listener)}")
-        ended_by = asyncio.run(serve(Server(opened, options), options, listener))
+        ended_by = asyncio.run(serve(server, options, listener))
+    if not server.is_over:  # Python would wait for its threads
+        say("warning", "the engine does not end: left as it is")
+        sys.stdout.flush()
+        os._exit(0 if ended_by is None else 128 + ended_by)
     if ended_by is not None:
         raise Terminated(ended_by)
-    say("note", "drained")
     return 0
 
 

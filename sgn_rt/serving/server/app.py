@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sgn_rt._optional import require
 from sgn_rt.separator import Separator
@@ -22,12 +22,15 @@ from sgn_rt.serving.server.separate import Separate
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
-PAGE = Path(__file__).parent / "static"
+PAGE: Final = Path(__file__).parent / "static"
 """The page, its program and its style."""
 
-_PACKAGES = ("starlette", "uvicorn", "websockets", "prometheus_client", "python_multipart")
+END_S: Final = 5.0
+"""What work that was told to end, and an engine, get for it."""
+
+_PACKAGES: Final = ("starlette", "uvicorn", "websockets", "prometheus_client", "python_multipart")
 
 
 def require_packages() -> None:
@@ -56,6 +59,8 @@ class Server:
     ----------
     app
         For an ASGI server; its lifespan opens and closes the backend.
+    is_over
+        Whether nothing of it is left: no engine, and no thread that works.
     failed
         Called in the loop if the separator does not open.
     """
@@ -66,6 +71,7 @@ class Server:
         self.backend = Backend(opener, options, self.metrics.on_batch)
         self.separate = Separate(self.backend, options, self.metrics)
         self.metrics.watch(self.backend, lambda: self.separate.desk.taken)
+        self.is_over = False
         self.failed: Callable[[], object] = lambda: None
         self.app = self._app(options)
 
@@ -79,6 +85,8 @@ class Server:
         routes: list[BaseRoute] = [
             Route(each.path, each.handler, methods=[each.method]) for each in table
         ]
+        # Before the page, which is at every path that is left.
+        routes += [Route(each.path, _NotAllowed(each.method)) for each in table]
         routes.append(WebSocketRoute("/stream", Live(self.backend, options, self.metrics)))
         if PAGE.is_dir():
             routes.append(Mount("/", StaticFiles(directory=PAGE, html=True)))
@@ -94,9 +102,23 @@ class Server:
         try:
             yield
         finally:
-            await self.backend.end(seconds=5.0)
-            self.separate.desk.close()
-            self.backend.close()
+            await self.backend.end(END_S)
+            closed = await self.backend.close(END_S)
+            self.is_over = self.separate.desk.close() and closed
+
+
+class _NotAllowed:
+    """Where a path is asked for by another method than its own."""
+
+    def __init__(self, method: str) -> None:
+        self._allowed = "GET, HEAD" if method == "GET" else method
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        from starlette.exceptions import HTTPException
+
+        del scope, receive, send
+        raise HTTPException(405, headers={"Allow": self._allowed})
 
 
 async def _refused(request: Request, error: Any) -> Response:

@@ -7,11 +7,12 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from sgn_rt.separator import Separator
 from sgn_rt.serving.server.options import ServerOptions
 from sgn_rt.serving.server.problems import HttpError
+from sgn_rt.streaming.hub.hub import Hub
+from sgn_rt.streaming.hub.stats import BatchDone
 
 log = logging.getLogger(__name__)
 
@@ -34,18 +35,20 @@ class Backend:
         Set in the loop when the time to drain is over: what still runs is to end at once.
     failure
         Why the separator did not open, if so.
+    draining
+        Whether no more work is taken.
     """
 
     def __init__(
         self,
         opener: Callable[[], Separator],
         options: ServerOptions,
-        on_batch: Callable[[Any], object] | None = None,
+        on_batch: Callable[[BatchDone], object] | None = None,
     ) -> None:
         self._opener, self._options, self._on_batch = opener, options, on_batch
         self._held = ExitStack()
         self._separator: Separator | None = None
-        self._hub: Any = None
+        self._hub: Hub | None = None
         self._opened = threading.Event()
         self._thread: threading.Thread | None = None
         self.failure: Exception | None = None
@@ -66,7 +69,7 @@ class Backend:
     def _open(self, on_failure: Callable[[], object]) -> None:
         try:
             separator = self._held.enter_context(self._opener())
-            self._hub = hasattr(separator, "hub") and self._held.enter_context(
+            self._hub = self._held.enter_context(
                 separator.hub(
                     deadline_s=self._options.deadline_s,
                     overload=self._options.overload,
@@ -99,12 +102,14 @@ class Backend:
         return None
 
     @property
-    def opened(self) -> tuple[Separator, Any] | None:
+    def opened(self) -> tuple[Separator, Hub] | None:
         """The separator and its hub, if they are open."""
-        return None if self._separator is None else (self._separator, self._hub)
+        if self._separator is None or self._hub is None:
+            return None
+        return self._separator, self._hub
 
     @contextmanager
-    def working(self) -> Iterator[tuple[Separator, Any]]:
+    def working(self) -> Iterator[tuple[Separator, Hub]]:
         """The separator and its hub, for work that a drain waits for; in the loop.
 
         Raises
@@ -144,8 +149,17 @@ class Backend:
         except TimeoutError:
             log.warning("work goes on after it was told to end")
 
-    def close(self) -> None:
-        """Close the hub and the separator, once they are open."""
+    async def close(self, seconds: float) -> bool:
+        """Close the hub and the separator, and wait for so long at most; whether they are closed.
+
+        An engine that hangs, or still opens, is left to the end of the process.
+        """
+        closing = threading.Thread(target=self._close, name="sgn-rt closing", daemon=True)
+        closing.start()
+        await asyncio.to_thread(closing.join, seconds)
+        return not closing.is_alive()
+
+    def _close(self) -> None:
         if self._thread is not None:
             self._thread.join()
         self._held.close()

@@ -21,6 +21,8 @@ from sgn_rt.serving.server.problems import HttpError, problem_of
 from sgn_rt.serving.server.start import Start, parsed, unexpected
 from sgn_rt.serving.server.tracing import span
 from sgn_rt.serving.server.upload import STALL_S
+from sgn_rt.streaming.hub.hub import Hub
+from sgn_rt.streaming.hub.hub_stream import HubStream
 from sgn_rt.streaming.output import RESIDUAL
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ log = logging.getLogger(__name__)
 
 _START_S: Final = 10.0
 """Until the first message has to be there."""
-_MESSAGE_BYTES: Final = 1 << 19
+MESSAGE_BYTES: Final = 8 << 20
+"""The longest message that is taken."""
+_SENT_BYTES: Final = 1 << 19
 """Of PCM that is sent at a time; clients take 1 MiB, unless they are told otherwise."""
 _BLOCK_S: Final = 0.1
 """Of what is fed at a time, however long a client's message is."""
@@ -69,9 +73,6 @@ class Live:
                 pass
             except Exception as error:
                 problem = problem_of(error)
-                if isinstance(error, OverloadError):
-                    self._metrics.overloaded("refused")
-                    problem.close_code = 1013
                 if problem.kind == "ServerError":
                     log.exception("a live stream failed")
                 await _tell(websocket, problem)
@@ -79,6 +80,7 @@ class Live:
     @contextmanager
     def _place(self) -> Iterator[None]:
         if self._open >= self._options.max_streams:
+            self._metrics.turned_away["too-many-streams"] += 1
             raise OverloadError(
                 f"server: got more than {self._options.max_streams} live streams at a time, "
                 "expected no more. Try again later."
@@ -89,11 +91,11 @@ class Live:
         finally:
             self._open -= 1
 
-    async def _serve(self, websocket: WebSocket, hub: Any) -> None:
+    async def _serve(self, websocket: WebSocket, hub: Hub) -> None:
         start = await _first(websocket, self._options.max_channels)
         stream = hub.open(**start.options)
         try:
-            talk = _Talk(websocket, stream, start, self._metrics)
+            talk = _Talk(websocket, stream, start)
             await talk.run(self._backend.ending)
         finally:
             stream.abort()  # nothing is left of one that was closed
@@ -122,8 +124,11 @@ async def _message(websocket: WebSocket) -> bytes | str:
     message = await websocket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code") or 1005)
-    data: bytes | str | None = message.get("bytes")
-    return str(message["text"]) if data is None else data
+    data: bytes | str = message.get("text") or message.get("bytes") or b""
+    if len(data) > MESSAGE_BYTES:
+        raise HttpError(413, "TooLarge", f"message: got {len(data)} bytes, expected at most "
+                        f"{MESSAGE_BYTES}. Send shorter ones.")  # fmt: skip
+    return data
 
 
 async def _tell(websocket: WebSocket, problem: HttpError) -> None:
@@ -137,8 +142,8 @@ async def _tell(websocket: WebSocket, problem: HttpError) -> None:
 class _Talk:
     """One live stream of one client."""
 
-    def __init__(self, websocket: WebSocket, stream: Any, start: Start, metrics: Metrics) -> None:
-        self._websocket, self._stream, self._metrics = websocket, stream, metrics
+    def __init__(self, websocket: WebSocket, stream: HubStream, start: Start) -> None:
+        self._websocket, self._stream = websocket, stream
         self._form = start.sample_format
         self._names = tuple(stream.categories)
         if start.options["residual"] and RESIDUAL not in self._names:
@@ -226,7 +231,7 @@ class _Talk:
 
     async def _send(self, ready: Mapping[str, Float]) -> None:
         samples = np.concatenate([ready[name] for name in self._names])
-        step = max(1, _MESSAGE_BYTES // frame_bytes(len(samples), self._form))
+        step = max(1, _SENT_BYTES // frame_bytes(len(samples), self._form))
         for at in range(0, samples.shape[1], step):
             block = samples[:, at : at + step]
             async with asyncio.timeout(STALL_S):
@@ -242,11 +247,9 @@ class _Talk:
                     "probability": float(event.probability),
                 }
             )
-        for kind, count in dict(self._stream.overload).items():
-            more = count - self._told.get(kind, 0)
-            if more > 0:
+        for kind, count in self._stream.overload.items():
+            if count > self._told.get(kind, 0):
                 self._told[kind] = count
-                self._metrics.overloaded(kind, more)
                 await self._send_json({"type": "overload", "kind": kind, "count": count})
 
     async def _send_json(self, message: dict[str, Any]) -> None:

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 from sgn_rt._temporary import remove_leftovers
 from sgn_rt.errors import ConfigError
-from sgn_rt.serving.server.app import Server
+from sgn_rt.serving.server.app import END_S, Server
+from sgn_rt.serving.server.live import MESSAGE_BYTES
 from sgn_rt.serving.server.options import ServerOptions
 
 HEAD_S: Final = 15.0
 """Until the head of a request has to be there."""
-
-_END_S: Final = 5.0
-"""What work gets to end that was told to."""
+SWEEP_S: Final = 5
+"""Between two looks for connections that do not close."""
 
 
 def listening(options: ServerOptions) -> socket.socket:
@@ -91,7 +91,7 @@ async def serve(
         try:
             await asyncio.wait({serving, waits[0]}, return_when=asyncio.FIRST_COMPLETED)
             drained = await _drained(server, options, waits[1])
-            await server.backend.end(_END_S)
+            await server.backend.end(END_S)
         finally:
             for each in waits:
                 each.cancel()
@@ -138,21 +138,35 @@ def _http_server(server: Server, options: ServerOptions) -> Any:
         def capture_signals(self) -> Any:
             return nullcontext()
 
+    closing: set[Any] = set()
+
+    async def sweep() -> None:
+        # Who closes waits for a client to take what is left: not for ever.
+        still = {each for each in made.server_state.connections if each.transport.is_closing()}
+        for each in still & closing:
+            each.transport.abort()
+        closing.clear()
+        closing.update(still)
+
     config = uvicorn.Config(
         server.app,
         lifespan="on",
         loop="asyncio",
         http=_patient_protocol(),
         ws="websockets-sansio",
+        ws_max_size=2 * MESSAGE_BYTES,  # up to there it is refused by a word, not by a cut
         ws_per_message_deflate=False,  # 4 ms for each block of PCM
         ws_ping_timeout=120.0,  # an answer waits behind what a fast client has sent
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=options.behind_proxy,
-        timeout_graceful_shutdown=round(_END_S),
+        timeout_graceful_shutdown=round(END_S),
+        callback_notify=sweep,
+        timeout_notify=SWEEP_S,
     )
-    return HttpServer(config)
+    made = HttpServer(config)
+    return made
 
 
 def _patient_protocol() -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +81,11 @@ class Separate:
         expect_upload(request, self._options.max_upload)
         held.enter_context(span("sgn_rt.separate", request.headers))
         work = held.enter_context(ExitStack())  # what a thread may hold on to
-        self.desk.take(work)
+        try:
+            self.desk.take(work)
+        except HttpError:
+            self._metrics.turned_away["too-many-recordings"] += 1
+            raise
         folder = work.enter_context(temporary_folder(self._options.spool))
         path = folder / "recording"
         names = {str(path): "recording", str(folder): "spool"}
@@ -141,14 +144,8 @@ class Separate:
             for each in waits:
                 each.cancel()
             cancel.set()
-            _hand_over(work, job)
-
-
-def _hand_over(work: ExitStack, job: Future[Any]) -> None:
-    """Where a thread still works, leave it the place and the folder that it works in."""
-    if not job.done():
-        theirs = work.pop_all()
-        job.add_done_callback(lambda _: theirs.close())
+            if not job.done():  # the thread keeps its place, and the folder that it works in
+                self.desk.leave(job, work)
 
 
 async def _gone(request: Request) -> None:

@@ -7,7 +7,6 @@ import email
 import json
 import socket
 import threading
-import time
 
 import httpx
 import numpy as np
@@ -16,7 +15,7 @@ import pytest
 from sgn_rt.errors import EngineError
 from sgn_rt.serving.server import upload as upload_module
 
-from .tools import PATIENCE_S, RATE, as_wav, from_audio, unzipped
+from .tools import PATIENCE_S, RATE, as_wav, from_audio, unzipped, wait_until
 
 
 def post(server, content=b"", path="/separate", **options):
@@ -225,13 +224,6 @@ def test_too_many_at_once(running, fake_separator, wav, gate):
         thread.join(PATIENCE_S)
     assert codes == [200, 200]
     assert post(server, wav()).status_code == 200
-
-
-def wait_until(true) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
 
 
 def test_the_time_limit_ends_the_work(running, fake_separator, wav, gate, spool):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,13 @@ def unzipped(content: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.testzip() is None
         return {name: archive.read(name) for name in archive.namelist()}
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
 
 
 class Gate:
