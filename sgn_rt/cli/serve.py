@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import click
 
@@ -18,6 +18,7 @@ from sgn_rt.engines.devices import Devices
 from sgn_rt.errors import ConfigError
 from sgn_rt.separator import Separator
 from sgn_rt.serving.server.options import MIB, ServerOptions
+from sgn_rt.streaming.hub.overload import Overload
 
 TOKEN_VARIABLE = "SGN_RT_TOKEN"
 
@@ -50,7 +51,7 @@ TOKEN_VARIABLE = "SGN_RT_TOKEN"
 @click.option("--deadline", type=click.FloatRange(min=0, min_open=True), default=0.2,
               show_default=True, metavar="SECONDS",
               help="Beyond its latency, until a live stream is late.")  # fmt: skip
-@click.option("--overload", type=click.Choice(["refuse", "raise", "longer-step", "pass-through"]),
+@click.option("--overload", type=click.Choice(get_args(Overload)),
               default="refuse", show_default=True, help="What live streams get then.")  # fmt: skip
 @click.option("--drain", type=click.FloatRange(min=0), default=30.0, show_default=True,
               metavar="SECONDS", help="What work gets to end by itself after SIGTERM.")  # fmt: skip

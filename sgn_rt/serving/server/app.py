@@ -88,8 +88,7 @@ class Server:
         # Before the page, which is at every path that is left.
         routes += [Route(each.path, _NotAllowed(each.method)) for each in table]
         routes.append(WebSocketRoute("/stream", Live(self.backend, options, self.metrics)))
-        if PAGE.is_dir():
-            routes.append(Mount("/", StaticFiles(directory=PAGE, html=True)))
+        routes.append(Mount("/", StaticFiles(directory=PAGE, html=True)))
         handlers: Any = {HTTPException: _refused, HttpError: _failed, Exception: _failed}
         app = Starlette(routes=routes, exception_handlers=handlers, lifespan=self._lifespan)
         known = frozenset({"/", "/stream"} | {each.path for each in table})

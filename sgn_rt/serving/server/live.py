@@ -63,12 +63,14 @@ class Live:
         with suppress(WebSocketDisconnect, OSError):
             await websocket.accept(subprotocol=chosen)
             try:
+                # First of all: who is still sending it would not see why it is turned away.
+                start = await _first(websocket, self._options.max_channels)
                 with (
                     self._backend.working() as (_, hub),
                     self._place(),
                     span("sgn_rt.stream", websocket.headers),
                 ):
-                    await self._serve(websocket, hub)
+                    await self._serve(websocket, hub, start)
             except WebSocketDisconnect:
                 pass
             except Exception as error:
@@ -91,8 +93,7 @@ class Live:
         finally:
             self._open -= 1
 
-    async def _serve(self, websocket: WebSocket, hub: Hub) -> None:
-        start = await _first(websocket, self._options.max_channels)
+    async def _serve(self, websocket: WebSocket, hub: Hub, start: Start) -> None:
         stream = hub.open(**start.options)
         try:
             talk = _Talk(websocket, stream, start)

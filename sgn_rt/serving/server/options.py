@@ -6,12 +6,11 @@ import ipaddress
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final
 
 from sgn_rt.audio.limits import MOST_CHANNELS, is_real, is_whole
 from sgn_rt.errors import ConfigError
-
-Overload = Literal["refuse", "raise", "longer-step", "pass-through"]
+from sgn_rt.streaming.hub.overload import Overload, checked_overload
 
 MIB: Final = 1 << 20
 
@@ -77,8 +76,7 @@ class ServerOptions:
             value = getattr(self, name)
             if not is_real(value) or value < 0 or (value == 0 and name != "drain_s"):
                 raise _wrong(name, value, "a positive number of seconds")
-        if self.overload not in get_args(Overload):
-            raise _wrong("overload", self.overload, "one of " + ", ".join(get_args(Overload)))
+        checked_overload(self.overload)
         if self.token is not None and not _is_token(self.token):
             raise ConfigError(
                 "token: got one that no header can carry, expected 16 or more letters, digits and "

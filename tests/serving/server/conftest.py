@@ -82,6 +82,21 @@ def running(spool) -> Iterator[Callable[..., Running]]:
 
 
 @pytest.fixture
+def serving(running, fake_separator) -> Callable[..., tuple[Any, Running]]:
+    """A server of an engine that is good when it opens, and has a fault from then on."""
+
+    def start(fault: Any = None, **options: Any) -> tuple[Any, Running]:
+        fake = fake_separator()
+        server = running(fake.separator, **options)
+        fake.engine.calls = 0
+        if fault is not None:
+            fake.engine._fault = fault
+        return fake, server
+
+    return start
+
+
+@pytest.fixture
 def wav(noise) -> Callable[..., bytes]:
     """A file of noise, float32 WAV."""
 

@@ -145,7 +145,7 @@ def test_what_loopback_is(host, local):
         ({"max_seconds": float("inf")}, "--max-seconds"),
         ({"time_limit_s": 0}, "--time-limit"),
         ({"drain_s": -1}, "--drain"),
-        ({"overload": "panic"}, "--overload"),
+        ({"overload": "panic"}, "overload"),
         ({"token": "short"}, "token"),
         ({"token": "a line\nmore of it" * 2}, "token"),
         ({"host": "0.0.0.0"}, "host"),

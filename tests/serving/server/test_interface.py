@@ -91,9 +91,8 @@ def samples(answer: httpx.Response) -> dict:
     }
 
 
-def test_figures(running, fake_separator, get, wav):
-    fake = fake_separator()
-    server = running(fake.separator)
+def test_figures(serving, get, wav):
+    fake, server = serving()
     for code, query in ((200, ""), (200, ""), (400, "color=red")):
         path = f"/separate?{query}"
         assert httpx.post(server.url + path, content=wav(), trust_env=False).status_code == code

@@ -172,7 +172,7 @@ def test_a_reset_begins_anew(running, fake_separator, noise):
     )
 
 
-def test_what_appears_and_disappears_is_told(running, fake_separator, noise):
+def test_what_appears_and_disappears_is_told(serving, noise):
     """A drum that begins to sound after some windows, and ends."""
 
     def fault(call, answer):
@@ -180,8 +180,7 @@ def test_what_appears_and_disappears_is_told(running, fake_separator, noise):
         answer.presence[:] = [0.01, level, 0.01]
         return answer
 
-    fake = fake_separator(fault=fault)
-    server = running(fake.separator)
+    _, server = serving(fault)
     with client(server) as websocket:
         told(websocket)
         websocket.send(encoded(noise(1, 24_000), "f32le"))
@@ -194,54 +193,54 @@ def test_what_appears_and_disappears_is_told(running, fake_separator, noise):
     assert events[0]["probability"] > 0.5 > events[1]["probability"]
 
 
-@pytest.mark.parametrize(
-    ("first", "code", "kind"),
-    [
-        (b"\0\0\0\0", 1003, "ConfigError"),
-        ("no json", 1003, "ConfigError"),
-        ("[1]", 1003, "ConfigError"),
-        ('{"type": 1}', 1003, "ConfigError"),
-        ("[" * 100_000, 1003, "ConfigError"),
-        ('{"type": "end"}', 1003, "ConfigError"),
-        ('{"type": "start"}', 1008, "AudioError"),
-        (start(sample_rate="44100"), 1008, "AudioError"),
-        (start(sample_rate=44100.5), 1008, "AudioError"),
-        (start(channels=0), 1008, "AudioError"),
-        (start(channels=9), 1008, "AudioError"),
-        (start(categories=["harp"]), 1008, "CategoryError"),
-        (start(categories="bell"), 1008, "ConfigError"),
-        (start(categories=[]), 1008, "ConfigError"),
-        (start(categories=[["bell"]]), 1008, "ConfigError"),
-        (start(latency_s=0.0), 1008, "ConfigError"),
-        (start(latency_s=[]), 1008, "ConfigError"),
-        (start(residual=1), 1008, "ConfigError"),
-        (start(gain_db="loud"), 1008, "ConfigError"),
-        (start(gain_db=float("nan")), 1008, "ConfigError"),
-        (start(threshold="x"), 1008, "ConfigError"),
-        (start(threshold={"harp": 0.5}), 1008, "CategoryError"),
-        (start(sample_format="f64le"), 1008, "ConfigError"),
-        (start(color="red"), 1008, "ConfigError"),
-    ],
+STARTS = (
+    (b"\0\0\0\0", 1003, "ConfigError"),
+    ("no json", 1003, "ConfigError"),
+    ("[1]", 1003, "ConfigError"),
+    ('{"type": 1}', 1003, "ConfigError"),
+    ("[" * 100_000, 1003, "ConfigError"),
+    ('{"type": "end"}', 1003, "ConfigError"),
+    ('{"type": "start"}', 1008, "AudioError"),
+    (start(sample_rate="44100"), 1008, "AudioError"),
+    (start(sample_rate=44100.5), 1008, "AudioError"),
+    (start(channels=0), 1008, "AudioError"),
+    (start(channels=9), 1008, "AudioError"),
+    (start(categories=["harp"]), 1008, "CategoryError"),
+    (start(categories="bell"), 1008, "ConfigError"),
+    (start(categories=[]), 1008, "ConfigError"),
+    (start(categories=[["bell"]]), 1008, "ConfigError"),
+    (start(latency_s=0.0), 1008, "ConfigError"),
+    (start(latency_s=[]), 1008, "ConfigError"),
+    (start(residual=1), 1008, "ConfigError"),
+    (start(gain_db="loud"), 1008, "ConfigError"),
+    (start(gain_db=float("nan")), 1008, "ConfigError"),
+    (start(threshold="x"), 1008, "ConfigError"),
+    (start(threshold={"harp": 0.5}), 1008, "ConfigError"),
+    (start(sample_format="f64le"), 1008, "ConfigError"),
+    (start(color="red"), 1008, "ConfigError"),
 )
-def test_starts_that_cannot_be_had(shared, first, code, kind):
-    with client(shared, first) as websocket:
-        assert failed(websocket) == (code, kind)
 
 
-@pytest.mark.parametrize(
-    ("message", "code", "kind"),
-    [
-        (b"\0\0\0", 1007, "AudioError"),
-        (np.array([0.0, np.nan], "<f4").tobytes(), 1007, "AudioError"),
-        ("no json", 1003, "ConfigError"),
-        (start(), 1003, "ConfigError"),
-    ],
+def test_starts_that_cannot_be_had(shared):
+    for first, code, kind in STARTS:
+        with client(shared, first) as websocket:
+            assert failed(websocket) == (code, kind), first
+
+
+MESSAGES = (
+    (b"\0\0\0", 1007, "AudioError"),
+    (np.array([0.0, np.nan], "<f4").tobytes(), 1007, "AudioError"),
+    ("no json", 1003, "ConfigError"),
+    (start(), 1003, "ConfigError"),
 )
-def test_messages_that_are_none(shared, message, code, kind):
-    with client(shared) as websocket:
-        told(websocket)
-        websocket.send(message)
-        assert failed(websocket) == (code, kind)
+
+
+def test_messages_that_are_none(shared):
+    for message, code, kind in MESSAGES:
+        with client(shared) as websocket:
+            told(websocket)
+            websocket.send(message)
+            assert failed(websocket) == (code, kind), message
 
 
 @pytest.fixture
@@ -292,11 +291,11 @@ def test_what_the_hub_refuses_is_told(shared, monkeypatch):
         assert failed(websocket) == (1013, "OverloadError")
 
 
-def test_an_engine_that_fails_is_told(running, fake_separator, noise):
+def test_an_engine_that_fails_is_told(serving, noise):
     def fault(call, answer):
         raise EngineError("engine: got a fault, expected none. Try again.")
 
-    server = running(fake_separator(fault=fault).separator)
+    _, server = serving(fault)
     with client(server) as websocket:
         told(websocket)
         websocket.send(encoded(noise(1, 8000), "f32le"))
@@ -331,8 +330,8 @@ def test_a_client_that_goes(running, fake_separator, noise, how):
     )
 
 
-def test_a_client_that_goes_while_it_waits_for_the_rest(running, fake_separator, noise, gate):
-    server = running(fake_separator(fault=gate).separator)
+def test_a_client_that_goes_while_it_waits_for_the_rest(serving, noise, gate):
+    _, server = serving(gate)
     with client(server) as websocket:
         told(websocket)
         websocket.send(encoded(noise(1, 8000), "f32le"))
@@ -355,10 +354,9 @@ def test_a_client_that_does_not_read_is_not_waited_for(running, fake_separator, 
     wait_until(lambda: streams(server) == 0)
 
 
-def test_a_client_that_floods_loses_nothing(running, fake_separator, noise, gate):
+def test_a_client_that_floods_loses_nothing(serving, noise, gate):
     """More than there is room for, while the engine stands: the connection is what waits."""
-    fake = fake_separator(fault=gate)
-    server = running(fake.separator)
+    fake, server = serving(gate)
     mixture = noise(1, 40 * RATE)
     with client(server) as websocket:
         told(websocket)

@@ -111,31 +111,31 @@ def test_nothing_present_is_a_report_alone(running, fake_separator, wav):
     assert list(unzipped(post(server, wav()).content)) == ["report.json"]
 
 
-@pytest.mark.parametrize(
-    ("query", "kind", "words"),
-    [
-        ("categories=bell,harp", "CategoryError", "harp"),
-        ("categories=bell,bell", "CategoryError", "twice"),
-        ("categories=", "CategoryError", "names separated by commas"),
-        ("categories=bell&stem=horn", "CategoryError", "horn"),
-        ("stem=../../etc/passwd", "CategoryError", "passwd"),
-        ("threshold=1.5", "ConfigError", "from 0 to 1"),
-        ("threshold=nan", "ConfigError", "from 0 to 1"),
-        ("residual=maybe", "ConfigError", "true or false"),
-        ("format=mp3", "ConfigError", "wav or flac"),
-        ("level=loud", "ConfigError", "auto, off or a gain"),
-        ("level=500", "ConfigError", "at most 120 dB"),
-        ("start=-1", "ConfigError", "not negative"),
-        ("start=60", "AudioError", "recording: start"),
-        ("duration=0", "ConfigError", "positive"),
-        ("format=wav&format=flac", "ConfigError", "twice"),
-        ("color=red", "ConfigError", "color"),
-    ],
+QUERIES = (
+    ("categories=bell,harp", "CategoryError", "harp"),
+    ("categories=bell,bell", "CategoryError", "twice"),
+    ("categories=", "CategoryError", "names separated by commas"),
+    ("categories=bell&stem=horn", "CategoryError", "horn"),
+    ("stem=../../etc/passwd", "CategoryError", "passwd"),
+    ("threshold=1.5", "ConfigError", "from 0 to 1"),
+    ("threshold=nan", "ConfigError", "from 0 to 1"),
+    ("residual=maybe", "ConfigError", "true or false"),
+    ("format=mp3", "ConfigError", "wav or flac"),
+    ("level=loud", "ConfigError", "auto, off or a gain"),
+    ("level=500", "ConfigError", "at most 120 dB"),
+    ("start=-1", "ConfigError", "not negative"),
+    ("start=60", "AudioError", "recording: start"),
+    ("duration=0", "ConfigError", "positive"),
+    ("format=wav&format=flac", "ConfigError", "twice"),
+    ("color=red", "ConfigError", "color"),
 )
-def test_what_cannot_be_had_is_said(server, wav, query, kind, words):
-    status, got, message = problem(post(server, wav(), f"/separate?{query}"))
-    assert (status, got) == (400, kind)
-    assert words in message
+
+
+def test_what_cannot_be_had_is_said(server, wav):
+    for query, kind, words in QUERIES:
+        status, got, message = problem(post(server, wav(), f"/separate?{query}"))
+        assert (status, got) == (400, kind), query
+        assert words in message
 
 
 def test_what_is_no_audio_is_said_without_a_path_of_this_machine(server, spool):
@@ -178,25 +178,28 @@ def test_uploads_that_are_none(server, wav):
     assert problem(post(server, wav(), headers=mixed))[0] == 415
 
 
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        (b"", "ends early"),
-        (b"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nRIFF", "ends early"),
-        (b"--x\r\nContent-Disposition: form-data; name=\"mp3\"\r\n\r\na\r\n--x--\r\n", "'mp3'"),
-        (b"--x\r\n\r\na\r\n--x--\r\n", "a field ''"),
-        (b"no form", "form"),
-        (b"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\na\r\n"
-         b"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nb\r\n--x--\r\n", "several"),
-        (b"--x\r\n" + b"A: b\r\n" * 10_000, "form"),
-        (b"--x\r\nA: " + b"b" * 100_000, "form"),
-    ],
-)  # fmt: skip
-def test_forms_that_are_none(server, body, words):
+FORMS = (
+    (b"", "ends early"),
+    (b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nRIFF', "ends early"),
+    (b'--x\r\nContent-Disposition: form-data; name="mp3"\r\n\r\na\r\n--x--\r\n', "'mp3'"),
+    (b"--x\r\n\r\na\r\n--x--\r\n", "a field ''"),
+    (b"no form", "form"),
+    (
+        b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\na\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nb\r\n--x--\r\n',
+        "several",
+    ),
+    (b"--x\r\n" + b"A: b\r\n" * 10_000, "form"),
+    (b"--x\r\nA: " + b"b" * 100_000, "form"),
+)
+
+
+def test_forms_that_are_none(server):
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    status, _, message = problem(post(server, body, headers=headers))
-    assert status == 400
-    assert words in message
+    for body, words in FORMS:
+        status, _, message = problem(post(server, body, headers=headers))
+        assert status == 400, body
+        assert words in message
 
 
 def test_a_form_without_a_boundary_is_none(server):
@@ -204,9 +207,9 @@ def test_a_form_without_a_boundary_is_none(server):
         assert problem(post(server, b"abc", headers={"Content-Type": value}))[0] == 400
 
 
-def test_too_many_at_once(running, fake_separator, wav, gate):
+def test_too_many_at_once(serving, wav, gate):
     """One works, one waits, the third is told to come again."""
-    server = running(fake_separator(fault=gate).separator, jobs=1, queue=1)
+    server = serving(gate, jobs=1, queue=1)[1]
     codes: list[int] = []
     threads = [
         threading.Thread(target=lambda: codes.append(post(server, wav()).status_code))
@@ -226,9 +229,8 @@ def test_too_many_at_once(running, fake_separator, wav, gate):
     assert post(server, wav()).status_code == 200
 
 
-def test_the_time_limit_ends_the_work(running, fake_separator, wav, gate, spool):
-    fake = fake_separator(fault=gate)
-    server = running(fake.separator, time_limit_s=0.3, jobs=1, queue=0)
+def test_the_time_limit_ends_the_work(serving, wav, gate, spool):
+    fake, server = serving(gate, time_limit_s=0.3, jobs=1, queue=0)
     assert problem(post(server, wav()))[:2] == (504, "TimeLimit")
     assert problem(post(server, wav()))[0] == 429  # the thread is still in its window
     assert list(spool.iterdir())  # and its folder is left to it
@@ -239,8 +241,8 @@ def test_the_time_limit_ends_the_work(running, fake_separator, wav, gate, spool)
     wait_until(lambda: post(server, wav(200)).status_code == 200)
 
 
-def test_a_client_that_goes_while_it_is_separated(running, fake_separator, wav, gate, spool):
-    server = running(fake_separator(fault=gate).separator)
+def test_a_client_that_goes_while_it_is_separated(serving, wav, gate, spool):
+    _, server = serving(gate)
     content = wav()
     with socket.create_connection(server._listener.getsockname()) as raw:
         raw.sendall(
@@ -312,13 +314,13 @@ def test_a_full_disk_is_nobodys_fault_but_ours(server, wav, monkeypatch, spool):
     assert post(server, wav()).status_code == 200
 
 
-def test_an_engine_that_fails_is_told(running, fake_separator, wav):
+def test_an_engine_that_fails_is_told(serving, wav):
     def fault(call, answer):
         if call == 0:
             raise EngineError("engine: got a fault, expected none. Try again.")
         return answer
 
-    server = running(fake_separator(fault=fault).separator)
+    _, server = serving(fault)
     assert problem(post(server, wav()))[:2] == (500, "EngineError")
     assert post(server, wav()).status_code == 200
 

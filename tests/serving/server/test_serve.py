@@ -33,6 +33,7 @@ class Process:
         self.url = line.split()[-1]
         self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=PATIENCE_S)
         wait_until(lambda: self.client.get("/readyz").status_code == 200)
+        (folder / "armed").touch()
 
     def told(self, number: int) -> None:
         self.process.send_signal(number)
