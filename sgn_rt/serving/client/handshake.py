@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from sgn_rt._optional import require
 from sgn_rt.serving.client.failures import failure, gone, not_ours, parsed, refusal
 from sgn_rt.serving.client.live import AsyncClientStream
 from sgn_rt.serving.client.options import StreamOptions, expect_known
+
+CLOSE_S: Final = 2.0
+"""What a server has to take leave."""
 
 LARGEST_MESSAGE: Final = 64 << 20
 """Bytes that a server may send at once."""
@@ -44,6 +48,7 @@ async def connected(
             additional_headers=dict(headers),
             max_size=LARGEST_MESSAGE,
             open_timeout=open_s,
+            close_timeout=CLOSE_S,
             compression=None,  # sound does not shrink, and it takes time
         )
     except exceptions.InvalidStatus as error:
@@ -53,7 +58,8 @@ async def connected(
     except (OSError, TimeoutError, exceptions.WebSocketException) as error:
         raise gone(url, error) from error
     try:
-        return AsyncClientStream(socket, url, await _started(socket, options))
+        started = await _started(socket, options, exceptions.ConnectionClosed)
+        return AsyncClientStream(socket, url, started)
     except exceptions.ConnectionClosed as error:
         raise gone(url, error) from error
     except BaseException:
@@ -61,13 +67,14 @@ async def connected(
         raise
 
 
-async def _started(socket: Any, options: StreamOptions) -> dict[str, Any]:
+async def _started(socket: Any, options: StreamOptions, closed: type[Exception]) -> dict[str, Any]:
     """The server's word to a start message."""
     expect_known(options, StreamOptions)
     said = {"type": "start", **options}
     if not isinstance(said.get("categories"), str | None):
         said["categories"] = list(options["categories"] or ())
-    await socket.send(json.dumps(said))
+    with suppress(closed):  # a server that refuses has said why before it closed
+        await socket.send(json.dumps(said))
     told = parsed(await socket.recv())
     if told.get("type") == "error":
         raise failure(told.get("error"))

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -143,10 +142,13 @@ class AsyncClientStream:
 
     async def abort(self) -> None:
         """Drop everything, and the connection."""
-        self._receiving.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._receiving
+        self._resetting = (
+            True  # what still comes is taken, as the closing is behind it, and dropped
+        )
         await self._socket.close()
+        await self._receiving
+        self._forget()
+        self._ended, self._failure = True, None
 
     def _expect_running(self) -> None:
         if self._failure is not None:

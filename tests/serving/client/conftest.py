@@ -14,7 +14,7 @@ from websockets.sync.server import serve as serve_websocket
 
 from sgn_rt.serving.client import Client
 
-from ..server.conftest import gate, running, spool, wav  # noqa: F401 - fixtures
+from ..server.conftest import gate, running, serving, spool, wav  # noqa: F401 - fixtures
 
 
 @pytest.fixture

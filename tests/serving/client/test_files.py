@@ -125,7 +125,7 @@ def test_what_nobody_knows_is_refused_before_it_is_sent(client, path, fails):
         Client("ftp://somewhere")
 
 
-def test_errors_of_the_server_are_our_own(client, running, fake_separator, path, fails):
+def test_errors_of_the_server_are_our_own(client, serving, path, fails):
     with fails(CategoryError, "'cow'"):
         client.separate(path, ["cow"])
     with fails(AudioError, "recording"):
@@ -134,7 +134,7 @@ def test_errors_of_the_server_are_our_own(client, running, fake_separator, path,
     def broken(call, answer):
         raise EngineError("engine: got a spark, expected none. Buy another.")
 
-    url = running(fake_separator(fault=broken).separator).url
+    url = serving(broken)[1].url
     with Client(url) as other, pytest.raises(EngineError, match="spark"):
         other.separate(path)
 
@@ -148,10 +148,8 @@ def test_a_token_opens_and_its_lack_is_told(running, fake, path):
         client.separate(path, NAMES)
 
 
-def test_a_full_server_is_an_overload_that_says_when_to_come_again(
-    running, fake_separator, gate, wav
-):
-    url = running(fake_separator(fault=gate).separator, jobs=1, queue=0).url
+def test_a_full_server_is_an_overload_that_says_when_to_come_again(serving, gate, wav):
+    url = serving(gate, jobs=1, queue=0)[1].url
 
     async def main():
         async with AsyncClient(url) as client:
@@ -276,8 +274,8 @@ def test_answers_of_others_become_our_own_errors(answering, path, status, body, 
     assert word in str(caught.value)
 
 
-def test_who_stops_waiting_ends_the_work(running, fake_separator, gate, path, tmp_path):
-    url = running(fake_separator(fault=gate).separator).url
+def test_who_stops_waiting_ends_the_work(serving, gate, path, tmp_path):
+    url = serving(gate)[1].url
 
     async def main():
         async with AsyncClient(url) as client:

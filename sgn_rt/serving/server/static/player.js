@@ -49,6 +49,6 @@ export class Player {
     const was = this.playing;
     if (was) this.pause();
     this.offset = Math.min(this.duration, Math.max(0, seconds));
-    if (was) await this.play();
+    if (was && this.offset < this.duration) await this.play(); // from its end it would begin anew
   }
 }
