@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 from sgn_rt.cli.common import check_option, engine_option, parity_option, threads_option
 from sgn_rt.cli.devices import device_option
 from sgn_rt.cli.process import Terminated, say
-from sgn_rt.cli.verbosity import verbosity_options
+from sgn_rt.cli.verbosity import follow_log, verbosity_options
 from sgn_rt.engines.devices import Devices
 from sgn_rt.errors import ConfigError
 from sgn_rt.separator import Separator
@@ -90,6 +91,8 @@ def command(
     from sgn_rt.serving.server.run import address_of, listening, serve
 
     require_packages()
+    if not logging.getLogger("sgn_rt").isEnabledFor(logging.INFO):  # -v has not asked for more
+        follow_log(click.get_current_context(), logging.WARNING)
     options = ServerOptions(
         token=_token(token, token_file),
         max_upload=max(1, round(max_upload * MIB)),

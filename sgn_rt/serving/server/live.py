@@ -75,8 +75,8 @@ class Live:
                 pass
             except Exception as error:
                 problem = problem_of(error)
-                if problem.kind == "ServerError":
-                    log.exception("a live stream failed")
+                if problem.status == 500:
+                    log.error("a live stream failed", exc_info=error)
                 await _tell(websocket, problem)
 
     @contextmanager

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
 from sgn_rt.serving.server.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+_GONE = 499
+"""What is counted where a client went before it was answered; nginx's number."""
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -46,4 +52,7 @@ class Observed:
             await self._app(scope, receive, seen)
         finally:
             route = scope["path"] if scope["path"] in self._routes else "other"
-            self._metrics.answered(route, code or 499, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            self._metrics.answered(route, code or _GONE, seconds)
+            method = scope.get("method", "WS")
+            log.info("%s %s: %d, %.3f s", method, route, code or _GONE, seconds)

@@ -13,6 +13,7 @@ from sgn_rt.errors import (
     DependencyError,
     OverloadError,
     SgnError,
+    StorageError,
 )
 
 _OF_THE_SYSTEM: Final = frozenset(
@@ -77,9 +78,10 @@ def problem_of(error: BaseException, names: Mapping[str, str] | None = None) -> 
     for path, name in (names or {}).items():
         message = message.replace(path, name)
     kind = type(error).__name__
-    if any(each.errno in _OF_THE_SYSTEM for each in _system_errors(error)):
-        return HttpError(503, "SpoolError", "spool: got no room or no access on the server's disk, "
-                       "expected some. Try again later, or tell who runs it.")  # fmt: skip
+    full = any(each.errno in _OF_THE_SYSTEM for each in _system_errors(error))
+    if full or isinstance(error, StorageError):
+        return HttpError(503, "StorageError", "spool: got no room, or no access, on the "
+                         "server's disk, expected some. Try later, or tell its owner.")  # fmt: skip
     if isinstance(error, DependencyError):
         return HttpError(415, kind, message)
     if isinstance(error, AudioError | CategoryError | ConfigError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -31,6 +32,8 @@ from sgn_rt.serving.server.problems import HttpError, problem_of
 from sgn_rt.serving.server.replies import reply
 from sgn_rt.serving.server.tracing import span
 from sgn_rt.serving.server.upload import STALL_S, expect_upload, spooled
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -72,7 +75,10 @@ class Separate:
         except Exception as error:
             if sending.begun:
                 raise
-            await reply(request, problem_of(error), send)
+            problem = problem_of(error)
+            if problem.status == 500:
+                log.error("a separation failed", exc_info=error)
+            await reply(request, problem, send)
 
     async def _response(self, request: Request, held: ExitStack) -> Response:
         """What is answered; what it reads of goes with what is held."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
 
 from .tools import PATIENCE_S, unzipped, wait_until
 
@@ -31,7 +34,9 @@ class Process:
         line = self.process.stdout.readline()
         assert line.startswith("sgn-rt: listening on http://127.0.0.1:"), line
         self.url = line.split()[-1]
-        self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=PATIENCE_S)
+        self.client = httpx.Client(
+            base_url=self.url, trust_env=False, verify=False, timeout=PATIENCE_S
+        )
         wait_until(lambda: self.client.get("/readyz").status_code == 200)
         (folder / "armed").touch()
 
@@ -76,7 +81,7 @@ def test_sigterm_lets_what_runs_end(start, aside, wav):
     post = aside.submit(server.client.post, "/separate?categories=bell", content=wav())
     wait_until(server.is_reached)
     server.told(signal.SIGTERM)
-    with httpx.Client(base_url=server.url, trust_env=False) as other:
+    with httpx.Client(base_url=server.url, trust_env=False, verify=False) as other:
         wait_until(lambda: other.get("/readyz").status_code == 503)
         assert other.get("/readyz").json()["error"]["type"] == "Draining"
         assert other.get("/healthz").status_code == 200
@@ -90,11 +95,22 @@ def test_sigterm_lets_what_runs_end(start, aside, wav):
     assert not list(server.spool.iterdir())
 
 
-def test_what_takes_too_long_to_drain_is_ended(start, aside, wav):
+def test_what_takes_too_long_to_drain_is_ended(start, aside, wav, noise):
+    """A request and a live stream; both are told why."""
     server = start("--drain", 0.2)
-    post = aside.submit(server.client.post, "/separate", content=wav())
-    wait_until(server.is_reached)
-    server.told(signal.SIGTERM)
+    with connect(server.url.replace("http", "ws") + "/stream", proxy=None) as websocket:
+        websocket.send('{"type": "start", "sample_rate": 8000}')
+        assert json.loads(websocket.recv(PATIENCE_S))["type"] == "started"
+        websocket.send(noise(1, 8000).T.tobytes())
+        wait_until(server.is_reached)
+        post = aside.submit(server.client.post, "/separate", content=wav())
+        wait_until(lambda: list(server.spool.iterdir()))
+        server.told(signal.SIGTERM)
+        said = json.loads(websocket.recv(PATIENCE_S))
+        assert (said["type"], said["error"]["type"]) == ("error", "Draining")
+        with pytest.raises(ConnectionClosedError):
+            websocket.recv(PATIENCE_S)
+        assert websocket.close_code == 1012
     answer = post.result(PATIENCE_S)
     assert answer.status_code == 503
     assert answer.json()["error"]["type"] == "Draining"
@@ -108,7 +124,9 @@ def test_a_second_signal_ends_at_once(start, aside, wav):
     post = aside.submit(server.client.post, "/separate", content=wav())
     wait_until(server.is_reached)
     server.told(signal.SIGTERM)
-    wait_until(lambda: httpx.get(server.url + "/readyz", trust_env=False).status_code == 503)
+    wait_until(
+        lambda: httpx.get(server.url + "/readyz", trust_env=False, verify=False).status_code == 503
+    )
     server.told(signal.SIGTERM)
     assert post.result(PATIENCE_S).status_code == 503
     server.go()
