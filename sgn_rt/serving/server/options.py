@@ -80,7 +80,7 @@ class ServerOptions:
         if self.token is not None and not _is_token(self.token):
             raise ConfigError(
                 "token: got one that no header can carry, expected 16 or more letters, digits and "
-                "-._~+/=. Make one: python -c 'import secrets; print(secrets.token_urlsafe())'"
+                "-._~+. Make one: python -c 'import secrets; print(secrets.token_urlsafe())'"
             )
         if not self.is_loopback and self.token is None and not self.behind_proxy:
             raise ConfigError(
@@ -110,7 +110,7 @@ def is_loopback(host: str) -> bool:
 
 def _is_token(token: str) -> bool:
     return len(token) >= 16 and all(
-        letter.isascii() and (letter.isalnum() or letter in "-._~+/=") for letter in token
+        letter.isascii() and (letter.isalnum() or letter in "-._~+") for letter in token
     )
 
 

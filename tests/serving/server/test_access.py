@@ -148,6 +148,7 @@ def test_what_loopback_is(host, local):
         ({"overload": "panic"}, "overload"),
         ({"token": "short"}, "token"),
         ({"token": "a line\nmore of it" * 2}, "token"),
+        ({"token": "no-subprotocol=/" * 2}, "token"),
         ({"host": "0.0.0.0"}, "host"),
     ],
 )
