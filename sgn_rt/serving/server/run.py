@@ -18,6 +18,8 @@ from sgn_rt.serving.server.options import ServerOptions
 
 HEAD_S: Final = 15.0
 """Until the head of a request has to be there."""
+MOST_CONNECTIONS: Final = 512
+"""Beyond them all requests are answered by 503."""
 SWEEP_S: Final = 5
 """Between two looks for connections that do not close."""
 
@@ -160,6 +162,7 @@ def _http_server(server: Server, options: ServerOptions) -> Any:
         log_config=None,
         access_log=False,
         server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
         proxy_headers=options.behind_proxy,
         timeout_graceful_shutdown=round(END_S),
         callback_notify=sweep,

@@ -21,6 +21,7 @@ STALL_S: Final = 30.0
 _FIELD: Final = "file"
 _FORM_BYTES: Final = 1 << 16
 """What a form may have around the file."""
+_HEADER_BYTES: Final = 1 << 12
 _WRITE_BYTES: Final = 1 << 20
 """Collected before they are written, by a thread."""
 
@@ -183,10 +184,10 @@ class _Form:
         self._field = self._value = self._disposition = b""
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._field += data[start:end]
+        self._field = _longer(self._field, data[start:end])
 
     def _on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
+        self._value = _longer(self._value, data[start:end])
 
     def _on_header_end(self) -> None:
         if self._field.lower() == b"content-disposition":
@@ -205,6 +206,13 @@ class _Form:
 
     def _on_end(self) -> None:
         self._ended = True
+
+
+def _longer(header: bytes, part: bytes) -> bytes:
+    """A header of a form's part, which has a length that one has."""
+    if len(header) + len(part) > _HEADER_BYTES:
+        raise _no_form("a header that is too long")
+    return header + part
 
 
 def _no_form(what: str) -> HttpError:

@@ -57,6 +57,15 @@ def test_probes_and_the_description_need_none(guarded):
         assert ask(guarded, path).status_code == 200
 
 
+def test_what_is_open_is_chosen(guarded):
+    """A new endpoint is guarded, or said to be open."""
+    paths = ask(guarded, "/openapi.json").json()["paths"]
+    free = {path for path, (operation,) in ((p, o.values()) for p, o in paths.items())
+            if operation.get("security") == []}  # fmt: skip
+    assert free == {"/healthz", "/readyz", "/openapi.json"}
+    assert set(paths) - free == GUARDED - {"/stream"}
+
+
 def test_a_websocket_needs_the_token(guarded):
     assert handshake(guarded) == 401
     assert handshake(guarded, subprotocols=["bearer", "wrong"]) == 401

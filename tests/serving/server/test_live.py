@@ -8,6 +8,7 @@ import json
 import socket
 import struct
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from sgn_rt.audio.pcm import decoded, encoded
 from sgn_rt.errors import EngineError, OverloadError
 from sgn_rt.serving.server import live as live_module
 from sgn_rt.serving.server import run as run_module
+from sgn_rt.serving.server.start import Start
 
 from .tools import PATIENCE_S, RATE, wait_until
 
@@ -338,6 +340,56 @@ def test_a_client_that_goes_while_it_waits_for_the_rest(serving, noise, gate):
         websocket.send('{"type": "end"}')
         assert gate.reached.wait(PATIENCE_S)
     wait_until(lambda: streams(server) == 0)
+    assert server.server.backend.opened[1].stats().given_up == 0  # nobody took the call for hung
+
+
+def test_what_is_ready_while_a_client_ends_comes_with_the_rest():
+    """The end comes while a message is on its way, and the next is ready at once."""
+
+    async def talk() -> tuple[list[int], list[str]]:
+        taken, sent, words = iter(range(9)), [], []
+        arrived, on_its_way = asyncio.Event(), asyncio.Event()
+        ends = asyncio.Queue()
+
+        async def aread():
+            return {"bell": np.full((1, 1), next(taken), np.float32)}
+
+        async def aclose():
+            return {"bell": np.array([list(taken)], np.float32)}
+
+        async def send_bytes(data):
+            on_its_way.set()
+            await arrived.wait()
+            sent.extend(np.frombuffer(data, "<f4").astype(int).tolist())
+
+        async def send_json(message):
+            words.append(message["type"])
+
+        async def nothing(code):
+            words.append(code)
+
+        stream = SimpleNamespace(
+            categories=("bell",), sample_rate=RATE, channels=1, latency_samples=0, overload={},
+            aread=aread, aclose=aclose, events=list,
+        )  # fmt: skip
+        websocket = SimpleNamespace(
+            send_bytes=send_bytes, send_json=send_json, receive=ends.get, close=nothing
+        )
+        said = Start.of({"sample_rate": RATE, "categories": ["bell"]}, 1)
+        talking = asyncio.create_task(
+            live_module._Talk(websocket, stream, said).run(asyncio.Event())
+        )
+        await on_its_way.wait()
+        await ends.put({"type": "websocket.receive", "text": '{"type": "end"}'})
+        for _ in range(20):  # whoever can go on has done so
+            await asyncio.sleep(0)
+        arrived.set()
+        await asyncio.wait_for(talking, PATIENCE_S)
+        return sent, words
+
+    sent, words = asyncio.run(talk())
+    assert sent == list(range(9))
+    assert words == ["started", "ended", 1000]
 
 
 def test_a_client_that_does_not_read_is_not_waited_for(running, fake_separator, noise, monkeypatch):
