@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import sgn_rt
+from sgn_rt._atomic import whole_folder
 from sgn_rt._optional import require
-from sgn_rt._temporary import remove_leftovers, temporary_folder
 from sgn_rt.audio.labelled_music import load_music
 from sgn_rt.errors import BundleError, ConfigError
 from sgn_rt.export.calibration import calibration_material
@@ -121,7 +120,7 @@ def export_bundle(
     tell(f"loading {checkpoint}")
     model = load(checkpoint, key_map)
     probe = make_probe(model, load_music(music, model.config.sample_rate))
-    with _work_beside(target) as work:
+    with _written_whole(target) as work:
         _write_checkpoint(
             model, Path(checkpoint), work / BUNDLE_CHECKPOINT, renamed=key_map is not None
         )
@@ -135,7 +134,6 @@ def export_bundle(
             results = measured[_proved_as(entry, measured)]
             entry["parity"] = {result.stage: result.to_dict() for result in results}
         _write_manifest(work, manifest)
-        _put_in_place(work, target)
     return measured
 
 
@@ -197,16 +195,10 @@ def write_unproved(
 
 
 @contextmanager
-def _work_beside(target: Path) -> Iterator[Path]:
-    """A folder to make a bundle in, on the file system of ``target``; gone at the end."""
-    existing = target.parent
-    while not existing.exists():
-        existing = existing.parent
+def _written_whole(target: Path) -> Iterator[Path]:
+    """A folder to make a bundle in, which is put in its place at the end, or is gone."""
     try:
-        remove_leftovers(existing)
-        with temporary_folder(existing) as private:
-            work = private / "bundle"  # a folder of its own, with the permissions of any new one
-            work.mkdir()
+        with whole_folder(target) as work:
             yield work
     except OSError as error:
         raise _unwritable(target, error) from error
@@ -332,18 +324,3 @@ def _write_manifest(work: Path, manifest: dict[str, Any]) -> None:
     manifest[DIGEST_KEY] = digest_of(manifest)
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     (work / BUNDLE_MANIFEST).write_text(text + "\n", encoding="utf-8")
-
-
-def _put_in_place(work: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists():
-        os.rename(work, target)
-        return
-    # The old bundle steps aside first and goes only when the new one stands.
-    with temporary_folder(target.parent) as aside:
-        os.rename(target, aside / "old")
-        try:
-            os.rename(work, target)
-        except BaseException:
-            os.rename(aside / "old", target)
-            raise

@@ -1,13 +1,15 @@
-"""Files that appear whole or not at all, and the folder for what can be made again."""
+"""Files and folders that appear whole or not at all, and the folder for what can be made again."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sgn_rt._temporary import remove_leftovers, temporary_file
+from sgn_rt._temporary import remove_leftovers, temporary_file, temporary_folder
 
 CACHE_VARIABLE: Final = "SGN_RT_CACHE_DIR"
 
@@ -60,6 +62,43 @@ def write_named(path: Path, content: bytes) -> None:
             file.write(content)
     else:
         write_whole(path.resolve() if path.is_symlink() else path, content)
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill, on the file system of ``target``, that takes its place at the end.
+
+    After an error it is gone, and ``target`` is as it was.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made or put there.
+    """
+    existing = target.parent
+    while not existing.exists():
+        existing = existing.parent
+    remove_leftovers(existing)
+    with temporary_folder(existing) as private:
+        work = private / "new"  # a folder of its own, with the permissions of any new one
+        work.mkdir()
+        yield work
+        _put_in_place(work, target)
+
+
+def _put_in_place(work: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        os.rename(work, target)
+        return
+    # The old one steps aside first and goes only when the new one stands.
+    with temporary_folder(target.parent) as aside:
+        os.rename(target, aside / "old")
+        try:
+            os.rename(work, target)
+        except BaseException:
+            os.rename(aside / "old", target)
+            raise
 
 
 def is_written_in_place(path: Path) -> bool:

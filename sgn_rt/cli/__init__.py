@@ -26,6 +26,7 @@ COMMANDS = {
     "export": "Export a checkpoint to a bundle.",
     "build": "Build TensorRT engines into a bundle.",
     "plugins": "Build or find the library of TensorRT plugins.",
+    "triton": "Write a model repository for Triton Inference Server.",
     "parity": "Compare a bundle's engines with the reference.",
     "bench": "Time the engines side by side.",
     "info": "Show what is in a bundle.",

@@ -8,7 +8,7 @@ no ONNX package. It is of protobuf's wire format: a field is a number, a kind, a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from sgn_rt.errors import BundleError, ConfigError
 from sgn_rt.model.bundle import Artifact, Bundle
@@ -28,6 +28,10 @@ _FIELDS: Final[dict[str, dict[int, str]]] = {
 }
 _METADATA: Final = 14
 """Field of a model that holds an entry of its metadata: key and value."""
+_GRAPH, _INPUT, _OUTPUT = 7, 11, 12
+"""Fields: the graph of a model, and the inputs and outputs of that."""
+_ELEMENTS: Final = {1: "float32", 7: "int64", 10: "float16"}
+"""Of ONNX's element types, those of inputs and outputs of our graphs."""
 _LOCATION: Final = b"location"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT: Final = 10
@@ -110,6 +114,65 @@ def metadata_of(graph: bytes) -> dict[str, str]:
     return {entry.get(1, ""): entry.get(2, "") for entry in entries}
 
 
+class GraphTensor(NamedTuple):
+    """An input or output of a graph.
+
+    Attributes
+    ----------
+    name
+        As in the graph.
+    dtype
+        As NumPy names it.
+    shape
+        Sizes; -1 for an axis of any size.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def tensors_of(graph: bytes) -> tuple[list[GraphTensor], list[GraphTensor]]:
+    """Inputs and outputs of a graph, as it declares them.
+
+    Raises
+    ------
+    ValueError
+        For bytes that are no protobuf message, and types that no graph of ours has.
+    """
+    view = memoryview(graph)
+    ((start, end),) = (at for number, *at in _lengths(view, 0, len(graph)) if number == _GRAPH)
+    fields = list(_lengths(view, start, end))
+    inputs, outputs = (
+        [_graph_tensor(view, *at) for number, *at in fields if number == wanted]
+        for wanted in (_INPUT, _OUTPUT)
+    )
+    return inputs, outputs
+
+
+def _graph_tensor(view: memoryview, start: int, end: int) -> GraphTensor:
+    """A ValueInfoProto: name 1, type 2, in it the tensor 1 of an element type 1 and a shape 2."""
+    parts = {number: at for number, *at in _lengths(view, start, end)}
+    name = bytes(view[slice(*parts[1])]).decode()
+    ((_, *tensor),) = _lengths(view, *parts[2])
+    element, axes = 0, []
+    for number, value, begin in _fields(view, *tensor):
+        if begin is None:
+            element = value
+        elif number == 2:
+            axes = [_size(view, *at) for _, *at in _lengths(view, begin, value)]
+    if element not in _ELEMENTS:
+        raise ValueError(f"{name} of element type {element}")
+    return GraphTensor(name, _ELEMENTS[element], tuple(axes))
+
+
+def _size(view: memoryview, start: int, end: int) -> int:
+    """Of an axis: its value 1, or -1 where it has a name instead."""
+    sizes = [value for number, value, begin in _fields(view, start, end)
+             if number == 1 and begin is None]  # fmt: skip
+    return sizes[0] if sizes else -1
+
+
 def expect_described(graph: bytes, bundle: Bundle, artifact: Artifact, what: str) -> None:
     """Refuse a graph that says something else of itself than the bundle says of it.
 
@@ -147,11 +210,22 @@ def _location(view: memoryview, start: int, end: int) -> set[str]:
 
 def _lengths(view: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Fields of a message that have a length: number, and where the content begins and ends."""
+    for number, value, start in _fields(view, at, end):
+        if start is not None:
+            yield number, start, value
+
+
+def _fields(view: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int | None]]:
+    """Fields of a message: number, and the value of a whole number, with None.
+
+    Of a field that has a length, in their place where its content ends and where it begins.
+    """
     while at < end:
         key, at = _varint(view, at, end)
         kind = key & 7
         if kind == _VARINT:
-            _, at = _varint(view, at, end)
+            value, at = _varint(view, at, end)
+            yield key >> 3, value, None
             continue
         if kind == _BYTES:
             size, at = _varint(view, at, end)
@@ -162,7 +236,7 @@ def _lengths(view: memoryview, at: int, end: int) -> Iterator[tuple[int, int, in
         if size > end - at:
             raise ValueError("a field beyond the end")
         if kind == _BYTES:
-            yield key >> 3, at, at + size
+            yield key >> 3, at + size, at
         at += size
 
 

@@ -32,6 +32,7 @@ from sgn_rt.model.contract import (
     axes_of,
     type_of,
 )
+from sgn_rt.model.graph_file import tensors_of
 from sgn_rt.reference import random_model
 
 NETWORK = {
@@ -271,3 +272,17 @@ def test_shapes_are_inferred_with_the_contracts_axes(published):
     known = {value.name for value in inferred.graph.value_info}
     for node in graph.graph.node:
         assert known.issuperset(set(node.output) - set(map(str, Tensor))), node.name
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("precision", FLOATS)
+def test_inputs_and_outputs_are_read_without_onnx_as_onnx_reads_them(small_bundle, kind, precision):
+    def declared(value):
+        tensor = value.type.tensor_type
+        shape = tuple(-1 if dim.dim_param else dim.dim_value for dim in tensor.shape.dim)
+        return value.name, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name, shape
+
+    content = (small_bundle / f"{kind}.{precision}.onnx").read_bytes()
+    graph = onnx.load_from_string(content).graph
+    for found, values in zip(tensors_of(content), (graph.input, graph.output), strict=True):
+        assert [tuple(each) for each in found] == [declared(value) for value in values]

@@ -15,6 +15,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from sgn_rt._atomic import whole_folder
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import BundleError, CheckpointError, ConfigError, ParityError
 from sgn_rt.export import writer
@@ -313,8 +314,8 @@ def test_a_bundle_without_graphs_is_not_what_was_meant(small_checkpoint, tmp_pat
 KILLED = """
 import os, sys
 from pathlib import Path
-from sgn_rt.export.writer import _work_beside
-with _work_beside(Path(sys.argv[1])) as work:
+from sgn_rt._atomic import whole_folder
+with whole_folder(Path(sys.argv[1])) as work:
     (work / "core.fp32.onnx").write_bytes(bytes(1000))
     os.kill(os.getpid(), 9)
 """
@@ -324,6 +325,6 @@ def test_what_a_killed_export_left_goes_with_the_next_one(tmp_path, tree):
     done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "bundle"], check=False)
     assert done.returncode == -9
     assert any(name.endswith("core.fp32.onnx") for name in tree(tmp_path))
-    with writer._work_beside(tmp_path / "bundle"):
+    with whole_folder(tmp_path / "bundle"):
         assert not any(name.endswith("core.fp32.onnx") for name in tree(tmp_path))
-    assert tree(tmp_path) == []
+    assert tree(tmp_path) == ["bundle"]
