@@ -97,7 +97,7 @@ class Separate:
         names = {str(path): "recording", str(folder): "spool"}
         try:
             async with asyncio.timeout(self._options.time_limit_s):
-                name = await spooled(request, path, self._options.max_upload)
+                name = await self._uploaded(request, path)
                 made = await self._separated(request, separator, wanted, path, work)
         except TimeoutError as error:
             raise HttpError(504, "TimeLimit", f"server: got no stems within "
@@ -111,6 +111,20 @@ class Separate:
             "stems": {stem: file.name for stem, file in made.files.stems.items()},
         }
         return _answer(request, wanted, report, made.files.stems)
+
+    async def _uploaded(self, request: Request, path: Path) -> str:
+        """Have an upload in a file; what it is called."""
+        upload = asyncio.ensure_future(spooled(request, path, self._options.max_upload))
+        ending = asyncio.ensure_future(self._backend.ending.wait())
+        try:
+            await asyncio.wait({upload, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if upload.done():
+                return upload.result()
+            raise _draining()
+        finally:
+            upload.cancel()
+            ending.cancel()
+            await asyncio.wait({upload})
 
     async def _separated(
         self, request: Request, separator: Separator, wanted: Wanted, path: Path, work: ExitStack
@@ -142,8 +156,7 @@ class Separate:
             if job.done():
                 return job.result()
             if ending.done():
-                raise HttpError(503, "Draining", "server: got told to end before the stems were "
-                              "made, expected more time. Send it to another one.")  # fmt: skip
+                raise _draining()
             raise HttpError(400, "Disconnected", "client: got no connection any more, expected it "
                             "to wait. Send it again.")  # fmt: skip
         finally:
@@ -152,6 +165,11 @@ class Separate:
             cancel.set()
             if not job.done():  # the thread keeps its place, and the folder that it works in
                 self.desk.leave(job, work)
+
+
+def _draining() -> HttpError:
+    return HttpError(503, "Draining", "server: got told to end before the stems were made, "
+                     "expected more time. Send it to another one.")  # fmt: skip
 
 
 async def _gone(request: Request) -> None:

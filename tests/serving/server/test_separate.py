@@ -250,16 +250,18 @@ def test_the_time_limit_ends_the_work(serving, wav, gate, spool):
 
 
 def test_a_client_that_goes_while_it_is_separated(serving, wav, gate, spool):
-    _, server = serving(gate)
-    content = wav()
+    fake, server = serving(gate)
+    content = wav(40_000)
     with socket.create_connection(server._listener.getsockname()) as raw:
         raw.sendall(
             b"POST /separate HTTP/1.1\r\nHost: localhost\r\n"
             b"Content-Length: %d\r\n\r\n" % len(content) + content
         )
         assert gate.reached.wait(PATIENCE_S)
+    wait_until(lambda: server.server.separate.desk._left)  # it is known that nobody waits
     gate.opened.set()
     wait_until(lambda: server.server.separate.desk.taken == 0 and not list(spool.iterdir()))
+    assert fake.engine.calls < 20  # of some eighty
 
 
 def test_a_client_that_goes_while_it_sends(serving, wav, spool):
@@ -274,6 +276,18 @@ def test_a_client_that_goes_while_it_sends(serving, wav, spool):
         wait_until(lambda: list(spool.iterdir()))
     wait_until(lambda: server.server.separate.desk.taken == 0 and not list(spool.iterdir()))
     assert fake.engine.calls == 0
+
+
+def test_a_server_that_ends_while_a_client_sends(serving, wav):
+    _, server = serving(drain_s=0.05)
+    with socket.create_connection(server._listener.getsockname()) as raw:
+        raw.sendall(b"POST /separate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nRIFF")
+        wait_until(lambda: server.server.separate.desk.taken == 1)
+        server.end()
+        answer = raw.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    server.join()
+    assert server.error is None
 
 
 def test_a_client_that_goes_while_it_is_answered(server, noise, spool):
