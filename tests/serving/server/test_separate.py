@@ -211,6 +211,14 @@ def test_forms_that_are_none(server):
         assert words in message
 
 
+def test_headers_of_a_form_are_bounded(server, monkeypatch):
+    """Also where python-multipart, as older ones, does not see to it."""
+    monkeypatch.setattr(upload_module, "_HEADER_BYTES", 20)
+    with httpx.Client(base_url=server.url, trust_env=False, verify=False) as client:
+        answer = client.post("/separate", files={"file": b"RIFF"})
+    assert "a header that is too long" in problem(answer)[2]
+
+
 def test_a_form_without_a_boundary_is_none(server):
     for value in ("multipart/form-data", "multipart/form-data; boundary=" + "x" * 10_000):
         assert problem(post(server, b"abc", headers={"Content-Type": value}))[0] == 400
