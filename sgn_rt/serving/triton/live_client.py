@@ -25,6 +25,8 @@ from sgn_rt.streaming.output import RESIDUAL
 
 PIECE_S: Final = 5.0
 """Sound of a request, at most: a longer block goes in several."""
+ABORT_S: Final = 10.0
+"""Seconds that `TritonStream.abort` waits for the server to let go, at most."""
 AHEAD_S: Final = 30.0
 """Sound that may be unanswered before `TritonStream.feed` waits."""
 
@@ -163,13 +165,13 @@ class TritonStream(OneProcess):
                 self._error = None
                 nothing = np.zeros((self.channels, 0), np.float32)
                 self._send(nothing, end=True, parameters={wire.ABORT: True})
-                self._wait(0, timeout_s=min(1.0, self._timeout_s))
+                self._wait(0, timeout_s=min(ABORT_S, self._timeout_s))
         self._let_go()
 
     def _let_go(self) -> None:
         self._ended = True
-        # Triton 2.51 does not unload a model whose refused requests were cancelled later: only what
-        # is still to be answered is.
+        # Triton 2.51 may keep a model from unloading whose requests were cancelled, also just after
+        # they were answered or refused: only what is still to be answered is cancelled.
         self._client.stop_stream(cancel_requests=bool(self._unanswered))
         self._client.close()
 

@@ -11,13 +11,8 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput
 
-from sgn_rt import Separator
-from sgn_rt.audio.labelled_music import shipped_music
 from sgn_rt.errors import EngineError, UnavailableError
-from sgn_rt.model.bundle import Bundle
 from sgn_rt.serving.triton.client import TritonClient
-from sgn_rt.serving.triton.configs import Serving
-from sgn_rt.serving.triton.repository import Part, write_repository
 
 from .tritonserver import Server
 
@@ -151,24 +146,6 @@ def test_a_call_that_takes_too_long_is_said(server, fails, signal):
         separator.engine._timeout_s = 1e-6
         with fails(EngineError, "no answer in time"):
             separator.separate(signal(2000), ["bell"], sample_rate=8000)
-
-
-def test_the_model_that_ships_is_the_same_to_the_bit(serve, tmp_path):
-    serving = Serving(engine="onnxruntime", threads=2)
-    write_repository(Bundle.open(), tmp_path / "models", parts=[Part.WINDOWS], serving=serving)
-    server = serve(tmp_path / "models" / "models", load=["windows"])
-    try:
-        with (
-            TritonClient(server.url) as client,
-            Separator.open(None, "onnxruntime", threads=2) as local,
-        ):
-            mix = shipped_music() / "003.mix.flac"
-            options = {"duration_s": 8.0}
-            same(
-                local.separate(mix, ["tuba"], **options), client.separate(mix, ["tuba"], **options)
-            )
-    finally:
-        server.stop()
 
 
 def test_any_number_of_threads_share_a_client(client, local, signal):
