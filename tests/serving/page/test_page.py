@@ -178,6 +178,7 @@ def test_a_microphone_and_a_token(visit, serving):
     button(page, "Go on").click()
     page.get_by_role("tab", name="Live").click()
     choose(page, "xylophone")
+    page.get_by_label("Delay").select_option("0.5 s")
     page.locator("#microphone").click()
     expect(page.locator("#live-clock")).to_have_text(re.compile("0:0[1-9]"))
     button(page, "Stop").click()
@@ -185,9 +186,8 @@ def test_a_microphone_and_a_token(visit, serving):
     page.said.clear()  # the browser's own word on the two refusals
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_telephone_shows_all_of_it(visit, url, scheme):
-    page = visit(url, viewport={"width": 360, "height": 700}, color_scheme=scheme)
+def test_a_telephone_shows_all_of_it(visit, url):
+    page = visit(url, viewport={"width": 360, "height": 700})
     page.set_input_files("#file", MIX)
     expect(page.locator("#stems li")).to_have_count(2)
     widths = "() => [document.documentElement.scrollWidth, innerWidth]"
@@ -196,6 +196,32 @@ def test_a_telephone_shows_all_of_it(visit, url, scheme):
     page.get_by_role("tab", name="Live").click()
     shown, there = page.evaluate(widths)
     assert shown <= there
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_it(visit, url, excerpt, scheme):
+    """By the rules of axe: names, roles, contrast and more, in every state of the page."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = visit(url, color_scheme=scheme)
+
+    def look(state):
+        found = axe.run(page)
+        assert found.violations_count == 0, f"{state}: {found.generate_report()}"
+
+    expect(page.locator("#work")).to_be_visible()
+    look("begin")
+    page.set_input_files("#file", excerpt)
+    expect(page.locator("#panel-file")).to_have_attribute("data-state", "ready")
+    page.locator("#stems button").last.click()
+    look("stems, one of them muted")
+    choose(page, "tuba")
+    page.get_by_role("tab", name="Live").click()
+    page.set_input_files("#live-file", excerpt)
+    expect(page.locator("#events li").first).to_be_visible()
+    look("live")
+    page.set_input_files("#live-file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": b"no"})
+    expect(page.get_by_role("alert")).to_be_visible()
+    look("a problem")
 
 
 def test_the_page_needs_nothing_from_elsewhere(visit, url):

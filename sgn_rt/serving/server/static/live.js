@@ -161,8 +161,9 @@ class Session {
   }
 
   noteLine(time, text) {
+    if (find("events").firstChild?.lastChild.textContent === text) return;
     const when = time === undefined ? "" : `${time.toFixed(1)} s`;
-    find("events").prepend(make("li", {}, make("time", { textContent: when }), text));
+    find("events").prepend(make("li", {}, make("time", { textContent: when }), make("span", { textContent: text })));
     while (find("events").children.length > MOST_EVENTS) find("events").lastChild.remove();
   }
 

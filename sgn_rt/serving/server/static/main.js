@@ -25,7 +25,7 @@ async function begin() {
 
 function showModel(model) {
   find("model").textContent =
-    `${model.name} knows ${model.categories.length} sounds, up to ${model.sample_rate / 2000}\u00a0kHz.`;
+    `${model.name} knows ${model.categories.length} sounds, up to ${(model.sample_rate / 2000).toFixed(1)}\u00a0kHz.`;
   setCategories(model.categories);
   find("chips").replaceChildren(
     ...model.categories.map((name) =>
