@@ -14,7 +14,7 @@ from sgn_rt.model.bundle import Bundle
 from sgn_rt.serving.triton.configs import Serving
 from sgn_rt.serving.triton.repository import Part, write_repository
 
-from .tritonserver import Server, backends, packages
+from .tritonserver import ENVIRONMENT, Server, backends, packages
 
 REQUIRE = "SGN_RT_REQUIRE_TRITON"
 SMALL = Path(__file__).parents[2] / "data" / "bundle_schema1"
@@ -28,7 +28,7 @@ def server_backends(tmp_path_factory) -> Path:
     """Backends of the real tritonserver; without it, tests are skipped, or fail in CI."""
     if packages() is None:
         if os.environ.get(REQUIRE) == "1":
-            pytest.fail(f"no tritonserver in {packages.__module__}'s environment, and {REQUIRE}=1")
+            pytest.fail(f"no tritonserver in {ENVIRONMENT}, and {REQUIRE}=1")
         pytest.skip("no tritonserver: `make test` installs it where there is a package index")
     return backends(tmp_path_factory.mktemp("triton"))
 
