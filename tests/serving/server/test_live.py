@@ -293,6 +293,34 @@ def test_what_the_hub_refuses_is_told(shared, monkeypatch):
         assert failed(websocket) == (1013, "OverloadError")
 
 
+def slow(call, answer):
+    """An engine that takes longer than windows have."""
+    threading.Event().wait(0.03)
+    return answer
+
+
+def test_overload_is_told(serving, noise):
+    """Windows that are late, or heard by no network, are not kept from the client."""
+    _, server = serving(slow, overload="pass-through", deadline_s=0.01)
+    with client(server) as websocket:
+        told(websocket)
+        websocket.send(encoded(noise(1, 16_000), "f32le"))
+        websocket.send('{"type": "end"}')
+        _, words = rest(websocket)
+    counts = {each["kind"]: each["count"] for each in words if each["type"] == "overload"}
+    assert set(counts) <= {"late", "pass-through"}
+    assert sum(counts.values()) >= 1
+    assert words[-1] == {"type": "ended", "samples": 16_000}
+
+
+def test_a_stream_that_is_late_ends_where_that_is_the_policy(serving, noise):
+    _, server = serving(slow, overload="raise", deadline_s=0.01)
+    with client(server) as websocket:
+        told(websocket)
+        websocket.send(encoded(noise(1, 16_000), "f32le"))
+        assert failed(websocket) == (1013, "OverloadError")
+
+
 def test_an_engine_that_fails_is_told(serving, noise):
     def fault(call, answer):
         raise EngineError("engine: got a fault, expected none. Try again.")
