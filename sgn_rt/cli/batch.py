@@ -73,6 +73,31 @@ class Outcome:
         return {"input": str(self.path), "status": str(self.status), **self.report}
 
 
+class Overview:
+    """The picture that goes with stems; see `sgn_rt.serving.folders.one.Addition`."""
+
+    name = PICTURE
+
+    def __call__(
+        self, separator: Separator, path: Path, files: SeparationFiles, options: Mapping[str, Any]
+    ) -> bytes:
+        """Draw it, as PNG."""
+        from sgn_rt.cli.plot import as_png, draw_overview
+
+        rule = PresenceRule.of(separator.config, options["threshold"])
+        count = len(separator.categories)
+        limits = np.broadcast_to(np.atleast_1d(rule.thresholds), count).tolist()
+        figure = draw_overview(
+            open_recording(path, **{key: options[key] for key in _READING}),
+            files,
+            title=path.name,
+            model=separator.bundle.name,
+            highest_hz=separator.config.sample_rate / 2,
+            thresholds=dict(zip(separator.categories, limits, strict=True)),
+        )
+        return as_png(figure)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What is wanted of every recording.
@@ -123,20 +148,8 @@ class Wanted:
 
     def _draw(self, path: Path, files: SeparationFiles, separator: Separator) -> None:
         """Add a picture to the stems."""
-        from sgn_rt.cli.plot import as_png, draw_overview
-
-        rule = PresenceRule.of(separator.config, self.options["threshold"])
-        count = len(separator.categories)
-        limits = np.broadcast_to(np.atleast_1d(rule.thresholds), count).tolist()
-        figure = draw_overview(
-            open_recording(path, **{key: self.options[key] for key in _READING}),
-            files,
-            title=path.name,
-            model=separator.bundle.name,
-            highest_hz=separator.config.sample_rate / 2,
-            thresholds=dict(zip(separator.categories, limits, strict=True)),
-        )
-        add_to_run(next(iter(files.stems.values())).parent, PICTURE, as_png(figure))
+        picture = Overview()(separator, path, files, self.options)
+        add_to_run(next(iter(files.stems.values())).parent, PICTURE, picture)
 
     def attempt(self, separator: Separator, path: Path, progress: Progress) -> Outcome:
         """Separate a recording, or tell why it failed; also where the fault is this package's."""

@@ -34,6 +34,8 @@ class Terminated(BaseException):
 def unwinding_signals() -> Iterator[None]:
     """Make SIGTERM and SIGHUP raise `Terminated`, so that what is half done is cleaned up.
 
+    SIGINT raises KeyboardInterrupt, as ever.
+
     The first one counts: another does not cut the cleaning short. A signal that the process was
     started to ignore, as by ``nohup``, stays ignored.
     """
@@ -43,12 +45,16 @@ def unwinding_signals() -> Iterator[None]:
         del frame
         for taken in before:
             signal.signal(taken, signal.SIG_IGN)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         raise Terminated(number)
 
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:
                 before[number] = signal.signal(number, end)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, end)
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import click
 
-from sgn_rt.cli.batch import PICTURE, JsonLines, Status, Wanted, run_batch
+from sgn_rt.cli.batch import PICTURE, JsonLines, Overview, Status, Wanted, run_batch
 from sgn_rt.cli.common import (
     bundle_option,
     categories_option,
@@ -22,10 +22,15 @@ from sgn_rt.cli.common import (
     write_json,
 )
 from sgn_rt.cli.devices import device_option
+from sgn_rt.cli.folders import crew_for, separate_listing
 from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.engines.devices import Devices
 from sgn_rt.errors import AudioError, ConfigError
 from sgn_rt.separator import Separator
+from sgn_rt.serving.folders.desk import Work
+from sgn_rt.serving.folders.inputs import is_many, list_inputs
+from sgn_rt.serving.folders.one import TRIES
+from sgn_rt.serving.folders.state import fingerprint_of
 from sgn_rt.streaming.choices import Level, checked_level
 
 
@@ -67,6 +72,15 @@ def _level(context: click.Context, parameter: click.Parameter, text: str) -> Lev
 @click.option("--skip-existing", is_flag=True,
               help="Leave out inputs whose stems are there, whole and of the same model and "
               "options.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N",
+              help="Of folders and manifests: worker processes on the CPU, recordings at a time on "
+              "a GPU; processors, or 4, if left out.")  # fmt: skip
+@click.option("--pattern", "patterns", multiple=True, metavar="GLOB",
+              help="What recordings in folders are called; may be repeated.")  # fmt: skip
+@click.option("--tries", type=click.IntRange(min=1), default=TRIES, show_default=True, metavar="N",
+              help="Of folders and manifests: failures until one is given up.")  # fmt: skip
+@click.option("--fresh", is_flag=True,
+              help="Do not go on where an earlier run of a folder or manifest ended.")  # fmt: skip
 @json_option
 @output_option("--jsonl", help="Also write a line of JSON for each input when it is done, also of "
                "those that fail; - for stdout.")  # fmt: skip
@@ -90,6 +104,10 @@ def command(
     level: Level,
     salvage: bool,
     skip_existing: bool,
+    jobs: int | None,
+    patterns: tuple[str, ...],
+    tries: int,
+    fresh: bool,
     json_path: Path | None,
     jsonl: Path | None,
     plot: bool,
@@ -100,38 +118,66 @@ def command(
 ) -> int:
     """Separate recordings into one file per category.
 
+    Files, folders with all within, and manifests (.jsonl, an object a line: path, and of it alone
+    categories, threshold, level, start_s, duration_s, output). Folders and manifests go on where an
+    earlier run ended.
+
     Any format of libsndfile, with PyAV also m4a, webm and more; any sample rate and number of
     channels. Stems are of the input's very length, rate and channels. Of several inputs, one that
     fails keeps none of the others from being separated; the exit code is 2 then.
     """
-    _expect_inputs(inputs)
+    listing = None
+    if any(map(is_many, inputs)):
+        listing = list_inputs(inputs, output, patterns)
+    else:
+        _expect_inputs(inputs)
     _expect_distinct_files(json_path, jsonl)
     if plot:
         from sgn_rt.cli.plot import require_matplotlib
 
         require_matplotlib()
-    wanted = Wanted(
-        output=output,
-        options={
-            "categories": categories,
-            "threshold": threshold,
-            "residual": residual,
-            "format": audio_format,
-            "start_s": start_s,
-            "duration_s": duration_s,
-            "level": level,
-            "salvage": salvage,
-        },
-        plot=plot,
-        skip_existing=skip_existing,
-    )
+    options: dict[str, Any] = {
+        "categories": categories,
+        "threshold": threshold,
+        "residual": residual,
+        "format": audio_format,
+        "start_s": start_s,
+        "duration_s": duration_s,
+        "level": level,
+        "salvage": salvage,
+    }
+    wanted = Wanted(output=output, options=options, plot=plot, skip_existing=skip_existing)
+    opening: dict[str, Any] = {
+        "bundle": bundle,
+        "engine": engine,
+        "parity": parity,
+        "threads": threads,
+        "check_every": check_every,
+        "device": device,
+    }
+    tables = "-" not in (str(json_path), str(jsonl))
     with (
-        Separator.open(
-            bundle, engine, parity, threads=threads, check_every=check_every, device=device
-        ) as separator,
+        Separator.open(**opening) as separator,
         nullcontext() if jsonl is None else JsonLines(jsonl) as lines,
     ):
-        tables = "-" not in (str(json_path), str(jsonl))
+        if listing is not None:
+            work = Work(
+                output=output,
+                options=options,
+                fingerprint=fingerprint_of(separator.bundle, options),
+                tries=tries,
+                skip_existing=skip_existing,
+                addition=Overview() if plot else None,
+            )
+            if fresh and (state := work.state()) is not None:
+                state.forget()
+            rows: list[Any] = []
+            keep = _ignore if json_path is None else rows.append
+            crew = crew_for(separator, opening, work, jobs)
+            whole = separate_listing(crew, listing, work, lines, tables=tables, keep=keep)
+            if json_path is not None:
+                write_json(json_path, [row for row in rows if row["status"] != "failed"])
+            return 0 if whole else 2
         outcomes = run_batch(separator, inputs, wanted, lines, tables=tables)
     if json_path is not None:
         done = [each.to_dict() for each in outcomes if each.status is not Status.FAILED]
@@ -139,14 +185,13 @@ def command(
     return 2 if any(each.status is Status.FAILED for each in outcomes) else 0
 
 
+def _ignore(row: object) -> None:
+    del row  # a hundred thousand of them would take room
+
+
 def _expect_inputs(inputs: Sequence[Path]) -> None:
     names = [path.name for path in inputs]
     for path in inputs:
-        if path.is_dir():
-            raise AudioError(
-                f"{path}: got a folder, expected audio files. Name the files in it, as the shell "
-                f"does for {path}/*.wav."
-            )
         if names.count(path.name) > 1:
             raise AudioError(
                 f"inputs: got several called {path.name!r}, expected distinct names, as stems go "

@@ -16,6 +16,7 @@ from sgn_rt.report import SeparationFiles
 from sgn_rt.separator import Separator
 from sgn_rt.serving.folders.entry import Entry, Row
 from sgn_rt.serving.folders.state import State
+from sgn_rt.serving.recording_report import as_json
 from sgn_rt.streaming.choices import Progress
 
 log = logging.getLogger(__name__)
@@ -165,21 +166,8 @@ def _attempt(
                 "error. Please report it, with what -v tells."
             )
         )
-    report = _report(files, separator, checked)
-    return {"status": "separated", **report, "stems": _relative(files.stems, output)}
-
-
-def _report(files: SeparationFiles, separator: Separator, checked: int) -> dict[str, Any]:
-    """What is told of a separation, as JSON types; ``checked`` windows were before it."""
-    told = files.to_dict()
-    told["engine"]["detail"] = separator.engine.detail
-    return {
-        "model": separator.bundle.name,
-        "model_sample_rate": separator.config.sample_rate,
-        **told,
-        "parity": {result.stage: result.to_dict() for result in separator.parity},
-        "checked_windows": separator.checked_windows - checked,
-    }
+    report = as_json(str(entry.path), files, separator, checked)
+    return {**report, "status": "separated", "stems": _relative(files.stems, output)}
 
 
 def _failure(error: SgnError) -> Row:

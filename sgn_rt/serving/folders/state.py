@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -169,7 +170,7 @@ class State:
 
         For who has ended the processes that were at work: theirs do not count then.
         """
-        mine = {_name(entry) for entry in entries}
+        mine = {name_of(entry) for entry in entries}
         last: dict[tuple[str, ...], tuple[int, Path]] = {}
         for path in (self._folder / STATE_FOLDER).glob("??/*"):
             name, *made_of, number = path.name.split(".")
@@ -180,8 +181,27 @@ class State:
             with suppress(OSError):  # finished meanwhile
                 path.unlink()
 
+    def unfinished(self) -> frozenset[str]:
+        """Recordings, by `name_of`, with a try that is begun and neither finished nor withdrawn.
+
+        Some process is at it, or was ended by it or beside it.
+        """
+        tries = (self._folder / STATE_FOLDER).glob("??/*.*.*")
+        return frozenset(path.name.partition(".")[0] for path in tries)
+
+    def forget(self) -> None:
+        """Forget every outcome and try, so that all begins anew; stems stay.
+
+        Raises
+        ------
+        AudioError
+            If the state cannot be removed.
+        """
+        with writing(self._folder / STATE_FOLDER), suppress(FileNotFoundError):
+            shutil.rmtree(self._folder / STATE_FOLDER)
+
     def _place(self, entry: Entry) -> _Place:
-        name = _name(entry)
+        name = name_of(entry)
         record = self._folder / STATE_FOLDER / name[:2] / f"{name}.json"
         try:
             found = entry.path.stat()
@@ -191,7 +211,8 @@ class State:
         return _Place(record, _digest([self._fingerprint, source, dict(entry.options)]))
 
 
-def _name(entry: Entry) -> str:
+def name_of(entry: Entry) -> str:
+    """What the files of a recording's state are called, in front."""
     return hashlib.sha256(os.fsencode(entry.key)).hexdigest()
 
 
