@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Final, NamedTuple, TypeAlias
 
 from sgn_rt.errors import EngineError, StorageError
@@ -52,7 +52,7 @@ class Run:
         self._suspects: deque[Entry] = deque()
         self._stillborn = 0
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Generator[Event, None, None]:
         """What happens, as it does; the end is that of the run.
 
         Raises
