@@ -26,12 +26,14 @@ from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.stages import StageResult
 from sgn_rt.parity.service import Service
 from sgn_rt.report import Separation, SeparationFiles, Timings
+from sgn_rt.streaming.answers import Separates
 from sgn_rt.streaming.choices import (
     RecordingOptions,
     checked_categories,
     checked_gain,
     checked_sample_format,
 )
+from sgn_rt.streaming.gather import Gather
 from sgn_rt.streaming.hub.hub import DEADLINE_S, Hub, HubOptions
 from sgn_rt.streaming.hub.overload import Overload
 from sgn_rt.streaming.output import RESIDUAL
@@ -69,7 +71,16 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         busy = max(threads or available_cpus(), service.engine.active.concurrency)
         self._pool = Workers(busy, "separator")
         self._closed = False
+        self._answers: Separates = service.engine
         self._hubs: WeakSet[Hub] = WeakSet()
+
+    def join_windows(self) -> None:
+        """From now on, recordings that are separated at the same time share calls of the engine.
+
+        For engines that take several windows at a time. A sample then depends on its company by
+        what another size of batch rounds otherwise.
+        """
+        self._answers = Gather(self._service.engine)
 
     @classmethod
     def open(
@@ -301,7 +312,7 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         if self._closed:
             raise closed("separator")
         return kind(
-            self._service.engine,
+            self._answers,
             self.config,
             self._pool,
             sample_rate=checked_rate(sample_rate),

@@ -51,6 +51,7 @@ def crew_for(
         Recordings at a time on a GPU, else processes; None for what is well chosen.
     """
     if runs_on_gpu(separator.engine.name):
+        separator.join_windows()
         return Crew(lambda: Here(separator, work, jobs or GPU_JOBS), 1, work.state())
     separator.close()
     threads = opening["threads"] or available_cpus()
