@@ -12,6 +12,7 @@ from sgn_rt._types import Float
 from sgn_rt.audio.labelled_music import Piece
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.probe import Probe
+from sgn_rt.parity.metrics import share
 from sgn_rt.reference import Sgn
 
 WINDOWS = 2
@@ -39,6 +40,17 @@ def _choose(piece: Piece, config: ModelConfig, presence: Float) -> list[int]:
     return chosen
 
 
+def _shares(model: Sgn, mixture: torch.Tensor) -> Float:
+    """Share of a window [1, N] that each category's source has, shape = (C,), float32."""
+    spectrum = model.stft(mixture)
+    basis, guide, _, _ = model.network(model.log_magnitude(spectrum))
+    found = []
+    for category in range(guide.shape[1]):
+        mask = model.mask(basis, guide[:, category : category + 1])
+        found.append(share(model.istft(spectrum, mask)[0, 0].numpy(), mixture[0].numpy()))
+    return np.array(found, np.float32)
+
+
 def make_probe(model: Sgn, music: Sequence[Piece]) -> Probe:
     """Probe windows from the middle of the first pieces.
 
@@ -60,6 +72,7 @@ def make_probe(model: Sgn, music: Sequence[Piece]) -> Probe:
             chosen = _choose(piece, config, presence[0].numpy())
             masks, _, _ = model.masks(log_magnitude, torch.tensor(chosen))
             sources = model.istft(spectrum, masks)
+            shares = _shares(model, mixture)
         names = [config.categories[i] for i in chosen]
         silence = np.zeros(config.window_samples, np.float32)
         stems = [_middle(piece.stems.get(name, silence), config.window_samples) for name in names]
@@ -78,6 +91,7 @@ def make_probe(model: Sgn, music: Sequence[Piece]) -> Probe:
                 "presence": presence[0].numpy(),
                 "stems": np.stack(stems),
                 "stem_known": np.array(known),
+                "shares": shares,
             }
         )
     return Probe(**{name: np.stack([row[name] for row in rows]) for name in rows[0]})

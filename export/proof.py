@@ -227,8 +227,15 @@ class _Staged(WholeEngine, MasksAtOnce):
         self._network_part = _part(
             model, [cuts.log_magnitude, Tensor.CATEGORIES], [cuts.masks, Tensor.PRESENCE]
         )
+        self._analysis = _part(model, [Tensor.MIXTURE, Tensor.CATEGORIES], [cuts.masks])
         synthesis = _part(model, [cuts.masks, *cuts.spectrum], [Tensor.SOURCES])
         self.transform = _Synthesis(bundle, synthesis, cuts)
+
+    def masks_of(self, mixture: Float, categories: Positions) -> Float:
+        """As `MaskEngine.masks_of`, by the graph."""
+        inputs = {Tensor.MIXTURE.value: mixture[None], Tensor.CATEGORIES.value: categories}
+        masks: Float = self._analysis.run([self._cuts.masks], inputs)[0][0].astype(np.float32)
+        return masks
 
     def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
         inputs = {self._cuts.log_magnitude: log_magnitude, Tensor.CATEGORIES.value: categories}

@@ -36,6 +36,7 @@ from sgn_rt.model.contract import (
 from sgn_rt.model.manifest import DIGEST_KEY, digest_of
 from sgn_rt.model.probe import Probe
 from sgn_rt.model.safetensors_file import write as write_safetensors
+from sgn_rt.parity.measure import shares
 from sgn_rt.separator import Separator
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT, is_installed, load
 
@@ -322,6 +323,7 @@ def _probe_of(engine: Engine, windows: int = 2) -> Probe:
         presence=np.stack([row.presence[0] for row in rows]),
         stems=sources + 0.01 * rng.standard_normal(sources.shape).astype(np.float32),
         stem_known=np.array([[True, False]] * windows),
+        shares=np.stack([shares(engine, window) for window in mixture]),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from sgn_rt.audio.resample import SpanResampler
 from sgn_rt.errors import AudioError
 
 MIXTURE = "mix"
+
+_NO_MUSIC: Final = frozenset({".md", ".txt", ".json", ".csv", ".cue", ".jpg", ".png", ".pdf"})
+"""Files that lie beside music."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,22 @@ def load_music(folder: str | Path | None, sample_rate: int) -> list[Piece]:
             "NAME.<category>.flac beside them. Name the folder that holds them."
         )
     return pieces
+
+
+def load_mixtures(folder: str | Path, sample_rate: int) -> list[Piece]:
+    """As `load_music`; where no file is called NAME.mix.EXT every recording is a mixture.
+
+    Raises
+    ------
+    AudioError
+        As `load_music`.
+    """
+    root = Path(folder)
+    files = sorted(path for path in root.iterdir() if path.is_file()) if root.is_dir() else []
+    if not files or any(path.stem.endswith(f".{MIXTURE}") for path in files):
+        return load_music(root, sample_rate)
+    heard = [path for path in files if path.suffix.lower() not in _NO_MUSIC]
+    return [Piece(path.name, read_mono(path, sample_rate), {}) for path in heard]
 
 
 def read_mono(path: Path, sample_rate: int) -> Float:

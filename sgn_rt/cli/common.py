@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
@@ -21,6 +22,14 @@ from sgn_rt._atomic import is_written_in_place, write_named
 from sgn_rt.cli.process import printable
 from sgn_rt.cli.verbosity import is_quiet
 from sgn_rt.errors import AudioError, CategoryError, ConfigError, SgnError
+
+_NOT_TEXT: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def plain(text: str) -> str:
+    """Without what XML and terminals do not take: control characters, bytes that are no text."""
+    return _NOT_TEXT.sub("\ufffd", text)
+
 
 engine_option = click.option(
     "--engine", default="auto", show_default=True, metavar="NAME",

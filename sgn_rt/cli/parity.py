@@ -13,20 +13,20 @@ from typing import cast
 import click
 from rich.text import Text
 
+from sgn_rt._optional import require
 from sgn_rt.cli.common import console, output_option, table
 from sgn_rt.cli.devices import Placed, device_option, expect_use, placed
+from sgn_rt.cli.parity_music import Subject, changes_between, comparison_on
+from sgn_rt.cli.parity_page import changes
 from sgn_rt.cli.parity_report import Comparison, ParityReport, told
 from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.engines.devices import Devices, checked_devices
 from sgn_rt.engines.factory import expect_gpu_engine, open_engine
-from sgn_rt.errors import BundleError
-from sgn_rt.model.bundle import OUTDATED, Artifact, Bundle
-from sgn_rt.model.contract import SECOND_HALVES, Kind
+from sgn_rt.errors import BundleError, ConfigError
+from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.stages import StageResult
 from sgn_rt.parity.measure import measure
-from sgn_rt.tensorrt.bindings import Flavor, is_installed
-from sgn_rt.tensorrt.device.factory import find_device
-from sgn_rt.tensorrt.engine_files import read_sidecars
+from sgn_rt.parity.subjects import subjects
 
 log = logging.getLogger(__name__)
 
@@ -60,31 +60,61 @@ def show_stages(measured: Mapping[str, Sequence[StageResult] | str]) -> None:
               help="Compare layer by layer with the checkpoint, and name the first that departs: "
                    "every graph, or --engine onnxruntime:KIND.PRECISION, tensorrt or "
                    "tensorrt-rtx. Needs the extra export.")  # fmt: skip
+@click.option("--music", type=click.Path(path_type=Path), metavar="DIR",
+              help="Compare on all of this music, window by window, with PyTorch: NAME.mix.EXT "
+                   "with NAME.<category>.EXT for stems, or any recordings.")  # fmt: skip
+@click.option("--against", metavar="ENGINE|FILE",
+              help="What is right: an engine, or a checkpoint (.safetensors).")  # fmt: skip
+@click.option("--bundle-diff", nargs=2, type=click.Path(path_type=Path), metavar="OLD NEW",
+              help="Tell what differs between two bundles, and compare the engines of NEW with "
+                   "OLD's answers.")  # fmt: skip
 @device_option
 @output_option("--json", "json_path", checked=False,
                help="Also write the result as JSON; - for stdout.")  # fmt: skip
 @output_option("--junit", checked=False, help="Also write the result as JUnit XML.")
+@output_option("--markdown", checked=False, help="Also write the result as Markdown.")
+@output_option("--html", "page", checked=False,
+               help="Also write a page with the worst window of each stage: reference, engine and "
+                    "difference as spectrograms. Needs the extra plot.")  # fmt: skip
 @verbosity_options
 def command(
     bundle: Path | None,
     engines: Sequence[str],
     layers: bool,
+    music: Path | None,
+    against: str | None,
+    bundle_diff: tuple[Path, Path] | None,
     device: Devices,
     json_path: Path | None,
     junit: Path | None,
+    markdown: Path | None,
+    page: Path | None,
 ) -> int:
     """Compare engines with the reference, stage by stage, on the bundle's probes.
 
     Needs no PyTorch: the reference's answers travel in the bundle. Exit code 0 only if every stage
     (or layer) of every engine holds, 1 if one does not, 2 if one cannot be compared. The files are
-    written whatever happens.
+    written whatever happens; where GITHUB_ACTIONS is set, failures are annotations, too.
     """
+    windows = music is not None or against is not None or bundle_diff is not None
+    if layers and (windows or page is not None):
+        raise ConfigError(
+            "--layers: got it with --music, --against, --bundle-diff or --html, expected it alone. "
+            "Leave one of them out."
+        )
+    if bundle_diff is not None and bundle is not None:
+        raise ConfigError(
+            f"--bundle-diff: got a bundle beside it, {bundle}, expected the two alone. "
+            "Leave it out."
+        )
+    if page is not None:
+        require("matplotlib", extra="plot", purpose="--html")
     for named in engines:
         expect_gpu_engine(named, device)
     devices = checked_devices(device)
-    report = ParityReport(
-        "the bundle that ships" if bundle is None else str(bundle), json_path, junit
-    )
+    old, bundle = bundle_diff or (None, bundle)
+    named_so = "the bundle that ships" if bundle is None else str(bundle)
+    report = ParityReport(named_so, json_path, junit, markdown, page)
     with report.written():
         opened = Bundle.open(bundle)
         report.bundle = opened.name
@@ -95,10 +125,20 @@ def command(
             specs, compare, show = every_graph(opened, engines), compare_layers_of, show_layers
         else:
             specs, compare, show = _specs(opened, engines, report), _compare_stages, _show_stages
+        if windows or page is not None:
+            subject = Subject(
+                music=music, against=against, old=None if old is None else Bundle.open(old)
+            )
+            report.against = against or ("" if old is None else str(old))
+            if subject.old is not None:
+                report.changes = changes_between(subject.old, opened)
+            compare = comparison_on(opened, subject)
         expect_use(device, specs)
         for comparison in _compared(opened, placed(specs, devices), compare):
             report.comparisons.append(comparison)
-    if str(json_path) != "-":
+    if "-" not in map(str, (json_path, junit, markdown, page)):
+        for line in changes(report):
+            console().print(line)
         show([c for c in report.comparisons if c.skipped is None])
     return report.exit_code
 
@@ -107,38 +147,16 @@ def _specs(bundle: Bundle, engines: Sequence[str], report: ParityReport) -> list
     """Engines to compare; of a graph that nothing here runs the report says that it is left out."""
     if engines:
         return list(dict.fromkeys(engines))
-    specs = []
-
-    def leave_out(artifact: Artifact, why: str) -> None:
-        report.comparisons.append(Comparison(engine=artifact.name, skipped=why))
+    specs, left_out = subjects(bundle)
+    for graph, why in left_out.items():
+        report.comparisons.append(Comparison(engine=graph, skipped=why))
         console(err=True).print(f"not compared: {why}")
-
-    for artifact in bundle.outdated:
-        leave_out(artifact, f"{artifact.name} was {OUTDATED}")
-    for artifact in bundle.artifacts:
-        if artifact.kind in SECOND_HALVES:
-            continue  # its network brings it along
-        spec = _runner(bundle, artifact)
-        if spec is None:
-            reason = "runs in TensorRT alone, which has no engine of it here"
-            leave_out(artifact, f"{artifact.name} {reason}")
-        else:
-            specs.append(spec)
     if not specs:
         raise BundleError(
             f"{bundle.root}: got a bundle without a graph that the CPU runs, expected one to "
             "compare. Name --engine torch, or export the bundle again."
         )
     return specs
-
-
-def _runner(bundle: Bundle, artifact: Artifact) -> str | None:
-    """The engine that runs a graph here, with it: ONNX Runtime, or one that was built of it."""
-    if artifact.kind != Kind.PLUGIN:
-        return f"onnxruntime:{artifact.name}"
-    built = {s.flavor for s in read_sidecars(bundle) if s.artifact == artifact.name}
-    found = [flavor for flavor in Flavor if flavor in built and is_installed(flavor)]
-    return f"{found[0]}:{artifact.name}" if found and find_device() is not None else None
 
 
 def _compared(bundle: Bundle, engines: Iterable[Placed], compare: Compare) -> Iterator[Comparison]:

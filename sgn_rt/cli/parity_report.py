@@ -1,12 +1,11 @@
-"""What ``sgn-rt parity`` writes: JSON and JUnit XML, complete whatever happens to the run."""
+"""What ``sgn-rt parity`` writes: complete whatever happens to the run."""
 
 from __future__ import annotations
 
 import platform
-import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,16 +13,17 @@ from typing import Any, Final, Protocol
 from xml.etree import ElementTree
 
 from sgn_rt import __version__
-from sgn_rt.cli.common import write_json, write_text
+from sgn_rt.cli.common import plain, write_json, write_text
+from sgn_rt.cli.parity_actions import tell_actions
+from sgn_rt.cli.parity_page import as_markdown, as_page
 from sgn_rt.cli.versions import versions
 from sgn_rt.errors import SgnError
+from sgn_rt.parity.excerpts import Worst
 
 UNFINISHED: Final = (
     "run: got no end, expected one: it is still going on, or it was killed. Run it again."
 )
 """What a report says until its run is over: one of an earlier run must not stand for it."""
-
-_NOT_TEXT: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Result(Protocol):
@@ -54,6 +54,10 @@ class Comparison:
         What kept it from being compared.
     skipped
         Why it was left out.
+    worst
+        Stage -> the window that is worst for it, where windows were looked at one by one.
+    sample_rate
+        Of those windows, Hz.
     """
 
     engine: str
@@ -63,6 +67,13 @@ class Comparison:
     seconds: float = 0.0
     error: str | None = None
     skipped: str | None = None
+    worst: Mapping[str, Worst] = field(default_factory=dict)
+    sample_rate: int = 0
+
+    def said(self, name: str) -> str:
+        """A figure and its limit, and where it was found."""
+        where = self.worst.get(name)
+        return f"{self.results[name]}" + (f", worst in {where}" if where else "")
 
     @property
     def passed(self) -> bool:
@@ -84,15 +95,29 @@ class ParityReport:
     ----------
     bundle
         What is compared, until its name is known.
-    json_path, junit
+    json_path, junit, markdown, page
         Files to write, ``-`` for stdout; None for none.
     """
 
-    def __init__(self, bundle: str, json_path: Path | None, junit: Path | None) -> None:
+    def __init__(
+        self,
+        bundle: str,
+        json_path: Path | None,
+        junit: Path | None,
+        markdown: Path | None = None,
+        page: Path | None = None,
+    ) -> None:
         self.bundle = plain(bundle)
+        self.against = ""
+        self.changes: Mapping[str, Any] | None = None
+        self._writers: list[tuple[Path | None, Callable[[Path], None]]] = [
+            (json_path, lambda path: write_json(path, self.to_dict())),
+            (junit, lambda path: write_text(path, self.to_junit())),
+            (markdown, lambda path: write_text(path, as_markdown(self))),
+            (page, lambda path: write_text(path, as_page(self))),
+        ]
         self.comparisons: list[Comparison] = []
         self.error: str | None = UNFINISHED
-        self._json_path, self._junit = json_path, junit
         self._began, self._start = datetime.now(UTC), time.perf_counter()
 
     @property
@@ -111,25 +136,24 @@ class ParityReport:
         except BaseException as error:
             self.error = told(error)
             self._write()
+            tell_actions(self)
             raise
         self.error = None
         self._write()
+        tell_actions(self)
 
     def _write(self, *, files_alone: bool = False) -> None:
-        def wanted(path: Path | None) -> bool:
-            return path is not None and not (files_alone and str(path) == "-")
-
-        try:
-            if self._json_path is not None and wanted(self._json_path):
-                write_json(self._json_path, self.to_dict())
-        finally:
-            if self._junit is not None and wanted(self._junit):
-                write_text(self._junit, self.to_junit())
+        with ExitStack() as every:  # one that cannot be written keeps no other from it
+            for path, write in reversed(self._writers):
+                if path is not None and not (files_alone and str(path) == "-"):
+                    every.callback(write, path)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""
         return {
             "bundle": self.bundle,
+            "against": self.against or None,
+            "changes": self.changes,
             "passed": self.exit_code == 0,
             "error": self.error,
             "engines": {c.engine: c.to_dict() for c in self.comparisons if c.skipped is None},
@@ -190,7 +214,7 @@ def _cases(comparison: Comparison) -> Iterator[ElementTree.Element]:
     if comparison.skipped is not None:
         yield case("run", "skipped", comparison.skipped)
     for name, result in comparison.results.items():
-        yield case(name, "system-out" if result.passed else "failure", str(result))
+        yield case(name, "system-out" if result.passed else "failure", comparison.said(name))
     if comparison.error is not None:
         yield case("run", "error", comparison.error)
 
@@ -210,8 +234,3 @@ def told(error: BaseException) -> str:
     return plain(
         f"comparison: got {type(error).__name__}: {first}, expected a result. Please report this."
     )
-
-
-def plain(text: str) -> str:
-    """Without what XML and terminals do not take: control characters, bytes that are no text."""
-    return _NOT_TEXT.sub("\ufffd", text)

@@ -339,6 +339,18 @@ class MaskEngine(Engine):
         self._expect_finite("masks", result.masks, (batch, len(categories), *plane))
         return result
 
+    def masks_of(self, mixture: Float, categories: Positions) -> Float:
+        """Masks of a window [N], behind the engine's own STFT: (S, L, T), float32.
+
+        Raises
+        ------
+        EngineError
+            As `analyze`.
+        """
+        log_magnitude = self.transform.log_magnitude(self.transform.stft(mixture))
+        masks: Float = self.masks(log_magnitude[None], categories).masks[0]
+        return masks
+
     def _all_masks(self, log_magnitude: Float, categories: Positions) -> Masked:
         rows = self._network(log_magnitude, categories)
         plane = (self.config.frequency_bins, self.config.frames)

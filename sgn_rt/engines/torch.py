@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sgn_rt._types import Analysis, Float, Positions
 from sgn_rt.engines.base import MaskEngine
 from sgn_rt.errors import UnavailableError
 from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.config import expect_same_model
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Precision
 
 
@@ -19,24 +21,35 @@ class TorchEngine(MaskEngine):
     """Eager PyTorch on the CPU, float32, channels-last.
 
     PyTorch's own threads are left as they are.
+
+    Parameters
+    ----------
+    bundle
+        The model.
+    checkpoint
+        Weights in the place of the bundle's, for a model of the same configuration.
     """
 
     name = "torch"
     precision = Precision.FP32
     concurrency = 1
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, checkpoint: Path | None = None) -> None:
         super().__init__(bundle.config)
         self._torch: Any = require("torch", extra="export", purpose="the torch engine")
-        if not bundle.has_checkpoint:
+        if checkpoint is None and not bundle.has_checkpoint:
             raise UnavailableError(
                 f"torch: got a bundle without {BUNDLE_CHECKPOINT}, expected one with it. "
                 "Export the bundle again, or choose another engine."
             )
-        from sgn_rt.reference import load_content
+        from sgn_rt.reference import load, load_content
 
-        content = bundle.read(BUNDLE_CHECKPOINT)
-        model: Any = load_content(content, bundle.root / BUNDLE_CHECKPOINT)
+        if checkpoint is None:
+            content = bundle.read(BUNDLE_CHECKPOINT)
+            model: Any = load_content(content, bundle.root / BUNDLE_CHECKPOINT)
+        else:
+            model = load(checkpoint)
+            expect_same_model(checkpoint, model.config, bundle.config)
         self._model = model.to(memory_format=self._torch.channels_last)
         self.detail = f"PyTorch reference, float32 on the CPU, torch {self._torch.__version__}"
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sgn_rt.errors import CheckpointError, ConfigError
 from sgn_rt.model.contract import (
@@ -258,3 +258,30 @@ def config_of_checkpoint(path: Path, header: Header) -> ModelConfig | None:
         return None if text is None else ModelConfig.from_json(text)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+_ADVICE: Final = frozenset({"training_level_dbfs", "presence_thresholds"})
+"""What is said of a model, and changes nothing that it computes."""
+
+
+def differences(one: ModelConfig, other: ModelConfig) -> dict[str, tuple[Any, Any]]:
+    """Fields in which two configurations differ, with both values."""
+    a, b = asdict(one), asdict(other)
+    return {name: (a[name], b[name]) for name in a if a[name] != b[name]}
+
+
+def expect_same_model(where: object, got: ModelConfig, expected: ModelConfig) -> None:
+    """Refuse to compare models whose windows or categories are not the same.
+
+    Raises
+    ------
+    ConfigError
+        Naming the fields.
+    """
+    found = {n: pair for n, pair in differences(got, expected).items() if n not in _ADVICE}
+    if found:
+        told = "; ".join(f"{name} {a!r:.80} for {b!r:.80}" for name, (a, b) in found.items())
+        raise ConfigError(
+            f"{where}: got {told}, expected the same model. "
+            "Compare what has the same configuration."
+        )

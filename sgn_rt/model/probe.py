@@ -20,6 +20,8 @@ from sgn_rt.model.config import ModelConfig
 _MOST_NUMBERS: Final = 1 << 26
 """Of all arrays together: 256 MB. Probes of the published model are 1.3 million."""
 
+_LATER: Final = "shares"
+"""The array that older probes are without."""
 
 _Form: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape and type of an array."""
@@ -47,6 +49,9 @@ class Probe:
         What was mixed, as far as known, shape = (W, S, N), float32; zeros where not.
     stem_known
         Which stems are known, shape = (W, S), bool.
+    shares
+        Of every category's source in the mixture, its projection on it, shape = (W, C), float32;
+        None in bundles from before they were kept.
     """
 
     mixture: Float
@@ -57,6 +62,7 @@ class Probe:
     presence: Float
     stems: Float
     stem_known: NDArray[np.bool_]
+    shares: Float | None = None
 
     @property
     def windows(self) -> int:
@@ -71,7 +77,7 @@ class Probe:
         BundleError
             If one does not fit.
         """
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = self._arrays()
         _expect_fit({name: (a.shape, a.dtype) for name, a in arrays.items()}, config, where)
         if self.categories.min() < 0 or self.categories.max() >= len(config.categories):
             raise BundleError(
@@ -79,12 +85,14 @@ class Probe:
                 f"{len(config.categories)}. Export the bundle again."
             )
 
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: array for name, array in arrays.items() if array is not None}
+
     def to_bytes(self) -> bytes:
         """As an .npz file; the same bytes for the same arrays."""
         buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer, allow_pickle=False, **{f.name: getattr(self, f.name) for f in fields(self)}
-        )
+        np.savez_compressed(buffer, allow_pickle=False, **self._arrays())
         return buffer.getvalue()
 
     @classmethod
@@ -99,6 +107,8 @@ class Probe:
         names = [field.name for field in fields(cls)]
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                if f"{_LATER}.npy" not in archive.namelist():
+                    names.remove(_LATER)
                 _expect_fit({name: _header(archive, name) for name in names}, config, where)
                 probe = cls(**{name: _read(archive, name) for name in names})
         except BundleError:
@@ -131,7 +141,10 @@ def _expect_fit(found: Mapping[str, _Form], config: ModelConfig, where: Path) ->
         "presence": (w, len(config.categories)),
         "stems": (w, s, n),
         "stem_known": (w, s),
+        _LATER: (w, len(config.categories)),
     }
+    if _LATER not in found:
+        del shapes[_LATER]
     types = {"categories": np.int64, "stem_known": np.bool_}
     for name, shape in shapes.items():
         (got, got_type), dtype = found[name], np.dtype(types.get(name, np.float32))

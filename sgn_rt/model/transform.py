@@ -130,9 +130,9 @@ class Transform:
 
         Source: MODEL, step 1.
         """
-        config, pad = self.config, self.config.n_fft // 2
+        config = self.config
         padded = np.zeros(self._columns * config.hop_length, np.float32)
-        reflected = np.pad(mixture, pad, mode="reflect")[: len(padded)]
+        reflected = self._padded(mixture)[: len(padded)]
         padded[: len(reflected)] = reflected
         blocks = np.ascontiguousarray(padded.reshape(self._columns, config.hop_length).T)
         frames = np.empty((config.n_fft, config.frames), np.float32)
@@ -140,6 +140,10 @@ class Transform:
             np.multiply(blocks[offsets, columns], self._window[rows], out=frames[rows])
         spectrum: NDArray[np.complex64] = scipy.fft.rfft(frames, axis=0, overwrite_x=True)
         return spectrum
+
+    def _padded(self, mixture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A window with what its first and last frames see beyond it."""
+        return np.pad(mixture, self.config.n_fft // 2, mode="reflect")
 
     def log_magnitude(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
         """Network input, shape = (1, L, T), float32, from ``spectrum`` [F, T] (MODEL, step 2)."""

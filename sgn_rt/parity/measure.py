@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,16 @@ from numpy.typing import NDArray
 from sgn_rt._types import Float, Separated
 from sgn_rt.engines.base import Engine, MaskEngine
 from sgn_rt.errors import ParityError
+from sgn_rt.model.contract import Precision
 from sgn_rt.model.probe import Probe
 from sgn_rt.model.stages import PRESENCE_THRESHOLD, Stage, StageResult, decision_margin, limit_for
 from sgn_rt.model.transform import Transform
-from sgn_rt.parity.metrics import si_sdr
+from sgn_rt.parity.metrics import relative, share, si_sdr
+from sgn_rt.parity.resampling import resampling
+
+_ORDER: Final = tuple(Stage)
+_AT_ONCE: Final = 16
+"""Sources that are held at a time where all are asked for."""
 
 
 def _sounding(probe: Probe, window: int) -> list[int]:
@@ -45,6 +52,11 @@ def _seen(engine: Engine, probe: Probe) -> Iterable[tuple[Stage, float]]:
             for x, categories in zip(probe.log_magnitude, probe.categories, strict=True)
         ]
         yield from _masks((Stage.NETWORK, Stage.NETWORK_MAX), masks, probe)
+        masks = [
+            engine.masks_of(mixture, categories)
+            for mixture, categories in zip(probe.mixture, probe.categories, strict=True)
+        ]
+        yield from _masks((Stage.ANALYSIS, Stage.ANALYSIS_MAX), masks, probe)
         yield Stage.SYNTHESIS, _synthesis(engine.transform, engine.transform.synthesize, probe)
     elif apart is not None:
         masks = [apart.masks(*each) for each in zip(probe.mixture, probe.categories, strict=True)]
@@ -101,6 +113,27 @@ def level(results: list[Separated], probe: Probe) -> float:
     return float(np.max(errors))  # max() would lose a nan
 
 
+def shares(engine: Engine, mixture: Float) -> Float:
+    """Share of a window [N] that each category's source has, shape = (C,), float32.
+
+    Raises
+    ------
+    EngineError
+        If the engine fails.
+    """
+    known = np.arange(len(engine.config.categories))
+    (analysis,) = engine.analyze(mixture[None], known)
+    parts = np.split(known, range(_AT_ONCE, len(known), _AT_ONCE))
+    found = [share(s, mixture) for part in parts for s in engine.synthesize(analysis, part)]
+    return np.array(found, np.float32)
+
+
+def presence(results: list[Separated], probe: Probe) -> float:
+    """Largest relative difference of a presence (stage ``presence``)."""
+    found = np.concatenate([result.presence for result in results])
+    return relative(found, probe.presence[: len(found)])
+
+
 def decision(results: list[Separated], probe: Probe, margin: float) -> float:
     """Categories that the engine hears and the reference does not, or the other way round.
 
@@ -125,14 +158,33 @@ def quality(results: list[Separated], probe: Probe) -> float | None:
     return float(np.mean(losses)) if losses else None
 
 
-def measure(engine: Engine, probe: Probe, *, quick: bool = False) -> list[StageResult]:
+def _more(engine: Engine, probe: Probe, results: list[Separated]) -> Iterable[tuple[Stage, float]]:
+    """What a start-up has no time for."""
+    yield Stage.PRESENCE, presence(results, probe)
+    if probe.shares is not None:
+        found = np.stack([shares(engine, mixture) for mixture in probe.mixture])
+        yield Stage.SHARES, relative(found, probe.shares)
+    yield Stage.RESAMPLING, resampling(engine.resampler, probe.mixture[0], engine.config)
+    loss = quality(results, probe)
+    if loss is not None:
+        yield Stage.QUALITY, loss
+
+
+def measure(
+    engine: Engine,
+    probe: Probe,
+    *,
+    quick: bool = False,
+    inside: bool = True,
+    precision: Precision | None = None,
+) -> list[StageResult]:
     """Measure every stage that an engine lets be seen.
 
-    ``network`` needs an engine that takes a log-magnitude: it is given the reference's. One that
-    has the STFT in it and comes apart behind the network shows ``analysis``, what it makes of the
-    waveform itself: masks computed here, of its own guide and basis maps. ``synthesis`` is what
-    either makes of the reference's spectrum and masks, the latter by way of a basis map that is the
-    mask's logit. Of all others only the whole can be seen from outside.
+    ``network`` needs an engine that takes a log-magnitude: it is given the reference's. That one,
+    and one that has the STFT in it and comes apart behind the network, shows ``analysis``, what it
+    makes of the waveform itself; of the latter masks computed here, of its guide and basis maps.
+    ``synthesis`` is what either makes of the reference's spectrum and masks, the latter by way of a
+    basis map that is the mask's logit. Of all others only the whole can be seen from outside.
 
     Parameters
     ----------
@@ -140,29 +192,33 @@ def measure(engine: Engine, probe: Probe, *, quick: bool = False) -> list[StageR
         What is measured, and on what.
     quick
         Only ``whole``, ``level`` and ``decision``, on the first window: the start-up probe.
+    inside
+        Whether the engine's two steps are looked at, each alone: the probe needs masks for it.
+    precision
+        Whose limits hold; None for the engine's.
 
     Raises
     ------
     EngineError
         If the engine fails on a probe.
     """
+    precision = precision or engine.precision
     epsilon = engine.config.log_epsilon
     figures: list[tuple[Stage, float]] = []
-    if not quick:
+    if inside and not quick:
         figures += _seen(engine, probe)
     windows = range(1 if quick else probe.windows)
     results = [engine.separate(probe.mixture[w : w + 1], probe.categories[w]) for w in windows]
     figures += [
         (Stage.WHOLE, whole(results, probe)),
         (Stage.LEVEL, level(results, probe)),
-        (Stage.DECISION, decision(results, probe, decision_margin(engine.precision, epsilon))),
+        (Stage.DECISION, decision(results, probe, decision_margin(precision, epsilon))),
     ]
-    loss = None if quick else quality(results, probe)
-    if loss is not None:
-        figures.append((Stage.QUALITY, loss))
+    if not quick:
+        figures += _more(engine, probe, results)
     return [
-        StageResult(stage=stage, figure=figure, limit=limit_for(stage, engine.precision, epsilon))
-        for stage, figure in figures
+        StageResult(stage=stage, figure=figure, limit=limit_for(stage, precision, epsilon))
+        for stage, figure in sorted(figures, key=lambda each: _ORDER.index(each[0]))
     ]
 
 

@@ -1,4 +1,4 @@
-"""SI-SDR, the measure in which parity and quality are stated."""
+"""The measures in which parity and quality are stated."""
 
 from __future__ import annotations
 
@@ -32,3 +32,20 @@ def si_sdr(estimate: ArrayLike, reference: ArrayLike) -> float:
     if kept == 0.0:
         return float("-inf")
     return float("inf") if error == 0.0 else float(10.0 * np.log10(kept / error))
+
+
+_LEAST = 1e-5
+"""Shares and presences below are as good as none: differences are relative to this."""
+
+
+def relative(found: ArrayLike, expected: ArrayLike) -> float:
+    """Largest difference, relative to what is expected; nan where a number is not finite."""
+    f, e = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    return float(np.max(np.abs(f - e) / np.maximum(np.abs(e), _LEAST)))
+
+
+def share(source: ArrayLike, mixture: ArrayLike) -> float:
+    """A source's projection on its mixture: 1 for all of it, 0 for none; 0 of silence."""
+    s, m = np.asarray(source, np.float64), np.asarray(mixture, np.float64)
+    energy = float(m @ m)
+    return float(s @ m) / energy if energy else 0.0

@@ -10,6 +10,7 @@ import pytest
 
 from sgn_rt.errors import EngineError, ParityError
 from sgn_rt.model.contract import Precision
+from sgn_rt.model.probe import Probe
 from sgn_rt.model.stages import (
     EPSILON,
     LIMITS,
@@ -34,8 +35,9 @@ def failed(results) -> set[Stage]:
 def test_the_reference_itself_passes_every_stage(mask_engine, config, probe):
     results = measure(mask_engine(config), probe)
     assert [result.stage for result in results] == [
-        Stage.NETWORK, Stage.NETWORK_MAX, Stage.SYNTHESIS, Stage.WHOLE, Stage.LEVEL,
-        Stage.DECISION, Stage.QUALITY,
+        Stage.NETWORK, Stage.NETWORK_MAX, Stage.ANALYSIS, Stage.ANALYSIS_MAX, Stage.SYNTHESIS,
+        Stage.RESAMPLING, Stage.WHOLE, Stage.LEVEL, Stage.SHARES, Stage.PRESENCE, Stage.DECISION,
+        Stage.QUALITY,
     ]  # fmt: skip
     assert failed(results) == set()
 
@@ -44,7 +46,8 @@ def test_an_engine_of_waveforms_shows_what_it_can(fake_engine, config, probe_of)
     engine = fake_engine(config)
     results = measure(engine, probe_of(engine))
     assert [result.stage for result in results] == [
-        Stage.WHOLE, Stage.LEVEL, Stage.DECISION, Stage.QUALITY,
+        Stage.RESAMPLING, Stage.WHOLE, Stage.LEVEL, Stage.SHARES, Stage.PRESENCE, Stage.DECISION,
+        Stage.QUALITY,
     ]  # fmt: skip
     assert failed(results) == set()
 
@@ -67,16 +70,17 @@ def presence(masked):
 N, X, W, L, D, Q = (
     Stage.NETWORK, Stage.NETWORK_MAX, Stage.WHOLE, Stage.LEVEL, Stage.DECISION, Stage.QUALITY,
 )  # fmt: skip
+A, B, S, P = Stage.ANALYSIS, Stage.ANALYSIS_MAX, Stage.SHARES, Stage.PRESENCE
 NOISE = np.random.default_rng(0).standard_normal((128, 128)).astype(np.float32)
 WRONG = {
     # What is wrong with the masks -> the stages that must see it, and no others.
-    "scaled": (masks(lambda m: m * 0.9), {N, X, L}),
-    "offset": (masks(lambda m: m + 0.1), {N, X, W, L, Q}),
+    "scaled": (masks(lambda m: m * 0.9), {N, X, A, L, S}),
+    "offset": (masks(lambda m: m + 0.1), {N, X, A, B, W, L, S, Q}),
     "noisy": (masks(lambda m: m + 0.01 * NOISE), {N, X, W, Q}),
     "one in a hundred": (masks(lambda m: m + 1.5e-5 * (NOISE > 2.33)), {N}),
     "one cell": (masks(one_cell), {X}),
-    "swapped": (masks(lambda m: m[:, ::-1]), {N, X, W, L, Q}),
-    "presence": (presence, {D}),
+    "swapped": (masks(lambda m: m[:, ::-1]), {N, X, A, B, W, L, S, Q}),
+    "presence": (presence, {P, D}),
 }
 
 
@@ -101,7 +105,7 @@ def test_a_wrong_synthesis_is_seen_with_the_references_masks(mask_engine, config
     engine = mask_engine(config)
     right = engine.transform.synthesize
     engine.transform.synthesize = lambda spectrum, mask: np.roll(right(spectrum, mask), 1)
-    assert failed(measure(engine, probe)) == {Stage.SYNTHESIS, W, L, Q}
+    assert failed(measure(engine, probe)) == {Stage.SYNTHESIS, W, L, S, Q}
 
 
 def test_half_precision_has_limits_of_its_own(mask_engine, config, probe):
@@ -164,6 +168,7 @@ def test_silence_is_silence(fake_engine, config, probe_of):
         mixture=np.zeros_like(probe.mixture),
         sources=np.zeros_like(probe.sources),
         stem_known=np.zeros_like(probe.stem_known),
+        shares=np.zeros_like(probe.shares),
     )
     assert failed(measure(engine, silent)) == set()
 
@@ -173,11 +178,34 @@ def test_silence_is_silence(fake_engine, config, probe_of):
     assert failed(measure(fake_engine(config, fault=hum), silent)) == {W}
 
 
+def test_categories_that_nobody_hears_are_not_swapped_unseen(fake_engine, config, probe_of):
+    """The probe has sources of the first two alone, and the last does not sound."""
+
+    def louder(call, answer):
+        if answer.sources.shape[1] == 3:
+            answer.sources[:, 2] *= np.float32(1.01)
+        return answer
+
+    probe = probe_of(fake_engine(config))
+    assert failed(measure(fake_engine(config, fault=louder), probe)) == {S}
+    rarer = fake_engine(config, presence=(0.9, 0.5, 0.099))
+    assert failed(measure(rarer, probe)) == {P}
+
+
+def test_probes_from_before_shares_were_kept(fake_engine, config, probe_of, tmp_path):
+    probe = replace(probe_of(fake_engine(config)), shares=None)
+    read = Probe.from_bytes(probe.to_bytes(), config, tmp_path)
+    assert read.shares is None
+    assert S not in {result.stage for result in measure(fake_engine(config), read)}
+
+
 def test_quality_is_left_out_where_no_stem_is_known(fake_engine, config, probe_of):
     engine = fake_engine(config)
     probe = probe_of(engine)
     unknown = replace(probe, stem_known=np.zeros_like(probe.stem_known))
-    assert [result.stage for result in measure(engine, unknown)] == [W, L, D]
+    assert [result.stage for result in measure(engine, unknown)] == [
+        Stage.RESAMPLING, W, L, S, P, D,
+    ]  # fmt: skip
 
 
 def test_limits():
@@ -204,7 +232,7 @@ def test_limits_follow_what_the_logarithm_amplifies():
     assert gains == pytest.approx([8e-5, 8e-5, 8e-4])
     for stage in Stage:
         limits = [limit_for(stage, Precision.FP32, epsilon) for epsilon in (EPSILON, 1e-5)]
-        amplified = (Stage.ANALYSIS, Stage.ANALYSIS_MAX, W, L, Q)
+        amplified = (A, B, W, L, S, P, Q)
         assert (limits[0] != limits[1]) == (stage in amplified)
         assert limits[0] == LIMITS[stage][Precision.FP32]
     margins = [decision_margin(Precision.FP32, epsilon) for epsilon in (0.1, EPSILON, 1e-5)]
