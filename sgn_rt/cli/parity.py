@@ -16,8 +16,9 @@ from rich.text import Text
 from sgn_rt._optional import require
 from sgn_rt.cli.common import console, output_option, table
 from sgn_rt.cli.devices import Placed, device_option, expect_use, placed
+from sgn_rt.cli.parity_actions import tell_actions
 from sgn_rt.cli.parity_music import Subject, changes_between, comparison_on
-from sgn_rt.cli.parity_page import changes
+from sgn_rt.cli.parity_page import as_markdown, as_page, changes
 from sgn_rt.cli.parity_report import Comparison, ParityReport, told
 from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.engines.devices import Devices, checked_devices
@@ -114,7 +115,9 @@ def command(
     devices = checked_devices(device)
     old, bundle = bundle_diff or (None, bundle)
     named_so = "the bundle that ships" if bundle is None else str(bundle)
-    report = ParityReport(named_so, json_path, junit, markdown, page)
+    report = ParityReport(
+        named_so, json_path, junit, ((markdown, as_markdown), (page, as_page)), tell_actions
+    )
     with report.written():
         opened = Bundle.open(bundle)
         report.bundle = opened.name

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from sgn_rt.cli.common import plain, writing_file
 from sgn_rt.cli.parity_page import as_markdown
-
-if TYPE_CHECKING:
-    from sgn_rt.cli.parity_report import ParityReport
+from sgn_rt.cli.parity_report import ParityReport
 
 
 def tell_actions(report: ParityReport) -> None:

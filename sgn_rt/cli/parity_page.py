@@ -7,16 +7,14 @@ import html
 import io
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from sgn_rt._types import Float
 from sgn_rt.cli.common import plain
+from sgn_rt.cli.parity_report import Comparison, ParityReport
 from sgn_rt.parity.excerpts import Worst
-
-if TYPE_CHECKING:
-    from sgn_rt.cli.parity_report import Comparison, ParityReport
 
 _FRAME: Final = 1024
 _RANGE_DB: Final = 100.0

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 from xml.etree import ElementTree
 
 from sgn_rt import __version__
 from sgn_rt.cli.common import plain, write_json, write_text
-from sgn_rt.cli.parity_actions import tell_actions
-from sgn_rt.cli.parity_page import as_markdown, as_page
 from sgn_rt.cli.versions import versions
 from sgn_rt.errors import SgnError
 from sgn_rt.parity.excerpts import Worst
@@ -88,6 +87,10 @@ class Comparison:
         return {**told, **self.figures}
 
 
+Write: TypeAlias = "Callable[[ParityReport], str]"
+"""Makes a report's text."""
+
+
 class ParityReport:
     """The result of a run, written to the files that were asked for.
 
@@ -95,8 +98,12 @@ class ParityReport:
     ----------
     bundle
         What is compared, until its name is known.
-    json_path, junit, markdown, page
+    json_path, junit
         Files to write, ``-`` for stdout; None for none.
+    others
+        More of them, each with what makes its text.
+    ended
+        Called when all is written.
     """
 
     def __init__(
@@ -104,8 +111,8 @@ class ParityReport:
         bundle: str,
         json_path: Path | None,
         junit: Path | None,
-        markdown: Path | None = None,
-        page: Path | None = None,
+        others: Sequence[tuple[Path | None, Write]] = (),
+        ended: Callable[[ParityReport], None] | None = None,
     ) -> None:
         self.bundle = plain(bundle)
         self.against = ""
@@ -113,9 +120,9 @@ class ParityReport:
         self._writers: list[tuple[Path | None, Callable[[Path], None]]] = [
             (json_path, lambda path: write_json(path, self.to_dict())),
             (junit, lambda path: write_text(path, self.to_junit())),
-            (markdown, lambda path: write_text(path, as_markdown(self))),
-            (page, lambda path: write_text(path, as_page(self))),
+            *((path, partial(self._write_as, write)) for path, write in others),
         ]
+        self._ended = ended
         self.comparisons: list[Comparison] = []
         self.error: str | None = UNFINISHED
         self._began, self._start = datetime.now(UTC), time.perf_counter()
@@ -136,11 +143,18 @@ class ParityReport:
         except BaseException as error:
             self.error = told(error)
             self._write()
-            tell_actions(self)
+            self._end()
             raise
         self.error = None
         self._write()
-        tell_actions(self)
+        self._end()
+
+    def _end(self) -> None:
+        if self._ended is not None:
+            self._ended(self)
+
+    def _write_as(self, text: Write, path: Path) -> None:
+        write_text(path, text(self))
 
     def _write(self, *, files_alone: bool = False) -> None:
         with ExitStack() as every:  # one that cannot be written keeps no other from it
