@@ -76,13 +76,19 @@ def test_against_a_checkpoint_that_is_another_model(run, tmp_path, small_config)
 
 
 def test_two_bundles_differ_by_what_was_changed(run, tmp_path, edit_manifest):
-    old = Path(shutil.copytree(embedded(), tmp_path / "old"))
-    edit_manifest(old, lambda manifest: manifest["config"].update(presence_thresholds=[0.4] * 11))
     same = run("parity", "--bundle-diff", embedded(), embedded(), "--json", "-")
     assert same.code == 0
     assert json.loads(same.out)["changes"] == {}
-    result = run("parity", "--bundle-diff", embedded(), embedded(), "--engine", "abacus")
-    assert result.code == 2
+    old = Path(shutil.copytree(embedded(), tmp_path / "old"))
+    edit_manifest(old, lambda manifest: manifest.update(artifacts=[]))
+    shown, page = tmp_path / "p.json", tmp_path / "p.md"
+    result = run("parity", "--bundle-diff", old, embedded(), "--json", shown, "--markdown", page)
+    assert result.code == 0, result.err  # the answers are the same
+    written = json.loads(shown.read_text())
+    assert written["changes"] == {"graphs": ["none", "core.fp32, masks.fp32"]}
+    assert written["against"] == str(old)
+    assert "graphs: none before, core.fp32, masks.fp32 now" in result.out
+    assert "- graphs: none before" in page.read_text()
 
 
 def test_two_bundles_with_other_windows_are_not_compared(run, tmp_path, bundle_folder):
