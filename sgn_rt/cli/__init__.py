@@ -21,6 +21,7 @@ from sgn_rt.errors import LevelWarning, ParityWarning, SgnError, StateWarning
 
 COMMANDS = {
     "separate": "One file per category from each recording.",
+    "ray-job": "Print or submit a job that separates on a Ray cluster.",
     "stream": "Separate raw PCM from stdin to stdout, live.",
     "serve": "Serve files and live streams over HTTP.",
     "export": "Export a checkpoint to a bundle.",
@@ -43,7 +44,9 @@ class _Lazy(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"sgn_rt.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(
+            f"sgn_rt.cli.{cmd_name.replace('-', '_')}"
+        ).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

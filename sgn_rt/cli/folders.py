@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -19,11 +19,12 @@ from sgn_rt.cli.process import printable, say
 from sgn_rt.cli.verbosity import is_quiet
 from sgn_rt.engines.factory import runs_on_gpu
 from sgn_rt.separator import Separator
+from sgn_rt.serving.cluster.run import Cluster, separate_on_ray
 from sgn_rt.serving.folders.crew import Crew, Here, Lost, Worker
 from sgn_rt.serving.folders.desk import Done, Part, Warned, Work
-from sgn_rt.serving.folders.entry import Row
+from sgn_rt.serving.folders.entry import Entry, Row
 from sgn_rt.serving.folders.inputs import Listing
-from sgn_rt.serving.folders.run import Earlier, Run
+from sgn_rt.serving.folders.run import Earlier, Event, Run
 
 GPU_JOBS: Final = 4
 """Recordings at a time on a GPU unless somebody says otherwise; not measured."""
@@ -32,6 +33,10 @@ LINE_EVERY_S: Final = 30.0
 _AHEAD: Final = 2
 """Entries of a worker at a time: while one is computed, the next is read."""
 _MOST_FAULTS: Final = 10
+
+
+Source: TypeAlias = Callable[[Iterable[Entry]], AbstractContextManager[Iterator[Event]]]
+"""Has recordings separated, and tells what happens."""
 
 
 def crew_for(
@@ -132,20 +137,36 @@ class _Tally:
             say("error", f"and failures of {len(self.faults) - _MOST_FAULTS} other kinds")
 
 
+def by_crew(crew: Crew, work: Work) -> Source:
+    """A source of events by who works here."""
+
+    @contextmanager
+    def run(entries: Iterable[Entry]) -> Iterator[Iterator[Event]]:
+        with crew, closing(Run(crew, entries, work).events()) as events:
+            yield events
+
+    return run
+
+
+def by_cluster(opening: Mapping[str, Any], work: Work, cluster: Cluster) -> Source:
+    """A source of events by a cluster."""
+    return lambda entries: closing(separate_on_ray(entries, opening, work, cluster))
+
+
 def separate_listing(
-    crew: Crew, listing: Listing, work: Work, lines: JsonLines | None, *, tables: bool,
+    source: Source, listing: Listing, work: Work, lines: JsonLines | None, *, tables: bool,
     keep: Callable[[Row], object],
 ) -> bool:  # fmt: skip
     """Separate all that is listed; whether none failed.
 
     Parameters
     ----------
-    crew
-        Who separates.
+    source
+        Of events, by who separates.
     listing
         What.
     work
-        As the crew's.
+        What is wanted of each.
     lines
         Gets a line for each when it is done.
     tables
@@ -161,7 +182,7 @@ def separate_listing(
             yield entry
 
     try:
-        with crew, closing(Run(crew, entries(), work).events()) as events:
+        with source(entries()) as events:
             for event in events:
                 if isinstance(event, Part):
                     tally.parts[event.key] = event.done

@@ -22,13 +22,16 @@ from sgn_rt.cli.common import (
     write_json,
 )
 from sgn_rt.cli.devices import device_option
-from sgn_rt.cli.folders import crew_for, separate_listing
+from sgn_rt.cli.folders import Source, by_cluster, by_crew, crew_for, separate_listing
+from sgn_rt.cli.ray_options import cluster_of, ray_options
 from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.engines.devices import Devices
 from sgn_rt.errors import AudioError, ConfigError
+from sgn_rt.model.bundle import Bundle
 from sgn_rt.separator import Separator
+from sgn_rt.serving.cluster.plan import Pool
 from sgn_rt.serving.folders.desk import Work
-from sgn_rt.serving.folders.inputs import is_many, list_inputs
+from sgn_rt.serving.folders.inputs import Listing, is_many, list_inputs
 from sgn_rt.serving.folders.one import TRIES
 from sgn_rt.serving.folders.state import fingerprint_of
 from sgn_rt.streaming.choices import Level, checked_level
@@ -81,6 +84,7 @@ def _level(context: click.Context, parameter: click.Parameter, text: str) -> Lev
               help="Of folders and manifests: failures until one is given up.")  # fmt: skip
 @click.option("--fresh", is_flag=True,
               help="Do not go on where an earlier run of a folder or manifest ended.")  # fmt: skip
+@ray_options
 @json_option
 @output_option("--jsonl", help="Also write a line of JSON for each input when it is done, also of "
                "those that fail; - for stdout.")  # fmt: skip
@@ -108,6 +112,9 @@ def command(
     patterns: tuple[str, ...],
     tries: int,
     fresh: bool,
+    ray_address: str | None,
+    ray_actors: Pool | None,
+    cpus_per_actor: int | None,
     json_path: Path | None,
     jsonl: Path | None,
     plot: bool,
@@ -126,8 +133,11 @@ def command(
     channels. Stems are of the input's very length, rate and channels. Of several inputs, one that
     fails keeps none of the others from being separated; the exit code is 2 then.
     """
+    cluster = cluster_of(
+        ray_address, ray_actors, cpus_per_actor, device=device, jobs=jobs, threads=threads
+    )
     listing = None
-    if any(map(is_many, inputs)):
+    if cluster is not None or any(map(is_many, inputs)):
         listing = list_inputs(inputs, output, patterns)
     else:
         _expect_inputs(inputs)
@@ -156,33 +166,49 @@ def command(
         "device": device,
     }
     tables = "-" not in (str(json_path), str(jsonl))
-    with (
-        Separator.open(**opening) as separator,
-        nullcontext() if jsonl is None else JsonLines(jsonl) as lines,
-    ):
+    made_lines = nullcontext() if jsonl is None else JsonLines(jsonl)
+
+    def work_of(model: Bundle) -> Work:
+        work = Work(
+            output=output,
+            options=options,
+            fingerprint=fingerprint_of(model, options),
+            tries=tries,
+            skip_existing=skip_existing,
+            addition=Overview() if plot else None,
+        )
+        if fresh and (state := work.state()) is not None:
+            state.forget()
+        return work
+
+    if cluster is not None and listing is not None:
+        work = work_of(Bundle.open(bundle))
+        with made_lines as lines:
+            source = by_cluster(opening, work, cluster)
+            return _many(source, listing, work, lines, json_path, tables=tables)
+    with Separator.open(**opening) as separator, made_lines as lines:
         if listing is not None:
-            work = Work(
-                output=output,
-                options=options,
-                fingerprint=fingerprint_of(separator.bundle, options),
-                tries=tries,
-                skip_existing=skip_existing,
-                addition=Overview() if plot else None,
-            )
-            if fresh and (state := work.state()) is not None:
-                state.forget()
-            rows: list[Any] = []
-            keep = _ignore if json_path is None else rows.append
-            crew = crew_for(separator, opening, work, jobs)
-            whole = separate_listing(crew, listing, work, lines, tables=tables, keep=keep)
-            if json_path is not None:
-                write_json(json_path, [row for row in rows if row["status"] != "failed"])
-            return 0 if whole else 2
+            work = work_of(separator.bundle)
+            source = by_crew(crew_for(separator, opening, work, jobs), work)
+            return _many(source, listing, work, lines, json_path, tables=tables)
         outcomes = run_batch(separator, inputs, wanted, lines, tables=tables)
     if json_path is not None:
         done = [each.to_dict() for each in outcomes if each.status is not Status.FAILED]
         write_json(json_path, done if len(inputs) > 1 else done[0])
     return 2 if any(each.status is Status.FAILED for each in outcomes) else 0
+
+
+def _many(
+    source: Source, listing: Listing, work: Work, lines: JsonLines | None, json_path: Path | None,
+    *, tables: bool,
+) -> int:  # fmt: skip
+    """Separate what is listed; the exit code."""
+    rows: list[Any] = []
+    keep = _ignore if json_path is None else rows.append
+    whole = separate_listing(source, listing, work, lines, tables=tables, keep=keep)
+    if json_path is not None:
+        write_json(json_path, [row for row in rows if row["status"] != "failed"])
+    return 0 if whole else 2
 
 
 def _ignore(row: object) -> None:
