@@ -14,7 +14,8 @@ import sgn_rt
 HEAVY = ("torch", "tensorrt", "pycuda", "cuda", "onnxruntime", "onnx", "onnxscript", "onnx_ir",
          "safetensors", "matplotlib", "openvino", "polygraphy", "starlette", "uvicorn",
          "websockets", "prometheus_client", "python_multipart", "opentelemetry",
-         "httpx", "anyio", "playwright", "tritonclient", "google", "grpc")  # fmt: skip
+         "httpx", "anyio", "playwright", "tritonclient", "google", "grpc", "ray", "pyarrow",
+         "pandas")  # fmt: skip
 ROOT = Path(sgn_rt.__file__).parent
 NEEDS_TORCH = ("reference", "export", "benchmarks")  # for who has installed it
 RUNTIME = sorted(
