@@ -57,12 +57,16 @@ def command(
             folder=folder,
             wheel=put_wheel(folder, wheel),
             extras=extras,
-            arguments=("separate", *arguments, *(() if "--ray" in arguments else _CLUSTER)),
+            arguments=("separate", *arguments, *(() if _names_cluster(arguments) else _CLUSTER)),
         )
         if submit:
             return job.submit()
         click.echo(job.line)
         return 0
+
+
+def _names_cluster(arguments: Sequence[str]) -> bool:
+    return any(each == "--ray" or each.startswith("--ray=") for each in arguments)
 
 
 def _expect_arguments(arguments: Sequence[str]) -> None:
@@ -82,11 +86,11 @@ def _expect_arguments(arguments: Sequence[str]) -> None:
         raise click.UsageError(f"Got unexpected arguments ({' '.join(rest)}).")
     for parameter in wanted.params:
         value: Any = given.get(parameter.name or "")
-        if parameter.required and not value:
+        values = value if isinstance(value, list | tuple) else [value]
+        texts = [text for text in values if isinstance(text, str)]
+        if parameter.required and not texts:
             raise click.MissingParameter(ctx=context, param=parameter)
-        if not isinstance(parameter.type, click.Path) or not value:
-            continue
-        for path in value if isinstance(value, list | tuple) else [value]:
+        for path in texts if isinstance(parameter.type, click.Path) else ():
             if path != "-" and not os.path.isabs(path):
                 raise ConfigError(
                     f"{parameter.opts[0]}: got {path}, expected an absolute path. Name it as the "
