@@ -45,7 +45,7 @@ def test_lateness_is_from_when_samples_were_due():
     listener.read(10.075)
     assert listener.late_s == pytest.approx([0.03])
     listener.feed(10.08)
-    stream.ready = 30
+    stream.ready = 40
     listener.read(10.1)
     assert listener.late_s == pytest.approx([0.03, 0.02, 0.02])
 
