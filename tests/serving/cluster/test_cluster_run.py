@@ -7,7 +7,9 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,11 +28,13 @@ ray = pytest.importorskip("ray")
 # Ray's own settings warn when they are copied.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
 
+HELD = "held"
+"""Name of a file; while it is there, some recordings take for ever."""
 POISON = b"RIFF, and the end of whoever reads it"
 
 
 class DeadlyActor(SeparatingActor):
-    """One that some files end, as they would by a fault of a decoder; it tells who it is."""
+    """One that some files end, and others hold up; it tells who it is."""
 
     def _open(self, opening, expected):
         super()._open(opening, expected)
@@ -42,6 +46,8 @@ class DeadlyActor(SeparatingActor):
         def or_die(path, *arguments, **options):
             if path.read_bytes() == POISON:
                 os.kill(os.getpid(), signal.SIGKILL)
+            while path.name == "000.wav" and (path.parent.parent / HELD).exists():
+                time.sleep(0.05)
             return separate_to(path, *arguments, **options)
 
         self._separator.separate_to = or_die
@@ -90,6 +96,11 @@ def a_worker(place) -> int:
     raise AssertionError("no worker lives")
 
 
+def tries_of(place) -> list[Path]:
+    """Tries that are begun and not finished."""
+    return [path for path in (place.output / STATE_FOLDER).rglob("*") if path.suffix == ".1"]
+
+
 def expect_whole(place, stems, good: int) -> None:
     """Every good recording has its stems, those of the run in one process, and nothing else is."""
     for number in range(good):
@@ -118,14 +129,18 @@ def test_five_hundred_files_a_lost_node_and_three_interruptions(nodes, place, st
     cluster, outcome = Cluster(address=nodes.address, pool=Pool(2, 2)), {}
     told = (place.entries, place.opening, place.work, cluster)
 
+    held = place.output.parent / HELD
+    held.touch()
     rows = separate_on_ray(*told)
     for _ in range(60):
         done = next(rows)
         outcome[done.key] = done.row
+    assert "000.wav" not in outcome
+    assert tries_of(place)
     with pytest.raises(KeyboardInterrupt):
         rows.throw(KeyboardInterrupt)
-    begun = [path for path in place.output.rglob("*") if path.suffix == ".1"]
-    assert begun == []  # what was at work does not count
+    assert tries_of(place) == []  # what was at work does not count
+    held.unlink()
 
     killed_after(150, place, cluster)
 
