@@ -323,7 +323,8 @@ class Flow:
             return False
         until = state.settled(state.begun)
         self._blocked = True  # before it is seen whether it is, so that a reader that follows knows
-        if not self._has_room(min(until, state.fed) if state.ended else until):
+        # The last window brings all that is left, however early its like would be final.
+        if not self._has_room(state.fed if state.ended else until):
             self._was_blocked = True
             return False
         self._blocked = False
