@@ -272,7 +272,8 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
             What is done about more than the engine holds: ``refuse`` streams beyond what it was
             measured to hold, which takes a moment here; ``raise`` an OverloadError from a stream
             that is late; ``longer-step``: streams that are late cost less and sound less clean
-            until there is time again; ``pass-through``: what would be late is the mixture itself.
+            until there is time again; ``pass-through``: what would be late is the mixture itself
+            (with ``residual`` an equal share of it each, so that all still add up to it).
         options
             See `HubOptions`: on_batch, buffer_s, hangs_s, share, clock.
 

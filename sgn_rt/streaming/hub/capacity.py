@@ -80,6 +80,10 @@ class Capacity:
             self._fixed_s = call_s  # nothing was measured: what a source costs is not known
         self._scale *= (call_s / self._cost_s(sources)) ** WEIGHT
 
+    def doubt(self) -> None:
+        """No call was made, as it would take too long: believe that less, so that it is tried."""
+        self.call_s *= 1.0 - WEIGHT
+
     def windows_per_s(self, sources: float, concurrency: int, batch: int) -> float:
         """Windows of one channel that the engine answers; infinite before anything was seen."""
         cost_s = self._cost_s(sources)

@@ -6,11 +6,11 @@ from typing import Final, Literal, Protocol
 
 import numpy as np
 
-from sgn_rt._types import Positions
 from sgn_rt.errors import OverloadError
 from sgn_rt.streaming.hub.flow import Flow, Pending
 from sgn_rt.streaming.hub.overload import Overload, OverloadSpan
 from sgn_rt.streaming.jobs import Heard, Job
+from sgn_rt.streaming.settings import StreamSettings
 
 PASSED: Final = "pass-through"
 """In the place of an engine's name, of windows that no network has heard."""
@@ -125,8 +125,14 @@ POLICIES: Final[dict[Overload, type[Policy]]] = {
 }
 
 
-def passed(job: Job, positions: Positions) -> Heard:
-    """The mixture in the place of each source."""
+def passed(job: Job, settings: StreamSettings) -> Heard:
+    """The mixture in the place of each source; with a residual an equal share of it.
+
+    So sources and residual add up to the mixture as ever, and the residual is silent: it would be
+    the mixture times one less than the number of sources, upside down.
+    """
     part = job.part
-    mixture = job.mixture[part.start : part.stop] * np.float32(part.gain)
+    shares = len(settings.named) if settings.residual else 1
+    mixture = job.mixture[part.start : part.stop] * np.float32(part.gain / shares)
+    positions = settings.positions(settings.named)
     return Heard(dict.fromkeys(positions.tolist(), mixture), None, PASSED, job, None)

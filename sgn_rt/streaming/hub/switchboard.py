@@ -133,6 +133,7 @@ class Switchboard(OneProcess):
             self._expect_service()
             flow.give_up()
             self.desk.drop(flow.key)
+            self.desk.pace(flow.key, flow.settings.step_s)
             self._policies.pop(flow, None)
             return self._begin(flow.key, flow.settings)
 
@@ -245,8 +246,10 @@ class Switchboard(OneProcess):
 
     def _compute(self, call: Call) -> Turn:
         for piece in call.passed:
-            positions = piece.flow.settings.positions(piece.flow.settings.named)
-            piece.flow.answer(piece.pending, piece.channel, passed(piece.job, positions))
+            mixture = passed(piece.job, piece.flow.settings)
+            piece.flow.answer(piece.pending, piece.channel, mixture)
+        # They are late: they do not wait for a call that may never come back.
+        _advance(call.passed)
         pieces = call.pieces
         began_s = self.clock()
         full = len(self.desk.under_way()) >= self.concurrency
@@ -259,10 +262,10 @@ class Switchboard(OneProcess):
                 piece.flow.answer(piece.pending, piece.channel, answer)
             else:
                 piece.flow.fail(answer)
-        # In their order, each once.
-        for flow in dict.fromkeys(piece.flow for piece in (*call.passed, *pieces)):
-            flow.advance()
-        if pieces:
+        _advance(pieces)
+        if not pieces:
+            self.capacity.doubt()
+        else:
             self._tell(pieces, heard, began_s, done_s, full=full)
         return Turn.DONE
 
@@ -380,6 +383,12 @@ class Switchboard(OneProcess):
         """End all streams, and the threads."""
         self.fail(closed("hub"))
         self.crew.close(self._hangs_s)
+
+
+def _advance(pieces: Sequence[Piece]) -> None:
+    """Have signals go on that an answer has come for: in their order, each once."""
+    for flow in dict.fromkeys(piece.flow for piece in pieces):
+        flow.advance()
 
 
 def _union(settings: Sequence[StreamSettings]) -> Positions:
