@@ -102,7 +102,7 @@ class Plain(RuleBasedStateMachine):
 
 
 TestPlain = Plain.TestCase
-TestPlain.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestPlain.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 def waits(flood, *, honest=8, seconds=20, per_pop=2):
@@ -132,7 +132,7 @@ def waits(flood, *, honest=8, seconds=20, per_pop=2):
 
 
 @given(st.integers(20, 500))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_what_others_wait_does_not_depend_on_how_much_a_stream_floods(flood):
     assert waits(flood) == waits(20)
 
@@ -146,7 +146,7 @@ def test_a_flood_costs_others_what_an_honest_stream_would():
     st.lists(st.tuples(STREAMS, st.sampled_from([0.0, 0.1, 1.0])), min_size=1, max_size=200),
     st.integers(1, 8),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_of_one_stream_no_more_is_due_than_its_pace(brought, limit):
     scheduler = Scheduler()
     steps = [0.25, 0.5, 1.0, 1.5, 2.0, 4.0]
