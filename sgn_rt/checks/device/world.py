@@ -14,7 +14,6 @@ from sgn_rt.checks.check import Budget, Place
 from sgn_rt.checks.device.build import kernel_library
 from sgn_rt.checks.device.cuda import Cuda, CudaRuntime
 from sgn_rt.checks.device.transforms import CheckLibrary
-from sgn_rt.checks.roofline import Limits
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.config import ModelConfig
@@ -22,6 +21,7 @@ from sgn_rt.tensorrt.device.factory import open_device, still_answers
 from sgn_rt.tensorrt.device.protocol import Device, Event, Pinned
 from sgn_rt.tensorrt.plugins.find import preload_cufft
 from sgn_rt.tensorrt.plugins.kernels import Kernels
+from sgn_rt.tensorrt.roofline import Limits
 
 
 class Bench:
