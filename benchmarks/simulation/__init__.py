@@ -1,0 +1,1 @@
+"""Many streams on a simulated clock: the hub's own scheduler, service times of a model."""
