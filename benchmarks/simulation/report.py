@@ -181,8 +181,8 @@ def _overload(result: Mapping[str, Any], price: float | None) -> str:
                 "`raise` ends more streams than it would need to: a stream that is late was "
                 "served, and gives room only a step later, while the others are late as well. "
                 "`pass-through` computes what can still be in time, so everything is just so; by "
-                "more than the deadline, as a hub counts from when a window is due, and a stream "
-                "whose block was late once is due that much later from then on."
+                "more than the deadline, as a hub counts from when a window is due, which a stream "
+                "whose block was late reaches again some windows later."
             ),
             _prose(
                 "Kernels that take three times as long for two seconds, at "
