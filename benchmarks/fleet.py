@@ -1,8 +1,8 @@
-"""How many live streams a GPU, or a fleet, holds: a simulation that the hub's scheduler runs.
+"""How many live streams a GPU, or a fleet of them, holds: the hub's scheduler on a simulated clock.
 
-``python -P -m sgn_rt.benchmarks.fleet`` simulates one GPU window by window and a fleet over a day,
-on a clock of its own; ``--write docs`` writes the tables of ``scaling.md``, its pictures, and
-``scaling.json``. No GPU is needed, and none was measured: service times are a model's.
+``python -P -m sgn_rt.benchmarks.fleet`` simulates one GPU window by window and a fleet over a day;
+``--write docs`` writes the tables of ``scaling.md``, its pictures and ``scaling.json``. No GPU is
+needed, and none was measured: service times are a model's, and the page says which.
 """
 
 from __future__ import annotations
@@ -80,12 +80,12 @@ def main(
 
 
 def _page(path: Path) -> str:
-    """The page, with room for what is written."""
+    """The page's text, before any work."""
     page = path.read_text(encoding="utf-8") if path.is_file() else ""
-    if not -1 < page.find(report.BEGIN) < page.find(report.END):
-        raise click.ClickException(
-            f"{path}: got a page without them, expected the marks {report.BEGIN} and "
-            f"{report.END}. Put both where the tables go."
+    if report.BEGIN not in page or report.END not in page:
+        raise click.UsageError(
+            f"--write: got {path.parent}, expected a folder with a {path.name} in which "
+            f"{report.BEGIN} and {report.END} say where the tables go. Give the project's docs."
         )
     return page
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 import sgn_rt
@@ -46,6 +47,12 @@ DATA = Path(__file__).parent / "data"
 # Programs that tests start import the package that is installed, as the tests do, whatever the
 # working folder: in a checkout two folders of the package lie beside it.
 os.environ["PYTHONSAFEPATH"] = "1"
+
+# How long an example takes says more of the machine than of what is tested.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups

@@ -159,11 +159,12 @@ class LatenessCurve:
         above = np.clip(np.searchsorted(self.loads, load), 1, len(self.loads) - 1)
         share = (load - self.loads[above - 1]) / (self.loads[above] - self.loads[above - 1])
         found = np.zeros(len(self.loads))
-        found += np.bincount(above, streams * share, len(self.loads))
-        found += np.bincount(above - 1, streams * (1 - share), len(self.loads))
+        found += np.bincount(above, streams * share, len(found))
+        found += np.bincount(above - 1, streams * (1 - share), len(found))
         return found
 
     def percentile(self, weights: NDArray[np.float64], percent: float) -> float:
-        """Of the lateness of all windows, seconds; even within a bin."""
-        shares = np.concatenate(([0.0], np.cumsum(weights @ self._shares)))
-        return float(np.interp(percent / 100 * shares[-1], shares, EDGES_S))
+        """Of the lateness of all windows, seconds: the upper edge of the bin."""
+        shares = np.cumsum(weights @ self._shares)
+        at = int(np.searchsorted(shares, percent / 100 * shares[-1]))
+        return float(EDGES_S[at + 1])

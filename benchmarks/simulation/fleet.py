@@ -64,11 +64,6 @@ class Plan:
     seconds: float = DAY_S
     placement: Placement = "spread"
 
-    @property
-    def most_gpus(self) -> int:
-        """More than there are ever wanted."""
-        return 4 + 3 * ceil(self.peak_streams / self.room / (1 - self.headroom))
-
     def expected(self, time_s: float) -> float:
         """Streams that there are in the mean, where none is refused."""
         day = (1 - cos(2 * pi * time_s / self.seconds)) / 2
@@ -165,9 +160,10 @@ class Fleet:
 
     def __init__(self, plan: Plan, population: Population, rng: np.random.Generator) -> None:
         self.plan, self.population, self._rng = plan, population, rng
-        self.streams = np.zeros(plan.most_gpus, np.int64)
-        self._state = np.zeros(plan.most_gpus, np.int8)
-        self._since = np.zeros(plan.most_gpus)
+        most = 4 + 3 * ceil(plan.peak_streams / plan.room / (1 - plan.headroom))
+        self.streams = np.zeros(most, np.int64)
+        self._state = np.zeros(most, np.int8)
+        self._since = np.zeros(most)
         self._growth = 0.0
 
     def run(self) -> Day:
@@ -216,7 +212,7 @@ class Fleet:
             given = np.zeros(len(on), np.int64)
             given[order] = np.clip(count - before, 0, room[order])
         else:
-            given = levelled(self.streams[on], room, count)
+            given = _levelled(self.streams[on], room, count)
         self.streams[on] += given
         for index in np.flatnonzero(given).tolist():
             self.population.join(int(on[index]), int(given[index]))
@@ -269,7 +265,7 @@ class Fleet:
             self._state[stop], self._since[stop] = _DRAINING, now
 
 
-def levelled(streams: Ints, room: Ints, count: int) -> Ints:
+def _levelled(streams: Ints, room: Ints, count: int) -> Ints:
     """Fill the emptiest first, up to one level as far as there is room."""
     order = np.argsort(streams, kind="stable")
     sorted_streams = streams[order]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heapreplace
 from math import inf
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgn_rt.benchmarks.simulation.arrivals import CLOSE, OPEN, Events
 from sgn_rt.benchmarks.simulation.service import Kind, Service
+from sgn_rt.streaming.hub.capacity import Capacity
 from sgn_rt.streaming.hub.policies import LEAST_CALM, MOST_CALM
 from sgn_rt.streaming.hub.scheduler import Scheduler
 
@@ -51,10 +52,10 @@ class Figures:
 
     def late(self, since_s: float = 0.0, until_s: float = inf) -> NDArray[np.float64]:
         """Lateness of windows that were ready in a span of time, seconds."""
-        lateness = np.asarray(self.lateness_s, np.float64)
-        ready = np.asarray(self.done_s) - lateness
-        chosen: NDArray[np.float64] = lateness[(ready >= since_s) & (ready < until_s)]
-        return chosen
+        lateness = np.array(self.lateness_s, np.float64)
+        ready = np.array(self.done_s, np.float64) - lateness
+        found: NDArray[np.float64] = lateness[(ready >= since_s) & (ready < until_s)]
+        return found
 
     @property
     def mean_batch(self) -> float:
@@ -63,18 +64,45 @@ class Figures:
         return sum(size * count for size, count in self.batches.items()) / max(calls, 1)
 
 
-_WEIGHT: Final = 0.1
-"""Of the latest call, in the running mean of what one takes."""
-
-
 @dataclass(slots=True)
-class _Pace:
-    """A stream's steps under ``longer-step``."""
+class _Step:
+    """A stream's step, as `sgn_rt.streaming.hub.policies.LongerStep` has it.
 
-    is_longer: bool = False
+    ``owed``: windows of its own step since the last that it wanted, of the longer one.
+    """
+
+    longer: bool = False
     calm: int = 0
     wanted: int = LEAST_CALM
+    changed_s: float = 0.0
     owed: float = 0.0
+
+    def told(self, ready_s: float, done_s: float, *, late: bool) -> bool:
+        """A window is done; whether the stream has changed to the longer step."""
+        if ready_s < self.changed_s:
+            return False
+        self.calm = 0 if late else self.calm + 1
+        if self.longer and self.calm >= self.wanted:
+            self.wanted = min(MOST_CALM, 2 * self.wanted)
+            self._change(done_s, longer=False)
+        elif not self.longer and late:
+            self._change(done_s, longer=True)
+            return True
+        elif not self.longer and self.calm >= 2 * self.wanted:
+            self.wanted = LEAST_CALM
+        return False
+
+    def _change(self, now: float, *, longer: bool) -> None:
+        self.longer, self.calm, self.changed_s, self.owed = longer, 0, now, 0.0
+
+    def wants(self, stretch: float) -> bool:
+        """Whether the window of the own step that is ready is one of the longer step, too."""
+        if not self.longer:
+            return True
+        self.owed += 1.0
+        due = self.owed >= stretch
+        self.owed -= stretch if due else 0.0
+        return due
 
 
 class OneGpu:
@@ -110,16 +138,15 @@ class OneGpu:
         self._open: set[int] = set()
         self._lanes = [0.0] * service.lanes
         self._now = 0.0
-        self._paces: dict[int, _Pace] = {}
-        self._call_s = 0.0
+        self._capacity = Capacity()
+        self._steps: dict[int, _Step] = {}
 
-    def advance(self, events: Events, tell: Callable[[float], object] | None = None) -> None:
+    def advance(self, events: Events) -> None:
         """Live through events; each is later than those before."""
         scheduler, push = self.scheduler, self.scheduler.push
-        lanes, paces = self._lanes, self._paces
-        told = max(1, len(events.times) // 20)
+        lanes, longer = self._lanes, self.figures.longer
         columns = (column.tolist() for column in events)
-        for number, (time, stream, what) in enumerate(zip(*columns, strict=True)):
+        for time, stream, what in zip(*columns, strict=True):
             while len(scheduler) and (start := max(lanes[0], self._now)) <= time:
                 self._dispatch(start)
             self._now = time
@@ -130,10 +157,8 @@ class OneGpu:
                 continue  # it was ended
             elif what == CLOSE:
                 self.close(stream)
-            elif not paces or stream not in paces or self._is_due(stream):
+            elif not longer or stream not in longer or self._is_due(stream):
                 push(stream, time, time)
-            if tell is not None and number % told == 0:
-                tell(number / len(events.times))
 
     def close(self, stream: int) -> None:
         """A stream goes, and what waited of it."""
@@ -146,26 +171,24 @@ class OneGpu:
             self._dispatch(max(self._lanes[0], self._now))
 
     def _is_due(self, stream: int) -> bool:
-        """Of a stream with a longer step, whether the window is one that it still wants."""
-        pace = self._paces[stream]
-        stretch = self._kinds[self._kind_of[stream]].stretch if pace.is_longer else 1.0
-        pace.owed += 1.0
-        if pace.owed < stretch:
-            return False
-        pace.owed -= stretch
-        return True
+        """Whether a stream wants the window that is ready, or takes longer steps."""
+        # At a longer step windows are one or two of the own step apart, so that no pace is told:
+        # they are due when they are ready, as in the hub.
+        return self._steps[stream].wants(self._kinds[self._kind_of[stream]].stretch)
 
     def _take(self, start: float) -> list[tuple[int, float, float]]:
-        """A call's windows; those that would be late pass, and leave room, as in the hub."""
-        size = self.service.batch
+        """What goes into the next call: stream, when it was ready, and when due."""
+        scheduler, batch = self.scheduler, self.service.batch
         if self._policy != "pass-through":
-            return self.scheduler.pop(size)
-        earliest = start + self._call_s - self._deadline_s
+            return scheduler.pop(batch)
         taken: list[tuple[int, float, float]] = []
-        while len(taken) < size and (found := self.scheduler.pop(size - len(taken))):
-            in_time = [each for each in found if each[1] >= earliest]
-            self.figures.passed += len(found) - len(in_time)
-            taken += in_time
+        earliest = start + self._capacity.call_s - self._deadline_s
+        while len(taken) < batch and len(scheduler):
+            for each in scheduler.pop(batch - len(taken)):
+                if each[2] < earliest:
+                    self.figures.passed += 1
+                else:
+                    taken.append(each)
         return taken
 
     def _dispatch(self, start: float) -> None:
@@ -180,34 +203,19 @@ class OneGpu:
             figures.done_s.append(done)
             figures.lateness_s.append(done - ready)
             figures.streams.append(stream)
-        self._call_s += _WEIGHT * (done - start - self._call_s)
-        if self._policy == "raise":
-            self._end([stream for stream, ready, _ in taken if done - ready > self._deadline_s])
+        self._act(taken, start, done)
+
+    def _act(self, taken: Sequence[tuple[int, float, float]], start: float, done: float) -> None:
+        """As the hub's policies, which ask how late a window is after it was due."""
+        if self._policy == "pass-through":
+            self._capacity.observe(done - start, 1, is_full=False)
+        elif self._policy == "raise":
+            for stream, _, due in taken:
+                if done - due > self._deadline_s and stream in self._open:
+                    self.figures.raised.add(stream)
+                    self.close(stream)
         elif self._policy == "longer-step":
-            for stream, ready, _ in taken:
-                self._lengthen(stream, is_late=done - ready > self._deadline_s)
-
-    def _end(self, late: Sequence[int]) -> None:
-        for stream in late:
-            if stream in self._open:
-                self.figures.raised.add(stream)
-                self.close(stream)
-
-    def _lengthen(self, stream: int, *, is_late: bool) -> None:
-        """As the hub does: longer steps from a late window on, until it was calm for a while."""
-        pace = self._paces.setdefault(stream, _Pace())
-        pace.calm = 0 if is_late else pace.calm + 1
-        if not pace.is_longer and is_late:
-            self._change(stream, pace)
-            self.figures.longer.add(stream)
-        elif pace.is_longer and pace.calm >= pace.wanted:
-            pace.wanted = min(MOST_CALM, 2 * pace.wanted)
-            self._change(stream, pace)
-        elif not pace.is_longer and pace.calm >= 2 * pace.wanted:
-            pace.wanted = LEAST_CALM
-
-    def _change(self, stream: int, pace: _Pace) -> None:
-        pace.is_longer, pace.calm, pace.owed = not pace.is_longer, 0, 0.0
-        kind = self._kinds[self._kind_of[stream]]
-        if stream in self._open:
-            self.scheduler.pace(stream, kind.step_s * (kind.stretch if pace.is_longer else 1.0))
+            for stream, ready, due in taken:
+                step = self._steps.setdefault(stream, _Step())
+                if step.told(ready, done, late=done - due > self._deadline_s):
+                    self.figures.longer.add(stream)

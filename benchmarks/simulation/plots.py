@@ -30,7 +30,7 @@ def _figure() -> tuple[Any, Any, Any]:
 
     figure = Figure(figsize=(11.0, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
+    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.06})
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
@@ -60,7 +60,7 @@ def _gpu(result: Mapping[str, Any]) -> Any:
     host_us = 1e6 * result["model"]["hosted_s"]
     for key, colour, label in (
         ("gpu", GPU, "GPU alone"),
-        ("with_host", HOSTED, f"host: {host_us:.0f} µs a window"),
+        ("with_host", HOSTED, f"one process: host {host_us:.0f} µs a window"),
     ):
         counts = [row[key]["streams"] for row in rows]
         left.plot(latencies, counts, "o-", color=colour, label=label)
@@ -91,7 +91,8 @@ def _gpu(result: Mapping[str, Any]) -> Any:
     right.set_yscale("log")
     right.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     right.minorticks_off()
-    right.set_xlabel(f"load, % of {row['gpu']['streams']} streams")
+    most = f"{row['gpu']['streams']:,}".replace(",", " ")
+    right.set_xlabel(f"load, % of {most} streams")
     right.set_ylabel("ms late")
     right.legend(frameon=False)
     right.set_title(f"How late, latency {row['real_latency_s']:g} s", loc="left", fontsize="medium")
@@ -105,6 +106,7 @@ def _fleet(result: Mapping[str, Any]) -> Any:
     left.plot(day["hours"], [n / 1e3 for n in day["streams"]], color=GPU)
     left.set_ylabel("thousands of streams", color=GPU)
     left.set_xlabel("hour")
+    left.set_xticks(range(0, 25, 6) if day["hours"][-1] > 12 else range(3))
     left.set_ylim(0)
     gpus = left.twinx()
     gpus.spines[["top"]].set_visible(False)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from sgn_rt.benchmarks.simulation.arrivals import windows_of
-from sgn_rt.benchmarks.simulation.capacity import Held, Trial
+from sgn_rt.benchmarks.simulation.capacity import Held, Trial, most_streams
 from sgn_rt.benchmarks.simulation.one_gpu import OneGpu, Policy
 from sgn_rt.benchmarks.simulation.service import Gpu, GpuModel, Kind
+from sgn_rt.model.config import ModelConfig
 
 MIXTURE: Final = {0.25: 0.05, 0.5: 0.15, 1.0: 0.5, 2.0: 0.2, None: 0.1}
 """Shares of streams by their latency, seconds."""
@@ -41,10 +43,33 @@ def mixed(
     calls = sum(gpu.figures.batches.values())
     return {
         **figures(held),
+        "seconds": seconds,
         "came": coming,
         "went": int(np.count_nonzero(end < seconds)),
         "batches": {str(n): gpu.figures.batches[n] / calls for n in sorted(gpu.figures.batches)},
     }
+
+
+def sensitivity(
+    config: ModelConfig, model: GpuModel, latency_s: float | None, trial: Trial
+) -> list[dict[str, Any]]:
+    """How many streams a GPU holds where one assumption is another."""
+    changed: Mapping[str, GpuModel] = {
+        "half of the network's speed": replace(model, efficiency=model.efficiency / 2),
+        "half of the memory's speed": replace(model, memory=model.memory / 2),
+        "half of the bus's speed": replace(model, link=model.link / 2),
+        "twice the time from kernel to kernel": replace(model, launch_s=2 * model.launch_s),
+        "calls of one window": replace(model, batch=1),
+        "calls of four times as many": replace(model, batch=4 * model.batch),
+        "one call at a time": replace(model, lanes=1),
+        f"all {len(config.categories)} categories of each stream": replace(
+            model, sources=len(config.categories)
+        ),
+    }
+    return [
+        {"what": what, **figures(most_streams(other, Kind.of(config, other, latency_s), trial))}
+        for what, other in changed.items()
+    ]
 
 
 def figures(held: Held) -> dict[str, Any]:
@@ -59,10 +84,10 @@ def figures(held: Held) -> dict[str, Any]:
 
 
 def overload(
-    model: GpuModel, kind: Kind, most: int, trial: Trial, *, admitted: int, times: float = 1.3
+    model: GpuModel, kind: Kind, most: int, trial: Trial, *, times: float = 1.3
 ) -> list[dict[str, Any]]:
-    """So many times what the engine holds, under every policy; the first admits so many of them."""
-    rows = [_overloaded(model, kind, admitted, trial, "none", "refuse", round(times * most))]
+    """So many times what the engine holds, under every policy; the first refuses beyond it."""
+    rows = [_overloaded(model, kind, most, trial, "none", "refuse", round(times * most))]
     for policy in POLICIES:
         streams = round(times * most)
         rows.append(_overloaded(model, kind, streams, trial, policy, policy, streams))
@@ -72,7 +97,8 @@ def overload(
 def _overloaded(
     model: GpuModel, kind: Kind, streams: int, trial: Trial, policy: Policy, name: str, asked: int
 ) -> dict[str, Any]:
-    seconds = max(trial.seconds, 2 * kind.step_s)
+    # Long enough for streams to go back to their own step, and to be late again.
+    seconds = 4 * max(trial.seconds, 2 * kind.step_s)
     rng = np.random.default_rng(trial.seed)
     events = windows_of(np.full(streams, kind.step_s), seconds, rng, jitter_s=trial.jitter_s)
     gpu = OneGpu(
@@ -85,6 +111,7 @@ def _overloaded(
     return {
         "policy": name,
         "asked": asked,
+        "seconds": seconds,
         # None where all streams were ended.
         "p50_ms": 1e3 * float(np.percentile(late, 50)) if len(late) else None,
         "p99_ms": 1e3 * float(np.percentile(late, 99)) if len(late) else None,

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from sgn_rt.audio.resample import SpanResampler
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.streaming.windows import WindowLayout, place
-from sgn_rt.tensorrt.plugins.roofline import Load, kernel_bytes, link_bytes
+from sgn_rt.tensorrt.roofline import Load, kernel_bytes, link_bytes
 
 
 class Cost(NamedTuple):
@@ -173,21 +173,3 @@ class Gpu:
         self._kernels = max(self._up, self._kernels) + kernels
         self._down = max(self._kernels, self._down) + down
         return self._down
-
-
-class Fixed:
-    """Lanes that know nothing of one another, and take the same time for every window."""
-
-    busy_s = 0.0
-
-    def __init__(self, seconds: float, lanes: int = 1, batch: int = 1) -> None:
-        self.seconds, self.lanes, self.batch = seconds, lanes, batch
-
-    def call(self, start_s: float, windows: Sequence[Cost]) -> float:
-        """When a call that starts now is done."""
-        taken = self.seconds * len(windows)
-        self.busy_s += taken
-        return start_s + taken
-
-
-NOTHING: Final = Cost(0.0, 0.0, 0.0, 0.0)

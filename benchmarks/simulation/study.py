@@ -14,7 +14,6 @@ from sgn_rt.benchmarks.simulation.fleet import Counted, Day, Fleet, Plan
 from sgn_rt.benchmarks.simulation.scenarios import figures
 from sgn_rt.benchmarks.simulation.service import GpuModel, Kind
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.streaming.hub.switchboard import SHARE
 
 SCHEMA: Final = 1
 LATENCIES: Final = (0.25, 0.5, 1.0, 2.0, None)
@@ -45,7 +44,7 @@ class Study:
     day_s
         Length of a fleet's day.
     room_share
-        Of what a GPU holds, what its hub admits.
+        Of what a GPU holds, what a fleet gives it at most.
     """
 
     model: GpuModel = field(default_factory=GpuModel)
@@ -54,7 +53,7 @@ class Study:
     mixed_streams: int = 10_000
     peak_streams: float = 1e6
     day_s: float = 86_400.0
-    room_share: float = SHARE
+    room_share: float = 0.95
 
 
 def quick(study: Study) -> Study:
@@ -67,51 +66,53 @@ def quick(study: Study) -> Study:
         latencies=(1.0, None),
         mixed_streams=100,
         peak_streams=1e4,
-        day_s=7200.0,
+        day_s=3600.0,
     )
 
 
 def run(config: ModelConfig, study: Study, tell: Tell) -> dict[str, Any]:
     """Simulate everything; the result as JSON types."""
     model, trial = study.model, study.trial
-    total = 3 * len(study.latencies) + 5
-    done = 0
+    total, done = 2 * len(study.latencies) + 6, 0
 
     def step(what: str) -> None:
         nonlocal done
         tell(what, done / total)
         done += 1
 
-    rows: list[dict[str, Any]] = []
-    curves: dict[float | None, LatenessCurve] = {}
+    rows, curves = [], {}
     for latency in study.latencies:
-        row, curves[latency] = _of_latency(config, study, latency, step)
-        rows.append(row)
-    one = min(range(len(rows)), key=lambda i: abs(rows[i]["real_latency_s"] - 1.0))
-    latency = study.latencies[one]
-    kind, most_one = Kind.of(config, model, latency), rows[one]["gpu"]["streams"]
+        name = "least cost" if latency is None else f"{latency:g} s"
+        step(f"one GPU, {name}")
+        curves[latency] = curve = _curve(config, study, model, latency)
+        step(f"a fleet, {name}")
+        rows.append(_row(config, study, latency, curve))
+    latency = 1.0 if 1.0 in curves else study.latencies[0]
+    kind, most = Kind.of(config, model, latency), curves[latency].most
     step("one GPU, all latencies")
     kinds = [Kind.of(config, model, each) for each in study.latencies]
     mixture = scenarios.mixed(model, kinds, study.mixed_streams, trial)
+    step("other assumptions")
+    sensitivity = scenarios.sensitivity(config, model, latency, trial)
     step("too many streams")
-    overload = scenarios.overload(
-        model, kind, most_one, trial, admitted=int(study.room_share * most_one)
-    )
+    overload = scenarios.overload(model, kind, most, trial)
     step("floods")
-    flood = scenarios.flood(model, kind, most_one, trial)
+    flood = scenarios.flood(model, kind, most, trial)
     step("a slow engine")
-    slow = scenarios.slow(model, kind, most_one, trial)
+    slow = scenarios.slow(model, kind, most, trial)
     step("fleets in trouble")
-    what_if, day = _what_if(study, curves[latency])
+    hosted = _curve(config, study, replace(model, host_s=HOST_S), latency)
+    what_if, day = _what_if(study, curves[latency], hosted)
     tell("done", 1.0)
     return {
         "schema": SCHEMA,
-        "model": {**asdict(model), "hosted_s": HOST_S},
+        "model": {**asdict(model), "hosted_s": HOST_S, "call_s": model.call_s},
         "trial": asdict(trial),
         "fleet": asdict(_plan(study, curves[latency])) | {"room_share": study.room_share},
         "scenario_latency_s": latency,
         "latencies": rows,
         "mixed": mixture,
+        "sensitivity": sensitivity,
         "overload": overload,
         "flood": flood,
         "slow": slow,
@@ -120,31 +121,35 @@ def run(config: ModelConfig, study: Study, tell: Tell) -> dict[str, Any]:
     }
 
 
-def _of_latency(
-    config: ModelConfig, study: Study, latency: float | None, step: Callable[[str], object]
-) -> tuple[dict[str, Any], LatenessCurve]:
-    """A GPU and a fleet with streams of one latency."""
-    model, trial = study.model, study.trial
+def _curve(
+    config: ModelConfig, study: Study, model: GpuModel, latency: float | None
+) -> LatenessCurve:
+    """How late streams of a latency are, up to as many as a GPU holds."""
     kind = Kind.of(config, model, latency)
-    name = "least cost" if latency is None else f"{latency:g} s"
-    step(f"one GPU, {name}")
-    most = most_streams(model, kind, trial)
-    hosted = replace(model, host_s=HOST_S)
-    with_host = most_streams(hosted, Kind.of(config, hosted, latency), trial)
-    step(f"one GPU, {name}, at other loads")
-    curve = LatenessCurve.measure(model, kind, most.streams, trial, LOADS)
-    loads = zip(curve.loads.tolist(), curve.held, strict=True)
-    step(f"a fleet, {name}")
+    most = most_streams(model, kind, study.trial).streams
+    return LatenessCurve.measure(model, kind, most, study.trial, LOADS)
+
+
+def _row(
+    config: ModelConfig, study: Study, latency: float | None, curve: LatenessCurve
+) -> dict[str, Any]:
+    """Everything of one latency."""
+    kind = Kind.of(config, study.model, latency)
+    hosted = replace(study.model, host_s=HOST_S)
+    held = most_streams(hosted, Kind.of(config, hosted, latency), study.trial)
     return {
         "latency_s": latency,
         "real_latency_s": kind.real_latency_s,
         "step_s": kind.step_s,
         "cost_us": {part: 1e6 * cost for part, cost in kind.cost._asdict().items()},
-        "gpu": figures(most),
-        "with_host": figures(with_host),
-        "loads": [{"load": load, **figures(held)} for load, held in loads],
+        "gpu": figures(curve.held[-1]),
+        "with_host": figures(held),
+        "loads": [
+            {"load": load, **figures(each)}
+            for load, each in zip(curve.loads.tolist(), curve.held, strict=True)
+        ],
         "fleet": _fleet(study, curve)[0],
-    }, curve
+    }
 
 
 def _plan(study: Study, curve: LatenessCurve) -> Plan:
@@ -175,7 +180,9 @@ def _fleet(study: Study, curve: LatenessCurve, **changes: Any) -> tuple[dict[str
     }, day
 
 
-def _what_if(study: Study, curve: LatenessCurve) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _what_if(
+    study: Study, curve: LatenessCurve, hosted: LatenessCurve
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The day again, with one thing changed; and the day as it is, for the picture."""
     plain, day = _fleet(study, curve)
     changes: Sequence[tuple[str, dict[str, Any]]] = (
@@ -187,6 +194,7 @@ def _what_if(study: Study, curve: LatenessCurve) -> tuple[list[dict[str, Any]], 
     )
     rows = [{"what": "as above", **plain}]
     rows += [{"what": what, **_fleet(study, curve, **change)[0]} for what, change in changes]
+    rows.append({"what": "one process on each GPU", **_fleet(study, hosted)[0]})
     every = max(1, len(day.time_s) // SHOWN)
     kept = {
         "hours": [time / 3600 for time in day.time_s[::every]],

@@ -10,7 +10,7 @@ from rich.console import Console
 from sgn_rt.checks.device.rates import limits_here, load_of
 from sgn_rt.checks.page import table
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.tensorrt.plugins import roofline
+from sgn_rt.tensorrt import roofline
 
 
 def moved_by_a_window(config: ModelConfig) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -187,7 +187,6 @@ def anything() -> st.SearchStrategy[object]:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(anything())
 def test_whatever_is_given_it_is_samples_or_one_error(value):
     with warnings.catch_warnings():

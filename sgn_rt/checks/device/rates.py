@@ -13,11 +13,11 @@ from sgn_rt.checks.device.transforms import Transforms
 from sgn_rt.checks.device.world import Bench, DeviceWorld
 from sgn_rt.errors import SgnError
 from sgn_rt.model.config import ModelConfig
+from sgn_rt.tensorrt import roofline
 from sgn_rt.tensorrt.device.factory import open_device
-from sgn_rt.tensorrt.plugins import roofline
 from sgn_rt.tensorrt.plugins.kernels import WINDOW, Kernels, SampleFormat
 from sgn_rt.tensorrt.plugins.polyphase import PolyphaseResampler
-from sgn_rt.tensorrt.plugins.roofline import Limits, Load
+from sgn_rt.tensorrt.roofline import Limits, Load
 
 ATTRIBUTES: Final = (
     "MultiProcessorCount", "ClockRate", "MemoryClockRate", "GlobalMemoryBusWidth", "L2CacheSize",

@@ -21,7 +21,7 @@ from sgn_rt.tensorrt.device.factory import open_device, still_answers
 from sgn_rt.tensorrt.device.protocol import Device, Event, Pinned
 from sgn_rt.tensorrt.plugins.find import preload_cufft
 from sgn_rt.tensorrt.plugins.kernels import Kernels
-from sgn_rt.tensorrt.plugins.roofline import Limits
+from sgn_rt.tensorrt.roofline import Limits
 
 
 class Bench:

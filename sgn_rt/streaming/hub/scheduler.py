@@ -18,6 +18,10 @@ from sgn_rt.errors import ConfigError, SgnError
 K = TypeVar("K", bound=Hashable)
 W = TypeVar("W")
 
+PACE: Final = 7 / 8
+"""Of a step that goes by, at the least, between two windows of a stream that are due. Less than all
+of it, so that a stream whose input has stumbled is due in time again some windows later."""
+
 _FEW: Final = 64
 """Entries of closed streams that are not worth clearing away."""
 
@@ -44,11 +48,11 @@ class _Stream(Generic[K, W]):
 class Scheduler(Generic[K, W]):
     """Windows of many streams that wait for the network.
 
-    A window is due when it is ready, but not before its stream's last one was due and a step went
-    by. So of one stream at most ``1 + seconds / step`` windows are due in any time, however many it
-    brings at once, and what others wait does not depend on it. In a stream windows keep their
-    order; between streams the earlier due goes first, of equal ones the earlier brought. As time
-    only grows, every window is the earliest at last: none starves.
+    A window is due when it is ready, but not before its stream's last one was due and `PACE` of a
+    step went by. So of one stream at most ``1 + seconds / (PACE step)`` windows are due in any
+    time, however many it brings at once, and what others wait does not depend on it. In a stream
+    windows keep their order; between streams the earlier due goes first, of equal ones the earlier
+    brought. As time only grows, every window is the earliest at last: none starves.
 
     A window costs O(log n) for n streams that wait, and so does a stream that closes (amortised).
 
@@ -113,7 +117,8 @@ class Scheduler(Generic[K, W]):
         Returns
         -------
         float
-            When it is due, on the same clock: at ``ready_s``, or a step after the one before it.
+            When it is due, on the same clock: at ``ready_s``, or `PACE` of a step after the one
+            before it.
         """
         if weight < 1:
             raise ConfigError(
@@ -121,7 +126,7 @@ class Scheduler(Generic[K, W]):
             )
         state = self._streams[stream]
         due_s = max(ready_s, state.next_due_s)
-        state.next_due_s = due_s + state.step_s
+        state.next_due_s = due_s + PACE * state.step_s
         state.waiting.append(_Waiting(due_s, self._number, window, weight))
         self._number += 1
         self._count += 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.tensorrt.plugins import roofline
-from sgn_rt.tensorrt.plugins.roofline import Limits, Load
+from sgn_rt.tensorrt import roofline
+from sgn_rt.tensorrt.roofline import Limits, Load
 
 STFT, ISTFT = ("framing", "forward FFT", "log magnitude"), ("masking", "inverse FFT", "overlap-add")
 
