@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -47,6 +48,11 @@ DATA = Path(__file__).parent / "data"
 # Programs that tests start import the package that is installed, as the tests do, whatever the
 # working folder: in a checkout two folders of the package lie beside it.
 os.environ["PYTHONSAFEPATH"] = "1"
+
+# Where the tests run in the background of a shell, Ctrl-C is ignored; programs that they start and
+# interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says more of the machine than of what is tested.
 settings.register_profile(

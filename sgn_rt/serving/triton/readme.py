@@ -94,7 +94,8 @@ def _of_python(serving: Serving) -> list[str]:
         "minor version has to be that of Triton's stub; `PYTHONPATH` is not looked at there. It "
         "needs sgn-rt with an engine, and NumPy 1 with Triton up to 2.51 at least: with NumPy 2 "
         "answers have no content, so the models refuse to load.",
-        '```bash\npython -m venv env\nenv/bin/pip install "sgn-rt[cpu]" "numpy<2"\n'
+        "```bash\npython -m venv env\n"
+        'env/bin/pip install "path/to/the/sources/of/sgn-rt[cpu]" "numpy<2"\n'
         'export PATH="$PWD/env/bin:$PATH"\n```',
         f"A live stream holds one of {serving.slots} slots of an instance and is given up after "
         f"{serving.idle_s:g} s without a block.",

@@ -22,7 +22,9 @@ class Running:
     """A server that runs in a thread."""
 
     def __init__(self, opener: Callable[[], Separator], **options: Any) -> None:
-        self.options = ServerOptions(**{"port": 0, **options})
+        # However slow the machine is: what is late, and too many, is of tests that say so.
+        in_time = {"overload": "raise", "deadline_s": 1e6}
+        self.options = ServerOptions(**{"port": 0, **in_time, **options})
         self.server = Server(opener, self.options)
         self._listener = listening(self.options)
         self.url = address_of(self._listener)
