@@ -159,8 +159,9 @@ class Flow:
             return False
         self.input.place(samples)
         for part in self.input.placed(count):
-            # Of nan neither is true. What is there now is ours, so nobody changes it meanwhile.
-            if part.size and not (part.max() <= LOUDEST and part.min() >= -LOUDEST):
+            # What is there now is ours, so nobody changes it meanwhile. Row by row: NumPy copies
+            # several before it looks at them.
+            if not all(_is_sound(row) for row in part):
                 found = np.concatenate([*self.input.placed(count)], axis=1)
                 as_samples(found, what="input", position=self.input.written)
         self._arrivals.add(self.input.written, self._owner.clock())
@@ -344,3 +345,8 @@ class Flow:
         pending = Pending(window, came_s, longer)
         self._pending[window.number] = pending
         self._owner.push(self, pending)
+
+
+def _is_sound(row: Float) -> bool:
+    """Whether samples are what `as_samples` takes; of nan neither comparison is true."""
+    return not row.size or bool(row.max() <= LOUDEST and row.min() >= -LOUDEST)

@@ -7,6 +7,8 @@ import threading
 import numpy as np
 import pytest
 
+from sgn_rt.streaming.hub.crew import Crew, Turn
+
 
 def _joined(pieces):
     return {name: np.concatenate([piece[name] for piece in pieces], axis=1) for name in pieces[0]}
@@ -74,3 +76,43 @@ def gate():
     made = Gate()
     yield made
     made.open.set()
+
+
+class Still:
+    """A hub without threads: what they would do is done when it is asked for, by whoever asks."""
+
+    def __init__(self, hub):
+        self.hub = hub
+
+    def work(self):
+        """Do all that there is to do."""
+        board = self.hub._board
+        while True:
+            board.crew.heed()
+            if board.turn() is Turn.IDLE:
+                return
+
+    def end(self, stream):
+        """Close a stream, whose rest nobody else would compute."""
+        pieces = []
+        stream._flow.end()
+        while not stream._flow.is_done and stream._flow.error is None:
+            self.work()
+            if stream._flow.ready:
+                pieces.append(stream._taken(stream._flow))
+        return _joined([*pieces, stream.close()])
+
+
+@pytest.fixture
+def still(monkeypatch, fake_separator):
+    """Open a hub without threads on a fake engine."""
+    monkeypatch.setattr(Crew, "start", lambda crew: None)
+
+    def opened(engine=None, **options):
+        made = fake_separator(**(engine or {}))
+        hub = made.separator.hub(**({"overload": "raise", "deadline_s": 1e9} | options))
+        found = Still(hub)
+        found.engine, found.separator = made.engine, made.separator
+        return found
+
+    return opened
