@@ -114,6 +114,34 @@ def test_an_engine_that_hangs_is_replaced(
     assert (stats.engine, stats.given_up, stats.streams) == ("good", 1, 0)
 
 
+def test_an_answer_that_comes_too_late_is_dropped(
+    open_fakes, fake_engine, config, noise, alone, same, clock, gate
+):
+    """Before the windows are computed again: whoever computes them has them for himself."""
+    hangs = Hangs(at=0)
+    fakes = {"hangs": fake_engine(config, "hangs"), "good": fake_engine(config, "good")}
+    signal = noise(1, 2000)
+    with open_fakes(fakes) as separator:
+        probed = fakes["hangs"].calls
+        fakes["good"]._fault = lambda call, answer: gate(call, answer) if call >= probed else answer
+        fakes["hangs"]._fault = hangs
+        options = {"overload": "raise", "deadline_s": 1e9, "clock": clock, "hangs_s": 30.0}
+        with separator.hub(**options) as hub:
+            stream = hub.open(**OPTIONS)
+            stream.feed(signal)
+            assert hangs.reached.wait(timeout=60)
+            (call,) = hub._board.desk.under_way()
+            clock.now += 31.0
+            with pytest.warns(ParityWarning, match="no answer"):
+                _until_given_up(hub)
+            assert gate.reached.wait(timeout=60)
+            hangs.let_go.set()
+            call.thread.join(timeout=60)
+            assert not call.thread.is_alive()
+            gate.open.set()
+            same(stream.close(), alone(separator, signal, **OPTIONS))
+
+
 def test_the_last_engine_hangs(fake_separator, noise, fails, clock):
     hangs = Hangs(at=0)
     separator = fake_separator(fault=hangs).separator
@@ -177,11 +205,15 @@ def test_what_one_stream_breaks_does_not_break_its_neighbours(still, noise, alon
         return answer
 
     hub = still({"batch": 4, "fault": bears_no_silence})
+    hub.engine.seen = []
     good, bad, other = (hub.hub.open(**OPTIONS) for _ in range(3))
     signal = noise(1, 3000)
     bad.feed(np.zeros((1, 3000), "f4"))
     for stream in (good, other):
         stream.feed(signal)
+    hub.work()
+    silent = sum(not window.any() for mixture in hub.engine.seen for window in mixture)
+    assert silent == 4, "two windows that went together, once more alone, and then no others"
     expected = alone(hub.separator, signal, **OPTIONS)
     for stream in (good, other):
         same(hub.end(stream), expected, 1e-6)

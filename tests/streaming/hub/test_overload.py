@@ -126,11 +126,18 @@ def test_a_late_stream_takes_longer_steps_until_there_is_time(live, noise, joine
     stream = made.hub.open(**OPTIONS, categories=["bell"])
     signal = noise(1, 120 * STEP)
     half = 30 * STEP
+
+    def paced():
+        (scheduled,) = made.hub._board.desk._scheduler._streams.values()
+        return scheduled.step_s
+
     pieces = made.feed([stream], [signal[:, :half]])[0]
     assert stream.overload["longer-step"] > 10
+    assert paced() == pytest.approx(stream._flow.settings.layout.longer_step.step / RATE)
     made.busy_s = 0.001
     pieces += made.feed([stream], [signal[:, half:]])[0]
     assert stream._flow.state.grid.layout == stream._flow.settings.layout
+    assert paced() == pytest.approx(STEP / RATE)
     pieces.append(made.still.end(stream))
     np.testing.assert_allclose(joined(pieces)["bell"], 0.5 * signal, rtol=0, atol=1e-6)
     (span,) = stream.overload_spans
