@@ -65,7 +65,7 @@ def _missing(what: str) -> None:
     pytest.skip(what)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is there, the thread has a loop, and can run no other
 def browser() -> Iterator[Any]:
     """Chromium."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
