@@ -75,7 +75,9 @@ class Desk:
     @property
     def waiting(self) -> int:
         """Windows that wait."""
-        return len(self._scheduler) + bool(self._first)
+        with self._lock:
+            begun = any(piece.is_wanted for piece in self._first)
+            return len(self._scheduler) + begun
 
     def open(self, key: int, step_s: float) -> None:
         """A stream comes."""
