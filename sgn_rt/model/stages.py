@@ -131,8 +131,8 @@ LIMITS: dict[Stage, dict[Precision, Limit]] = {
     # Share of the mixture that each category is given, whether it sounds or not, and its presence:
     # the largest difference, relative to the reference's. Of what is silent in the probes nothing
     # else is seen, and another recording may hold it [1.2e-4 and 9e-5; 1.1e-2 and 8e-3; 5.5e-2 and
-    # 3.3e-2: the published model's; 12 random networks, of which none is as sure of what is not
-    # there as a trained one, stay below a half of that, with a log_epsilon of 1e-5 at 1.2e-4].
+    # 3.3e-2: the published model's, and no more than a few random networks were tried beside it, of
+    # which none is as sure of what is not there; with a log_epsilon of 1e-5 at 1.2e-4].
     Stage.SHARES: {
         Precision.FP32: Limit(value=5e-4, unit=""),
         Precision.FP16: Limit(value=5e-2, unit=""),
