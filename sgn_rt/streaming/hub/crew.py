@@ -124,6 +124,7 @@ class Crew:
                 word, turn = None, self._work.turn()  # what it brings, it finds in its next turn
                 self.staff()
             if self._closing.is_set() or self._leaves(me, turn):
+                self._words.put(None)  # it may have taken those of others that are to end
                 return
 
     def _leaves(self, me: threading.Thread, turn: Turn) -> bool:

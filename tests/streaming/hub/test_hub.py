@@ -347,6 +347,19 @@ def test_a_client_that_is_gone(still, noise):
     assert streams[0].read()["bell"].shape[1] == 900 - streams[0].latency_samples
 
 
+def test_threads_end_at_once_though_one_has_heard_what_is_said_to_others(fake_separator):
+    hub = fake_separator(concurrency=3).separator.hub(overload="raise")
+    crew = hub._board.crew
+    threads = list(crew._threads)
+    assert len(threads) == 3
+    crew._closing.set()
+    crew.wake()  # a single word is left for all of them
+    for thread in threads:
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+    hub.close()
+
+
 def test_events_say_what_appears_and_disappears(still, noise):
     def by_call(call, answer):
         presence = answer.presence.copy()
