@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
 from sgn_rt.errors import SgnError
@@ -65,6 +67,25 @@ class OneProcess:
             "threads and sessions of this process. Send what it was opened with, such as the "
             "bundle's path, and open it there."
         )
+
+
+class Closes(ABC):
+    """What is closed once it is no longer wanted, also by leaving a ``with`` block."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what it holds."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 class Workers(OneProcess, ThreadPoolExecutor):

@@ -6,14 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 from weakref import WeakSet
 
-from sgn_rt._process import OneProcess, Workers, closed
+from sgn_rt._process import Closes, OneProcess, Workers, closed
 from sgn_rt._processors import available_cpus
 from sgn_rt._types import SampleFormat
-from sgn_rt.audio.limits import checked_channels, checked_rate
+from sgn_rt.audio.limits import checked_rate
 from sgn_rt.audio.run_folder import STEMS, RunFolder
 from sgn_rt.audio.stem_store import StemStore
 from sgn_rt.audio.writer import Format
@@ -29,16 +28,14 @@ from sgn_rt.report import Separation, SeparationFiles, Timings
 from sgn_rt.streaming.answers import Separates
 from sgn_rt.streaming.choices import (
     RecordingOptions,
-    checked_categories,
-    checked_gain,
     checked_sample_format,
 )
 from sgn_rt.streaming.gather import Gather
 from sgn_rt.streaming.hub.hub import DEADLINE_S, Hub, HubOptions
 from sgn_rt.streaming.hub.overload import Overload
 from sgn_rt.streaming.output import RESIDUAL
-from sgn_rt.streaming.presence import PresenceRule
 from sgn_rt.streaming.recording_run import Choices, Run
+from sgn_rt.streaming.settings import StreamSettings
 from sgn_rt.streaming.store import MemoryStore
 from sgn_rt.streaming.stream import Stream
 from sgn_rt.streaming.windows import least_latency_s
@@ -47,7 +44,7 @@ from sgn_rt.tensorrt.run.options import RunOptions
 S = TypeVar("S", bound=Stream)
 
 
-class Separator(OneProcess):  # over 300 lines with the docstrings of all that users call
+class Separator(Closes, OneProcess):  # over 300 lines with the docstrings of all that users call
     """Separates recordings with one model on one engine; shared by threads. Use `open`.
 
     Attributes
@@ -153,17 +150,6 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         self._pool.shutdown()
         self._service.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"Separator({self.bundle.name!r}, engine={self.engine.name!r})"
 
@@ -241,18 +227,20 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         AudioError, ConfigError
             For a rate, number of channels, latency, gain or threshold that cannot be had.
         """
-        named = checked_categories(self.config, categories)
-        return self._stream(
-            Stream,
+        self._expect_open()
+        settings = StreamSettings.live(
+            self._answers,
+            self.config,
             sample_rate=sample_rate,
             channels=channels,
-            categories=named,
+            categories=categories,
             latency_s=latency_s,
             residual=residual,
-            gain_db=checked_gain(gain_db),
-            training_level=self.config.training_level_dbfs,
-            rule=PresenceRule.of(self.config, threshold),
+            gain_db=gain_db,
+            threshold=threshold,
+            sample_format=self._sample_format,
         )
+        return Stream(self._answers, self._pool, settings)
 
     def hub(
         self,
@@ -284,9 +272,7 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         EngineError
             If the engine fails while it is measured.
         """
-        self._expect_own_process()
-        if self._closed:
-            raise closed("separator")
+        self._expect_open()
         hub = Hub(
             self._service.engine,
             self.config,
@@ -308,19 +294,17 @@ class Separator(OneProcess):  # over 300 lines with the docstrings of all that u
         context_s = max(conversion.context_s for conversion in conversions)
         return least_latency_s(self.config, rates[0], context_s)
 
-    def _stream(self, kind: type[S], *, sample_rate: int, channels: int, **options: Any) -> S:
+    def _stream(self, kind: type[S], **options: Any) -> S:
+        """A stream of a recording; options as `StreamSettings.of`'s."""
+        self._expect_open()
+        form = self._sample_format
+        settings = StreamSettings.of(self._answers, self.config, sample_format=form, **options)
+        return kind(self._answers, self._pool, settings)
+
+    def _expect_open(self) -> None:
         self._expect_own_process()
         if self._closed:
             raise closed("separator")
-        return kind(
-            self._answers,
-            self.config,
-            self._pool,
-            sample_rate=checked_rate(sample_rate),
-            channels=checked_channels(channels),
-            sample_format=self._sample_format,
-            **options,
-        )
 
     def separate(
         self,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, TypedDict, cast, get_args
+from typing import Any, Final, Literal, TypedDict, TypeVar, get_args
 
 from sgn_rt._types import SampleFormat
 from sgn_rt.audio.limits import is_real
 from sgn_rt.errors import CategoryError, ConfigError
 from sgn_rt.model.config import ModelConfig
+
+T = TypeVar("T", bound=str)
 
 MOST_GAIN_DB: Final = 120.0
 """What lies between full scale and the quietest sound of 20 bits."""
@@ -135,13 +137,22 @@ def checked_sample_format(name: Any) -> SampleFormat:
     ConfigError
         If it is none of those that there are.
     """
-    for known in get_args(SampleFormat):
-        if isinstance(name, str) and name == known:
-            return cast("SampleFormat", known)
-    raise ConfigError(
-        f"sample format: got {name!r:.40}, expected {', '.join(get_args(SampleFormat))}. "
-        "Choose one of them."
-    )
+    form: SampleFormat = one_of("sample format", name, get_args(SampleFormat))
+    return form
+
+
+def one_of(what: str, name: Any, known: tuple[T, ...]) -> T:
+    """The name, if it is one of those known.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of them.
+    """
+    for each in known:
+        if isinstance(name, str) and name == each:
+            return each
+    raise ConfigError(f"{what}: got {name!r:.40}, expected {', '.join(known)}. Choose one of them.")
 
 
 def checked_options(options: RecordingOptions) -> RecordingOptions:

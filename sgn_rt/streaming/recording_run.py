@@ -137,7 +137,7 @@ class StreamMaker(Protocol):
     """Makes streams of one model."""
 
     def __call__(self, kind: type[S], *, sample_rate: int, channels: int, **options: Any) -> S:
-        """A stream of a kind; options as `Stream`'s."""
+        """A stream of a kind; options as `StreamSettings.of`'s."""
         ...
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from sgn_rt._types import Positions, SampleFormat
 from sgn_rt.audio.level import TrainingLevel
+from sgn_rt.audio.limits import checked_channels, checked_rate
 from sgn_rt.audio.resample import Resampler
 from sgn_rt.errors import CategoryError
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.streaming.answers import Separates
+from sgn_rt.streaming.choices import checked_categories, checked_gain
 from sgn_rt.streaming.output import RESIDUAL
 from sgn_rt.streaming.presence import PresenceRule
 from sgn_rt.streaming.windows import WindowLayout, place
@@ -21,7 +23,7 @@ from sgn_rt.streaming.windows import WindowLayout, place
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StreamSettings:
-    """What stays the same over all signals of a stream. Use `of`.
+    """What stays the same over all signals of a stream. Use `live` or `of`.
 
     Attributes
     ----------
@@ -64,6 +66,34 @@ class StreamSettings:
     latency_samples: int
 
     @classmethod
+    def live(
+        cls,
+        engine: Separates,
+        config: ModelConfig,
+        *,
+        categories: Sequence[str] | None,
+        gain_db: float,
+        threshold: float | Mapping[str, float] | None,
+        **options: Any,
+    ) -> Self:
+        """Settings as a caller says them: `sgn_rt.separator.Separator.stream`.
+
+        Raises
+        ------
+        CategoryError, AudioError, ConfigError
+            For what is not known, or cannot be had.
+        """
+        return cls.of(
+            engine,
+            config,
+            categories=checked_categories(config, categories),
+            rule=PresenceRule.of(config, threshold),
+            gain_db=checked_gain(gain_db),
+            training_level=config.training_level_dbfs,
+            **options,
+        )
+
+    @classmethod
     def of(
         cls,
         engine: Separates,
@@ -85,9 +115,10 @@ class StreamSettings:
         ------
         CategoryError
             For a category of the residual's name, where that is wanted.
-        ConfigError
-            For a latency that cannot be had.
+        AudioError, ConfigError
+            For a rate, number of channels or latency that cannot be had.
         """
+        sample_rate, channels = checked_rate(sample_rate), checked_channels(channels)
         if residual and RESIDUAL in categories:
             raise CategoryError(
                 f"categories: got {RESIDUAL!r} among them, expected another name, as the residual "

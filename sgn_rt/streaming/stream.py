@@ -17,14 +17,11 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from sgn_rt._process import OneProcess
-from sgn_rt._types import Float, SampleFormat
-from sgn_rt.audio.level import TrainingLevel
+from sgn_rt._types import Float
 from sgn_rt.audio.samples import as_samples
 from sgn_rt.errors import LevelWarning, SgnError
-from sgn_rt.model.config import ModelConfig
 from sgn_rt.streaming.answers import Separates
 from sgn_rt.streaming.jobs import Heard, Job
-from sgn_rt.streaming.presence import PresenceRule
 from sgn_rt.streaming.rounds import Rounds
 from sgn_rt.streaming.settings import StreamSettings
 from sgn_rt.streaming.state import StreamState, Window
@@ -60,37 +57,11 @@ class Stream(OneProcess):
 
     _finds = False
 
-    def __init__(
-        self,
-        engine: Separates,
-        config: ModelConfig,
-        pool: Executor,
-        *,
-        sample_rate: int,
-        channels: int,
-        categories: Sequence[str],
-        rule: PresenceRule,
-        latency_s: float | None = None,
-        residual: bool = False,
-        gain_db: float = 0.0,
-        training_level: TrainingLevel | None = None,
-        sample_format: SampleFormat = "float32",
-    ) -> None:
-        self.sample_rate, self.channels, self.gain_db = sample_rate, channels, gain_db
-        self._engine, self._config, self._pool = engine, config, pool
-        self._settings = StreamSettings.of(
-            engine,
-            config,
-            sample_rate=sample_rate,
-            channels=channels,
-            categories=categories,
-            rule=rule,
-            latency_s=latency_s,
-            residual=residual,
-            gain_db=gain_db,
-            training_level=training_level,
-            sample_format=sample_format,
-        )
+    def __init__(self, engine: Separates, pool: Executor, settings: StreamSettings) -> None:
+        self.sample_rate, self.channels = settings.sample_rate, settings.channels
+        self.gain_db = settings.gain_db
+        self._engine, self._config, self._pool = engine, settings.config, pool
+        self._settings = settings
         self.latency_samples = self._settings.latency_samples
         self.reset()
 

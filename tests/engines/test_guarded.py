@@ -21,7 +21,6 @@ from sgn_rt.errors import (
 )
 from sgn_rt.model.contract import Precision
 from sgn_rt.model.stages import Stage, limit_for
-from sgn_rt.streaming.gather import Gather
 
 PROVED = 1  # windows that the start-up probe runs
 
@@ -167,7 +166,7 @@ def test_the_output_is_the_next_engines_from_that_window_on(
     first.calls = PROVED
     separator = fake_separator().separator
     separator._service.engine = guarded
-    separator._answers = Gather(guarded)
+    separator._answers = guarded
     with pytest.warns(ParityWarning):
         mixed = separate(separator, signal).sources["bell"][0]
     firsts = separate(fake_separator().separator, signal).sources["bell"][0]

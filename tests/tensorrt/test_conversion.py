@@ -15,6 +15,7 @@ from sgn_rt.errors import ConfigError
 from sgn_rt.parity.service import Service
 from sgn_rt.separator import Separator
 from sgn_rt.streaming.presence import PresenceRule
+from sgn_rt.streaming.settings import StreamSettings
 from sgn_rt.streaming.stream import Stream
 from sgn_rt.tensorrt.plugins.polyphase import LARGEST_RATE, PolyphaseResampler
 
@@ -35,10 +36,11 @@ def make_stream(engine, config, pool):
     guarded = GuardedEngine(["tensorrt"], lambda _: engine, lambda _: None, "off")
 
     def make(rate: int, channels: int = 2, latency_s: float | None = None) -> Stream:
-        return Stream(
-            guarded, config, pool, sample_rate=rate, channels=channels,
+        settings = StreamSettings.of(
+            guarded, config, sample_rate=rate, channels=channels,
             categories=config.categories[:2], rule=PresenceRule.of(config), latency_s=latency_s,
         )  # fmt: skip
+        return Stream(guarded, pool, settings)
 
     return make
 

@@ -20,6 +20,7 @@ from sgn_rt.model.contract import Kind
 from sgn_rt.streaming import rounds
 from sgn_rt.streaming.finder import FindingStream
 from sgn_rt.streaming.presence import PresenceRule
+from sgn_rt.streaming.settings import StreamSettings
 from sgn_rt.streaming.stream import Stream
 from sgn_rt.tensorrt.plugins.kernels import Kernels
 from sgn_rt.tensorrt.run.options import RunOptions
@@ -283,10 +284,10 @@ def stream_of(engine, config, sample_format="float32", kind=Stream, **options):
     rule = PresenceRule.of(config, None)
     named = () if kind is FindingStream else ("bell", "horn")
     options = {"categories": named, "channels": 2} | options
-    return kind(
-        guarded, config, ThreadPoolExecutor(2), sample_rate=8000, rule=rule,
-        sample_format=sample_format, **options,
-    )  # fmt: skip
+    settings = StreamSettings.of(
+        guarded, config, sample_rate=8000, rule=rule, sample_format=sample_format, **options
+    )
+    return kind(guarded, ThreadPoolExecutor(2), settings)
 
 
 @pytest.mark.parametrize("sample_format", ["float16", "int16", "dithered-int16"])
@@ -317,10 +318,11 @@ def test_channels_that_came_in_two_formats_are_equally_loud(
         "onnxruntime": fake_engine(config, "onnxruntime", depends=False),
     }
     guarded = GuardedEngine(list(engines), engines.__getitem__, lambda _: None, "fallback")
-    stream = Stream(
-        guarded, config, ThreadPoolExecutor(1), sample_rate=8000, channels=2, categories=["horn"],
+    settings = StreamSettings.of(
+        guarded, config, sample_rate=8000, channels=2, categories=["horn"],
         rule=PresenceRule.of(config, None), sample_format="int16",
     )  # fmt: skip
+    stream = Stream(guarded, ThreadPoolExecutor(1), settings)
     signal = noise(2, 5_000)
     device.fail = {"record": 2}
     with pytest.warns(ParityWarning, match="now onnxruntime"):

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from sgn_rt._optional import require
+from sgn_rt._process import Closes
 from sgn_rt._types import Float
 from sgn_rt.audio.writer import Format
 from sgn_rt.serving.client.answer import RemoteFiles, RemoteSeparation
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Client:
+class Client(Closes):
     """A server of sgn-rt. Use it as a context manager; threads may share it.
 
     Parameters and what is raised are those of `AsyncClient`, as is what each method does.
@@ -44,17 +44,6 @@ class Client:
     def close(self) -> None:
         """Let go of all connections and of the thread; also done by leaving a ``with`` block."""
         self._held.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def model(self) -> dict[str, Any]:
         """What the server says of its model: name, categories, sample rate, engine, limits."""

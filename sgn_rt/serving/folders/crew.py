@@ -59,7 +59,7 @@ class Member(ABC):
     def __init__(self, connection: Connection, size: int) -> None:
         self.connection, self.size = connection, size
         self.entries: dict[str, Entry] = {}
-        self.alone = self.is_ready = self.is_gone = False
+        self.alone = self.is_ready = False
 
     def begin(self, entry: Entry, *, alone: bool = False) -> None:
         """Give it an entry."""
@@ -80,7 +80,6 @@ class Member(ABC):
             told: Told = self.connection.recv()
         except Exception as error:  # the end, or half of a message, whatever that unpickles to
             log.debug("%s: %r", self, error)
-            self.is_gone = True
             self.connection.close()
             return Lost(self.ended(), tuple(self.entries.values()), self.is_ready)
         if isinstance(told, Ready):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self, Unpack, cast
+from typing import Any, Final, Unpack, cast
 
-from sgn_rt._process import OneProcess
+from sgn_rt._process import Closes, OneProcess
 from sgn_rt.audio.limits import checked_channels, checked_rate
 from sgn_rt.audio.writer import Format
 from sgn_rt.errors import ConfigError
@@ -35,7 +34,7 @@ class ServedModel:
     identity: str
 
 
-class TritonClient(OneProcess):
+class TritonClient(Closes, OneProcess):
     """Separates with the models ``windows`` and ``live`` of a tritonserver; shared by threads.
 
     Parameters
@@ -85,17 +84,6 @@ class TritonClient(OneProcess):
         if self._separator is not None:
             self._separator.close()
         self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def separator(self) -> Separator:

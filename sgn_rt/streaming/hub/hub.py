@@ -8,17 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypedDict, Unpack
 
-from sgn_rt._process import OneProcess
+from sgn_rt._process import Closes, OneProcess
 from sgn_rt._types import SampleFormat
-from sgn_rt.audio.limits import checked_channels, checked_rate, is_real
+from sgn_rt.audio.limits import is_real
 from sgn_rt.errors import ConfigError
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.streaming.choices import checked_categories, checked_gain
 from sgn_rt.streaming.hub.hub_stream import HubStream
 from sgn_rt.streaming.hub.overload import Overload, checked_overload, checked_positive
 from sgn_rt.streaming.hub.stats import HubStats
-from sgn_rt.streaming.hub.switchboard import Guarded, OnBatch, Switchboard
-from sgn_rt.streaming.presence import PresenceRule
+from sgn_rt.streaming.hub.switchboard import (
+    BUFFER_S,
+    HANGS_S,
+    SHARE,
+    Guarded,
+    OnBatch,
+    Switchboard,
+)
 from sgn_rt.streaming.settings import StreamSettings
 
 DEADLINE_S: Final = 0.2
@@ -52,7 +57,7 @@ class HubOptions(TypedDict, total=False):
     clock: Callable[[], float]
 
 
-class Hub(OneProcess):
+class Hub(Closes, OneProcess):
     """Separates many live signals with one engine. Made by `sgn_rt.separator.Separator.hub`.
 
     Windows of all streams that wait at the same time go to the engine together, as many as it takes
@@ -93,9 +98,9 @@ class Hub(OneProcess):
             deadline_s=checked_positive(deadline_s, "deadline"),
             overload=checked_overload(overload),
             on_batch=options.get("on_batch"),
-            buffer_s=checked_positive(options.get("buffer_s", 5.0), "buffer"),
-            hangs_s=checked_positive(options.get("hangs_s", 10.0), "longest call"),
-            share=_checked_share(options.get("share", 0.8)),
+            buffer_s=checked_positive(options.get("buffer_s", BUFFER_S), "buffer"),
+            hangs_s=checked_positive(options.get("hangs_s", HANGS_S), "longest call"),
+            share=_checked_share(options.get("share", SHARE)),
             clock=options.get("clock", time.monotonic),
         )
         self._board.start()
@@ -126,18 +131,16 @@ class Hub(OneProcess):
             After `close`, and in a forked process.
         """
         self._expect_own_process()
-        named = checked_categories(self._config, categories)
-        settings = StreamSettings.of(
+        settings = StreamSettings.live(
             self._engine,
             self._config,
-            sample_rate=checked_rate(sample_rate),
-            channels=checked_channels(channels),
-            categories=named,
+            sample_rate=sample_rate,
+            channels=channels,
+            categories=categories,
             latency_s=latency_s,
             residual=residual,
-            gain_db=checked_gain(gain_db),
-            training_level=self._config.training_level_dbfs,
-            rule=PresenceRule.of(self._config, threshold),
+            gain_db=gain_db,
+            threshold=threshold,
             sample_format=self._format,
         )
         return HubStream(self._board, settings)
@@ -155,17 +158,6 @@ class Hub(OneProcess):
         self._expect_own_process()
         self._board.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     async def __aenter__(self) -> Self:
         return self
 
@@ -180,5 +172,7 @@ class Hub(OneProcess):
 
 def _checked_share(share: Any) -> float:
     if not is_real(share) or not 0.0 < share <= 1.0:
-        raise ConfigError(f"share: got {share!r:.40}, expected more than 0, at most 1. Take 0.8.")
+        raise ConfigError(
+            f"share: got {share!r:.40}, expected more than 0, at most 1. Take {SHARE:g}."
+        )
     return float(share)

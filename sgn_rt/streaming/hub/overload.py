@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Final, Literal, cast, get_args
+from typing import Final, Literal, get_args
 
 from sgn_rt.audio.limits import is_real
 from sgn_rt.errors import ConfigError
+from sgn_rt.streaming.choices import one_of
 
 Overload = Literal["refuse", "raise", "longer-step", "pass-through"]
 """What a hub does about more than it can hold: `sgn_rt.separator.Separator.hub`."""
@@ -64,12 +65,8 @@ def checked_overload(name: object) -> Overload:
     ConfigError
         If it is none of those that there are.
     """
-    for known in get_args(Overload):
-        if isinstance(name, str) and name == known:
-            return cast("Overload", known)
-    raise ConfigError(
-        f"overload: got {name!r:.40}, expected {', '.join(get_args(Overload))}. Choose one of them."
-    )
+    policy: Overload = one_of("overload", name, get_args(Overload))
+    return policy
 
 
 def checked_positive(value: object, what: str) -> float:
