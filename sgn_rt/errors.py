@@ -66,13 +66,17 @@ class ParityError(SgnError, RuntimeError):
     """A stage of parity beyond its limit."""
 
 
-class LevelWarning(UserWarning):
+class SgnWarning(UserWarning):
+    """Base of all warnings that this package raises."""
+
+
+class LevelWarning(SgnWarning):
     """A stream is louder or softer than what the model was trained on; the message names both."""
 
 
-class ParityWarning(UserWarning):
+class ParityWarning(SgnWarning):
     """An engine was replaced; the message names stage, figure and limit."""
 
 
-class StateWarning(UserWarning):
+class StateWarning(SgnWarning):
     """What is kept of an earlier run is damaged, and does not count; the message names the file."""

@@ -17,7 +17,7 @@ from sgn_rt.cli.process import (
     say,
     unwinding_signals,
 )
-from sgn_rt.errors import LevelWarning, ParityWarning, SgnError, StateWarning
+from sgn_rt.errors import SgnError, SgnWarning
 
 COMMANDS = {
     "separate": "One file per category from each recording.",
@@ -65,7 +65,7 @@ def _show_warning(
     message: Warning | str, category: type[Warning], *details: Any, **more: Any
 ) -> None:
     del details, more
-    if issubclass(category, ParityWarning | LevelWarning | StateWarning):
+    if issubclass(category, SgnWarning):
         say("warning", str(message))
 
 

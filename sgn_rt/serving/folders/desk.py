@@ -14,14 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from sgn_rt.errors import (
-    AudioError,
-    CancelledError,
-    LevelWarning,
-    ParityWarning,
-    SgnError,
-    StateWarning,
-)
+from sgn_rt.errors import AudioError, CancelledError, SgnError, SgnWarning
 from sgn_rt.separator import Separator
 from sgn_rt.serving.folders.entry import Entry, Row
 from sgn_rt.serving.folders.one import TRIES, Addition, separate_one
@@ -204,7 +197,7 @@ def forwarding_warnings(tell: Callable[[Warned], object]) -> None:
     before = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *details: Any, **more: Any) -> None:
-        if issubclass(category, LevelWarning | ParityWarning | StateWarning):
+        if issubclass(category, SgnWarning):
             tell(Warned(str(message)))
         else:
             before(message, category, *details, **more)

@@ -132,22 +132,23 @@ class Backend:
     async def drain(self, seconds: float) -> bool:
         """Take no more work, and wait for what runs; whether it ended by itself."""
         self.draining = True
+        return await self._ends(seconds)
+
+    async def end(self, seconds: float) -> None:
+        """End what still runs, and wait for so long at most until it has."""
+        self.draining = True
+        self.ending.set()
+        if not await self._ends(seconds):
+            log.warning("work goes on after it was told to end")
+
+    async def _ends(self, seconds: float) -> bool:
+        """Wait for what runs; whether it ended by itself."""
         try:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
         except TimeoutError:
             return False
         return True
-
-    async def end(self, seconds: float) -> None:
-        """End what still runs, and wait for so long at most until it has."""
-        self.draining = True
-        self.ending.set()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._idle.wait()
-        except TimeoutError:
-            log.warning("work goes on after it was told to end")
 
     async def close(self, seconds: float) -> bool:
         """Close the hub and the separator, and wait for so long at most; whether they are closed.
