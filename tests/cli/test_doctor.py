@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from sgn_rt.checks.parts import GROUPS
-from sgn_rt.checks.roofline import Limits
+from sgn_rt.tensorrt.roofline import Limits
 from sgn_rt.cli import cli, doctor, gpu_window
 from sgn_rt.cli.common import console
 from sgn_rt.errors import EngineError

@@ -426,6 +426,7 @@ def test_an_option_that_there_is_not(fake_separator):
 
 
 def test_after_close_everything_says_so(fake_separator, noise, fails):
+    before = set(threading.enumerate())
     separator = fake_separator().separator
     hub = separator.hub()
     closed, open_ = hub.open(sample_rate=8000), hub.open(sample_rate=8000)
@@ -440,7 +441,11 @@ def test_after_close_everything_says_so(fake_separator, noise, fails):
     ):  # fmt: skip
         with pytest.raises(SgnError, match=r"got a call after close\(\), expected none"):
             call()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sgn-rt-hub")]
+    assert not [
+        thread
+        for thread in set(threading.enumerate()) - before
+        if thread.name.startswith("sgn-rt-hub")
+    ]
     hub.close()
     with fails(SgnError, "separator: got a call after close()"):
         separator.hub()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sgn_rt._atomic import CACHE_VARIABLE
-from sgn_rt.checks import roofline
+from sgn_rt.tensorrt import roofline
 from sgn_rt.checks.device import build, kernel_checks, rates, reference
 from sgn_rt.checks.device.cuda import CudaRuntime
 from sgn_rt.checks.device.reference import Case
