@@ -56,10 +56,10 @@ EPSILON: Final = 1e-3
 
 LIMITS: dict[Stage, dict[Precision, Limit]] = {
     # Each is the worst figure of the published model and of 50 random networks of random sizes
-    # (`sgn_rt.benchmarks.limits`, ONNX Runtime on a CPU) with a margin of at least 4, or 12 dB:
-    # another processor's kernels move a figure by up to 2, another model by as much. In brackets
-    # that worst figure, and the published model's; then the same in float16, rounded after every
-    # operator (of fewer networks), and in int8 (of 14, on a CPU with VNNI).
+    # (`sgn_rt.benchmarks.studies.limits`, ONNX Runtime on a CPU) with a margin of at least 4, or 12
+    # dB: another processor's kernels move a figure by up to 2, another model by as much. In
+    # brackets that worst figure, and the published model's; then the same in float16, rounded after
+    # every operator (of fewer networks), and in int8 (of 14, on a CPU with VNNI).
     #
     # Masks on the reference's log-magnitude, 99.9th percentile of |difference|: rounding alone
     # [2.2e-6, 6e-7; 1.8e-3, 9e-4; 3e-2, 1.6e-2].

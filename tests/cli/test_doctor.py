@@ -8,12 +8,12 @@ import shlex
 import pytest
 
 from sgn_rt.checks.parts import GROUPS
-from sgn_rt.tensorrt.roofline import Limits
 from sgn_rt.cli import cli, doctor, gpu_window
 from sgn_rt.cli.common import console
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle, embedded
 from sgn_rt.tensorrt.device.factory import find_device
+from sgn_rt.tensorrt.roofline import Limits
 
 
 def test_what_runs_is_proved_and_what_does_not_says_why(run):

@@ -14,7 +14,7 @@ import soundfile
 from onnx import numpy_helper
 
 from sgn_rt.audio.labelled_music import load_music, shipped_mixtures
-from sgn_rt.benchmarks.int8 import losses
+from sgn_rt.benchmarks.studies.int8 import losses
 from sgn_rt.engines.factory import candidates, open_engine
 from sgn_rt.errors import ConfigError, EngineError
 from sgn_rt.export.calibration import LAYER_LIMIT, calibration_material

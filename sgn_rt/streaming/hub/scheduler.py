@@ -1,7 +1,7 @@
 """Whose window goes to the network next: earliest due first, and no faster than its own pace.
 
 No clock, no threads and no lock: whoever owns it locks. The hub drives it by the real clock, the
-simulation of `sgn_rt.benchmarks.fleet` by a simulated one.
+simulation of `sgn_rt.benchmarks.studies.fleet` by a simulated one.
 """
 
 from __future__ import annotations

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from sgn_rt._atomic import CACHE_VARIABLE
-from sgn_rt.tensorrt import roofline
 from sgn_rt.checks.device import build, kernel_checks, rates, reference
 from sgn_rt.checks.device.cuda import CudaRuntime
 from sgn_rt.checks.device.reference import Case
 from sgn_rt.checks.device.transforms import CheckLibrary
 from sgn_rt.errors import DependencyError, EngineError, PluginError, UnavailableError
+from sgn_rt.tensorrt import roofline
 from sgn_rt.tensorrt.device.factory import find_device
 from sgn_rt.tensorrt.plugins.kernels import Kernels, SampleFormat
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sgn_rt.tensorrt import roofline
 from sgn_rt.checks.device.transforms import CheckLibrary
-from sgn_rt.tensorrt.roofline import Load
 from sgn_rt.model.bundle import Bundle
+from sgn_rt.tensorrt import roofline
 from sgn_rt.tensorrt.plugins.kernels import WINDOW, Kernels, SampleFormat
 from sgn_rt.tensorrt.plugins.polyphase import PolyphaseResampler
+from sgn_rt.tensorrt.roofline import Load
 
 from .conftest import HOST_NAME
 from .harness import Host, HostLauncher

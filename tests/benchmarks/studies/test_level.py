@@ -7,8 +7,8 @@ import pytest
 
 from sgn_rt.audio.labelled_music import Piece, load_music
 from sgn_rt.audio.level import gain_db, measure_level
-from sgn_rt.benchmarks.level import count, mixtures, presences
-from sgn_rt.benchmarks.presence import tracked
+from sgn_rt.benchmarks.studies.level import count, mixtures, presences
+from sgn_rt.benchmarks.studies.presence import tracked
 from sgn_rt.separator import Separator
 from sgn_rt.streaming.presence import PresenceRule
 

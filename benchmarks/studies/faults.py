@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from sgn_rt._types import Float
 from sgn_rt.audio.resample import SpanResampler
-from sgn_rt.benchmarks.suspect import Row, Suspect
+from sgn_rt.benchmarks.studies.suspect import Row, Suspect
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import Precision
 from sgn_rt.model.transform import Transform

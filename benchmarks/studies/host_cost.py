@@ -1,6 +1,6 @@
 """What a window costs the host when a GPU does the work: from a stream's jobs to what tracks read.
 
-    python -P -m sgn_rt.benchmarks.host_cost
+    python -P -m sgn_rt.benchmarks.studies.host_cost
 
 One thread, a GPU that answers at once, the published model, all of its categories, batches of 8.
 The row ``copied`` is how it was done at first: the whole answer out of page-locked memory, into the
@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from sgn_rt._types import Float, Part, Positions, SampleFormat, Separated
-from sgn_rt.benchmarks.idle import IdleDevice, IdleKernels, IdleTensorRT
+from sgn_rt.benchmarks.studies.idle import IdleDevice, IdleKernels, IdleTensorRT
 from sgn_rt.engines.base import Engine, WholeEngine
 from sgn_rt.engines.guarded import GuardedEngine
 from sgn_rt.engines.tensorrt_engine import TensorRTEngine

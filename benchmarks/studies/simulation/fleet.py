@@ -14,7 +14,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sgn_rt.benchmarks.simulation.capacity import LatenessCurve
+from sgn_rt.benchmarks.studies.simulation.capacity import LatenessCurve
 
 DAY_S: Final = 86_400.0
 Placement: TypeAlias = Literal["spread", "pack"]

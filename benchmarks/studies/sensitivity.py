@@ -1,8 +1,8 @@
-"""What parity catches: every fault of `sgn_rt.benchmarks.faults`, and the stage that names it.
+"""What parity catches: each fault of `sgn_rt.benchmarks.studies.faults`, and which stage names it.
 
-``python -m sgn_rt.benchmarks.sensitivity --write docs/parity.md`` puts each into the published
-network, measures it, and prints the table into the page. What no stage sees is measured on music:
-exit code 1 if it differs there by more than a right engine of its precision may.
+``python -m sgn_rt.benchmarks.studies.sensitivity --write docs/parity.md`` puts each into the
+published network, measures it, and prints the table into the page. What no stage sees is measured
+on music: exit code 1 if it differs there by more than a right engine of its precision may.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import torch
 from sgn_rt._atomic import write_named
 from sgn_rt._types import Float, Separated
 from sgn_rt.audio.labelled_music import load_music
-from sgn_rt.benchmarks.faults import Fault, faults
-from sgn_rt.benchmarks.suspect import Suspect
+from sgn_rt.benchmarks.studies.faults import Fault, faults
+from sgn_rt.benchmarks.studies.suspect import Suspect
 from sgn_rt.errors import ConfigError, EngineError
 from sgn_rt.model.bundle import Bundle, embedded
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Precision

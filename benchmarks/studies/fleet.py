@@ -1,8 +1,8 @@
 """How many live streams a GPU, or a fleet of them, holds: the hub's scheduler on a simulated clock.
 
-``python -P -m sgn_rt.benchmarks.fleet`` simulates one GPU window by window and a fleet over a day;
-``--write docs`` writes the tables of ``scaling.md``, its pictures and ``scaling.json``. No GPU is
-needed, and none was measured: service times are a model's, and the page says which.
+``python -P -m sgn_rt.benchmarks.studies.fleet`` simulates one GPU window by window and a fleet over
+a day; ``--write docs`` writes the tables of ``scaling.md``, its pictures and ``scaling.json``. No
+GPU is needed, and none was measured: service times are a model's, and the page says which.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sgn_rt._atomic import write_whole
-from sgn_rt.benchmarks.simulation import plots, report, study
-from sgn_rt.benchmarks.simulation.study import Study
+from sgn_rt.benchmarks.studies.simulation import plots, report, study
+from sgn_rt.benchmarks.studies.simulation.study import Study
 from sgn_rt.model.bundle import Bundle
 
 PAGE: Final = "scaling.md"

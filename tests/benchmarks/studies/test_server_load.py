@@ -8,12 +8,12 @@ from collections import Counter
 import pytest
 from click.testing import CliRunner
 
-from sgn_rt.benchmarks.loads import Load
-from sgn_rt.benchmarks.served import Served, own_server
-from sgn_rt.benchmarks.server_load import main
+from sgn_rt.benchmarks.studies.loads import Load
+from sgn_rt.benchmarks.studies.served import Served, own_server
+from sgn_rt.benchmarks.studies.server_load import main
 from sgn_rt.errors import ServerError
 
-from ..serving.server.conftest import running, serving, spool  # noqa: F401 - fixtures
+from ...serving.server.conftest import running, serving, spool  # noqa: F401 - fixtures
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What a server bears: recordings per second, live streams at a time, and what limits them.
 
-``python -P -m sgn_rt.benchmarks.server_load --json load.json`` starts a server, sends it a short
-recording again and again, and opens live streams that go as fast as they sound.
+``python -P -m sgn_rt.benchmarks.studies.server_load --json load.json`` starts a server, sends it a
+short recording again and again, and opens live streams that go as fast as they sound.
 
 Recordings come by a Poisson process at a given rate, whatever the server does: a time is counted
 from when a request was meant to be sent, so that a server that stalls does not hide it by holding
@@ -25,9 +25,9 @@ import soundfile
 
 from sgn_rt._types import Float
 from sgn_rt.audio.labelled_music import shipped_music
-from sgn_rt.benchmarks.loads import Load, show
 from sgn_rt.benchmarks.machine import describe
-from sgn_rt.benchmarks.served import Served, Watch, own_server
+from sgn_rt.benchmarks.studies.loads import Load, show
+from sgn_rt.benchmarks.studies.served import Served, Watch, own_server
 from sgn_rt.errors import ServerError, SgnError
 from sgn_rt.serving.client import AsyncClient
 

@@ -1,7 +1,8 @@
 """What a recording's level does to what is found, with and without the gain into the model's range.
 
-``python -m sgn_rt.benchmarks.level`` takes 14 mixtures (the pieces, and stems of different pieces
-mixed), makes them quieter and louder, and counts instruments found rightly, falsely and not at all.
+``python -m sgn_rt.benchmarks.studies.level`` takes 14 mixtures (the pieces, and stems of different
+pieces mixed), makes them quieter and louder, and counts instruments found rightly, falsely and not
+at all.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from sgn_rt._types import Float
 from sgn_rt.audio.labelled_music import Piece, load_music
 from sgn_rt.audio.level import TrainingLevel, gain_db, measure_level
-from sgn_rt.benchmarks.presence import highest_of_all, laid, tracked
+from sgn_rt.benchmarks.studies.presence import highest_of_all, laid, tracked
 from sgn_rt.engines.base import Engine
 from sgn_rt.separator import Separator
 from sgn_rt.streaming.presence import PresenceRule

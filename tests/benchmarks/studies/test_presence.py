@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sgn_rt.audio.labelled_music import Piece, load_music
-from sgn_rt.benchmarks.presence import (
+from sgn_rt.benchmarks.studies.presence import (
     MINUTES,
     SOLO_S,
     Heard,

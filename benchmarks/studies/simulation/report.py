@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-BEGIN: Final = "<!-- written by python -P -m sgn_rt.benchmarks.fleet -->"
+BEGIN: Final = "<!-- written by python -P -m sgn_rt.benchmarks.studies.fleet -->"
 END: Final = "<!-- end -->"
 
 

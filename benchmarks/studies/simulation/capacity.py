@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sgn_rt.benchmarks.simulation.arrivals import windows_of
-from sgn_rt.benchmarks.simulation.one_gpu import Figures, OneGpu
-from sgn_rt.benchmarks.simulation.service import Gpu, GpuModel, Kind
+from sgn_rt.benchmarks.studies.simulation.arrivals import windows_of
+from sgn_rt.benchmarks.studies.simulation.one_gpu import Figures, OneGpu
+from sgn_rt.benchmarks.studies.simulation.service import Gpu, GpuModel, Kind
 
 EDGES_S: Final = np.concatenate(([0.0], np.geomspace(1e-5, 1e3, 321)))
 """Edges of the bins in which lateness is counted: 6 % apart."""

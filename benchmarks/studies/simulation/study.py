@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from sgn_rt.benchmarks.simulation import scenarios
-from sgn_rt.benchmarks.simulation.capacity import LatenessCurve, Trial, most_streams
-from sgn_rt.benchmarks.simulation.fleet import Counted, Day, Fleet, Plan
-from sgn_rt.benchmarks.simulation.scenarios import figures
-from sgn_rt.benchmarks.simulation.service import GpuModel, Kind
+from sgn_rt.benchmarks.studies.simulation import scenarios
+from sgn_rt.benchmarks.studies.simulation.capacity import LatenessCurve, Trial, most_streams
+from sgn_rt.benchmarks.studies.simulation.fleet import Counted, Day, Fleet, Plan
+from sgn_rt.benchmarks.studies.simulation.scenarios import figures
+from sgn_rt.benchmarks.studies.simulation.service import GpuModel, Kind
 from sgn_rt.model.config import ModelConfig
 
 SCHEMA: Final = 1

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from sgn_rt.benchmarks import fleet as command
-from sgn_rt.benchmarks.simulation import report, scenarios, study
-from sgn_rt.benchmarks.simulation.arrivals import CLOSE, OPEN, WINDOW, Events, windows_of
-from sgn_rt.benchmarks.simulation.capacity import LatenessCurve, Trial, hold, most_streams
-from sgn_rt.benchmarks.simulation.fleet import Counted, Fleet, Plan, _levelled
-from sgn_rt.benchmarks.simulation.one_gpu import OneGpu
-from sgn_rt.benchmarks.simulation.service import Cost, Gpu, GpuModel, Kind
+from sgn_rt.benchmarks.studies import fleet as command
+from sgn_rt.benchmarks.studies.simulation import report, scenarios, study
+from sgn_rt.benchmarks.studies.simulation.arrivals import CLOSE, OPEN, WINDOW, Events, windows_of
+from sgn_rt.benchmarks.studies.simulation.capacity import LatenessCurve, Trial, hold, most_streams
+from sgn_rt.benchmarks.studies.simulation.fleet import Counted, Fleet, Plan, _levelled
+from sgn_rt.benchmarks.studies.simulation.one_gpu import OneGpu
+from sgn_rt.benchmarks.studies.simulation.service import Cost, Gpu, GpuModel, Kind
 from sgn_rt.model.bundle import Bundle
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 CONFIG = Bundle.open().config
 SLOW = study.quick(study.Study()).model
 """A card on which 120 streams of 1 s fill all calls."""

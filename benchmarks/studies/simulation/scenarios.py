@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from sgn_rt.benchmarks.simulation.arrivals import windows_of
-from sgn_rt.benchmarks.simulation.capacity import Held, Trial, most_streams
-from sgn_rt.benchmarks.simulation.one_gpu import OneGpu, Policy
-from sgn_rt.benchmarks.simulation.service import Gpu, GpuModel, Kind
+from sgn_rt.benchmarks.studies.simulation.arrivals import windows_of
+from sgn_rt.benchmarks.studies.simulation.capacity import Held, Trial, most_streams
+from sgn_rt.benchmarks.studies.simulation.one_gpu import OneGpu, Policy
+from sgn_rt.benchmarks.studies.simulation.service import Gpu, GpuModel, Kind
 from sgn_rt.model.config import ModelConfig
 
 MIXTURE: Final = {0.25: 0.05, 0.5: 0.15, 1.0: 0.5, 2.0: 0.2, None: 0.1}

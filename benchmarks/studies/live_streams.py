@@ -1,8 +1,8 @@
 """How many live streams a machine holds: a hub fed as fast as the music sounds, and how late it is.
 
-``python -P -m sgn_rt.benchmarks.live_streams`` runs 16 streams of 1 s latency for 10 minutes and
-exits with 1 where the 99th percentile of lateness is beyond the deadline, a stream was refused, or
-memory has grown. ``--most`` looks for the largest number that holds, in shorter runs.
+``python -P -m sgn_rt.benchmarks.studies.live_streams`` runs 16 streams of 1 s latency for 10
+minutes and exits with 1 where the 99th percentile of lateness is beyond the deadline, a stream was
+refused, or memory has grown. ``--most`` looks for the largest number that holds, in shorter runs.
 
 Lateness is measured where the sound is read, for every block of every stream: from when the block
 that makes samples due was fed, to when all of them could be read.

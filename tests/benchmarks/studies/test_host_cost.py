@@ -7,8 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from sgn_rt.benchmarks import host_cost
-from sgn_rt.benchmarks.idle import IdleDevice
+from sgn_rt.benchmarks.studies import host_cost
+from sgn_rt.benchmarks.studies.idle import IdleDevice
 from sgn_rt.model.bundle import Bundle
 
 

@@ -1,7 +1,8 @@
 """int8 against float32 on the CPU: the network's time side by side, and what it costs in quality.
 
-``python -P -m sgn_rt.benchmarks.int8`` exports the model that ships in both, times the network of a
-window in turn on one thread, and compares the sources with the true stems of the music that ships.
+``python -P -m sgn_rt.benchmarks.studies.int8`` exports the model that ships in both, times the
+network of a window in turn on one thread, and compares the sources with the true stems of the music
+that ships.
 """
 
 from __future__ import annotations

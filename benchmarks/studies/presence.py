@@ -1,9 +1,9 @@
 """How well presence is decided: recall and precision by the length of a recording.
 
-``python -m sgn_rt.benchmarks.presence`` makes recordings of ten minutes from stems (loops, solos in
-turn, sections of random choice and level with rests, a solo of ten seconds in a loop), hears each
-window once, and decides from the same windows by the highest of them and by the rule over time:
-on excerpts of 14 s and of a minute, on the ten minutes, and on an hour.
+``python -m sgn_rt.benchmarks.studies.presence`` makes recordings of ten minutes from stems (loops,
+solos in turn, sections of random choice and level with rests, a solo of ten seconds in a loop),
+hears each window once, and decides from the same windows by the highest of them and by the rule
+over time: on excerpts of 14 s and of a minute, on the ten minutes, and on an hour.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How far right graphs lie from the reference: what the limits of parity are set from.
 
-``python -m sgn_rt.benchmarks.limits`` exports the model that ships and random networks of random
-sizes, measures every stage of every graph, and tells the worst figure of each stage, and how far
-that is from its limit.
+``python -m sgn_rt.benchmarks.studies.limits`` exports the model that ships and random networks of
+random sizes, measures every stage of every graph, and tells the worst figure of each stage, and how
+far that is from its limit.
 """
 
 from __future__ import annotations

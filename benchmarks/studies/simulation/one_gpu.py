@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sgn_rt.benchmarks.simulation.arrivals import CLOSE, OPEN, Events
-from sgn_rt.benchmarks.simulation.service import Kind, Service
+from sgn_rt.benchmarks.studies.simulation.arrivals import CLOSE, OPEN, Events
+from sgn_rt.benchmarks.studies.simulation.service import Kind, Service
 from sgn_rt.streaming.hub.capacity import Capacity
 from sgn_rt.streaming.hub.policies import LEAST_CALM, MOST_CALM
 from sgn_rt.streaming.hub.scheduler import Scheduler

@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from sgn_rt.benchmarks.sensitivity import BEGIN, END, Bench, table, written
+from sgn_rt.benchmarks.studies.sensitivity import BEGIN, END, Bench, table, written
 from sgn_rt.errors import ConfigError
 from sgn_rt.model.bundle import Bundle
 
-PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
+PAGE = Path(__file__).parents[3] / "docs" / "parity.md"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from sgn_rt.benchmarks.live_streams import Listener, Outcome, largest, main
+from sgn_rt.benchmarks.studies.live_streams import Listener, Outcome, largest, main
 
 
 class Stream:
