@@ -29,7 +29,7 @@ def peak_memory() -> int:
 
 
 def _separate(task: dict[str, Any]) -> dict[str, Any]:
-    from sgn_rt.benchmarks.subjects import open_subject, separator
+    from sgn_rt.benchmarks.rows.subjects import open_subject, separator
     from sgn_rt.model.bundle import Bundle
 
     bundle = Bundle.open(task["bundle"])

@@ -17,7 +17,7 @@ from sgn_rt.benchmarks import isolated
 from sgn_rt.benchmarks.harness import Outcome, Tell, interleave, summarize
 from sgn_rt.benchmarks.material import SOUNDS
 from sgn_rt.benchmarks.phases import Profile, profile
-from sgn_rt.benchmarks.subjects import Subject, separator
+from sgn_rt.benchmarks.rows.subjects import Subject, separator
 from sgn_rt.engines.base import Engine, MaskEngine
 from sgn_rt.errors import SgnError
 from sgn_rt.model.bundle import Bundle

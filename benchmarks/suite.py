@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from sgn_rt._processors import available_cpus
-from sgn_rt.benchmarks import plain, scenarios
+from sgn_rt.benchmarks import scenarios
 from sgn_rt.benchmarks.harness import Outcome, Tell, ratios, summarize
 from sgn_rt.benchmarks.machine import describe
 from sgn_rt.benchmarks.material import SAMPLE_RATE, write_recording
+from sgn_rt.benchmarks.rows import plain
+from sgn_rt.benchmarks.rows.subjects import MEMORY_FORMATS, Subject, gather
 from sgn_rt.benchmarks.scenarios import ALL, PRESENT, SOUNDING, Setting, key
-from sgn_rt.benchmarks.subjects import MEMORY_FORMATS, Subject, gather
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle
 
@@ -34,7 +35,7 @@ class Plan:
     Attributes
     ----------
     engines
-        What to time, none for all; see `sgn_rt.benchmarks.subjects.gather`.
+        What to time, none for all; see `sgn_rt.benchmarks.rows.subjects.gather`.
     minutes
         Length of the recording.
     repeats, warm_up

@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from sgn_rt.benchmarks import subjects
+from sgn_rt.benchmarks.rows import subjects
 from sgn_rt.cli.bench import command
 from sgn_rt.errors import EngineError
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from sgn_rt.benchmarks import isolated, plain, scenarios, suite
+from sgn_rt.benchmarks import isolated, scenarios, suite
 from sgn_rt.benchmarks.harness import Outcome
 from sgn_rt.benchmarks.material import SAMPLE_RATE, write_recording
+from sgn_rt.benchmarks.rows import plain
+from sgn_rt.benchmarks.rows.subjects import Subject, gather, open_subject, prove
 from sgn_rt.benchmarks.scenarios import ALL, PRESENT, SOUNDING, Setting, key
-from sgn_rt.benchmarks.subjects import Subject, gather, open_subject, prove
 from sgn_rt.model.bundle import Bundle
 
 

@@ -138,7 +138,7 @@ def test_building_on_a_gpu_that_is_not_there(run, bundle_folder, monkeypatch):
 
 
 def test_the_benchmark_opens_an_engine_on_each(gpus, bundle_folder, monkeypatch, tmp_path):
-    from sgn_rt.benchmarks import subjects
+    from sgn_rt.benchmarks.rows import subjects
     from sgn_rt.model.bundle import Bundle
 
     opened = gpus()

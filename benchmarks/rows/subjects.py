@@ -12,8 +12,8 @@ import numpy as np
 
 from sgn_rt._optional import require
 from sgn_rt._types import Float, Positions, Separated
-from sgn_rt.benchmarks import plain
 from sgn_rt.benchmarks.harness import interleave
+from sgn_rt.benchmarks.rows import plain
 from sgn_rt.engines.base import Engine, WholeEngine
 from sgn_rt.engines.factory import ENGINES, open_engine, open_on, runs_on_gpu
 from sgn_rt.engines.several import SeveralEngines

@@ -1,0 +1,1 @@
+"""What is timed: engines of the bundle, and what somebody would take instead."""
