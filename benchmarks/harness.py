@@ -1,4 +1,4 @@
-"""Timing side by side: interleaved rounds, warm-up, and ratios of runs that lay next to each other.
+"""Timing side by side: interleaved rounds, warmed until stable, and ratios of neighbouring runs.
 
 A machine's speed drifts with its clock, its heat and its other users. What is compared is therefore
 run in turn, in an order that changes from round to round, and ratios are taken within each round:
@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import count, islice
 
 import numpy as np
 
@@ -62,6 +63,38 @@ def ratios(times: Sequence[float], reference: Sequence[float]) -> list[float]:
     return [r / t for t, r in zip(times, reference, strict=True)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warming:
+    """When something counts as warm: once its times no longer fall.
+
+    Attributes
+    ----------
+    few
+        Runs whose median is compared with that of as many before them.
+    tolerance
+        What it may fall by all the same, as a share.
+    most
+        Runs after which it is taken as it is.
+    """
+
+    few: int = 3
+    tolerance: float = 0.02
+    most: int = 30
+
+    def is_warm(self, times: Sequence[float]) -> bool:
+        """Of all runs so far."""
+        if len(times) < 2 * self.few:
+            return False
+        before, latest = times[-2 * self.few : -self.few], times[-self.few :]
+        return float(np.median(latest)) >= (1.0 - self.tolerance) * float(np.median(before))
+
+
+NO_WARMING = Warming(most=0)
+CALLS = Warming()
+LONG_RUNS = Warming(few=1, most=4)
+"""For what takes seconds: warm at the first run that is no faster than the one before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What the rounds gave.
@@ -72,10 +105,13 @@ class Outcome:
         Name -> seconds of each round, in the rounds' order; only of what never failed.
     failures
         Name -> the error of what did; it is not run again.
+    unsettled
+        What was still becoming faster when its warm-up ended.
     """
 
     seconds: dict[str, list[float]]
     failures: dict[str, str]
+    unsettled: frozenset[str] = field(default=frozenset())
 
 
 def orders(names: Sequence[str], rounds: int, seed: int) -> Iterator[list[str]]:
@@ -84,9 +120,13 @@ def orders(names: Sequence[str], rounds: int, seed: int) -> Iterator[list[str]]:
     In every two rounds each name is as much late as early; in twice as many rounds as there are
     names it has had every place, and both neighbours.
     """
+    return islice(_orders(names, seed), rounds)
+
+
+def _orders(names: Sequence[str], seed: int) -> Iterator[list[str]]:
     base = list(names)
     random.Random(seed).shuffle(base)
-    for turn in range(rounds):
+    for turn in count():
         at = turn // 2 % max(len(base), 1)
         rotated = base[at:] + base[:at]
         yield rotated[::-1] if turn % 2 else rotated
@@ -96,7 +136,7 @@ def interleave(
     runs: Mapping[str, Callable[[], object]],
     *,
     repeats: int,
-    warm_up: int = 1,
+    warming: Warming = LONG_RUNS,
     seed: int = 0,
     between: Callable[[], object] = lambda: None,
     clock: Clock = time.perf_counter,
@@ -108,8 +148,10 @@ def interleave(
     ----------
     runs
         Name -> what is timed.
-    repeats, warm_up
-        Rounds that are kept, and rounds before them that are not.
+    repeats
+        Rounds that are kept.
+    warming
+        Rounds before them, which are not: until everything is warm.
     seed
         Of the order.
     between
@@ -119,27 +161,35 @@ def interleave(
     tell
         For the progress.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
     failures: dict[str, str] = {}
-    total = (warm_up + repeats) * len(runs)
-    done = 0
-    for turn, order in enumerate(orders(list(runs), warm_up + repeats, seed)):
-        for name in order:
-            done += 1
-            if name in failures:
-                continue
-            try:
-                start = clock()
-                runs[name]()
-                elapsed = clock() - start
-            except SgnError as error:
-                failures[name] = str(error)
-                del seconds[name]
-                continue
-            finally:
-                between()
-            if turn >= warm_up:
-                seconds[name].append(elapsed)
+    order = _orders(list(runs), seed)
+
+    def one_round(times: dict[str, list[float]], begin: float, share: float) -> None:
+        for place, name in enumerate(next(order), 1):
+            if name not in failures:
+                try:
+                    start = clock()
+                    runs[name]()
+                    times[name].append(clock() - start)
+                except SgnError as error:
+                    failures[name] = str(error)
+                finally:
+                    between()
             if tell is not None:
-                tell(done / total)
-    return Outcome(seconds, failures)
+                tell(begin + share * place / len(runs))
+
+    rounds = warming.most + repeats
+    warm_up: dict[str, list[float]] = {name: [] for name in runs}
+    cold = set(runs)
+    for turn in range(warming.most):
+        if not cold:
+            break
+        one_round(warm_up, turn / rounds, 1 / rounds)
+        cold -= {name for name in cold if name in failures or warming.is_warm(warm_up[name])}
+    begin = warming.most / rounds if rounds else 0.0
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(repeats):
+        one_round(seconds, begin + turn / rounds, 1 / rounds)
+    kept = {name: times for name, times in seconds.items() if name not in failures}
+    unsettled = frozenset(cold - set(failures)) if warming.most else frozenset()
+    return Outcome(kept, failures, unsettled)

@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
+
+import numpy as np
 
 from sgn_rt._processors import available_cpus
-from sgn_rt.benchmarks import scenarios
-from sgn_rt.benchmarks.harness import Outcome, Tell, ratios, summarize
-from sgn_rt.benchmarks.machine import describe
-from sgn_rt.benchmarks.material import SAMPLE_RATE, write_recording
-from sgn_rt.benchmarks.rows import plain
-from sgn_rt.benchmarks.rows.subjects import MEMORY_FORMATS, Subject, gather
-from sgn_rt.benchmarks.scenarios import ALL, PRESENT, SOUNDING, Setting, key
-from sgn_rt.errors import EngineError
+from sgn_rt.benchmarks.harness import NO_WARMING, Tell
+from sgn_rt.benchmarks.machine import peaks
+from sgn_rt.benchmarks.machine.environment import describe
+from sgn_rt.benchmarks.result import Figure, Limits, Network, Ratio, Result, Row, ratio
+from sgn_rt.benchmarks.rows.subjects import REFERENCE, Subject, gather
+from sgn_rt.benchmarks.scenarios import batch, bounds, files, length, sources, streams
+from sgn_rt.benchmarks.scenarios.bounds import GpuLimits, no_gpu
+from sgn_rt.benchmarks.scenarios.setting import PRESENT, Setting
+from sgn_rt.errors import ConfigError, EngineError
 from sgn_rt.model.bundle import Bundle
 
-SCHEMA = 1
-HOUR = 60.0
-"""Minutes."""
+HOUR_S: Final = 3600.0
 
 Step = Callable[[str], AbstractContextManager[Tell]]
 """Called with what comes next; gives a function that is told how much of it is done."""
+
+
+class Scenario(Protocol):
+    """What each scenario's ``run`` is."""
+
+    def __call__(
+        self, subjects: Sequence[Subject], setting: Setting, *, tell: Tell
+    ) -> list[Figure]: ...
+
+
+SCENARIOS: Final[Mapping[str, Scenario]] = {
+    module.NAME: module.run for module in (files, streams, length, sources, batch)
+}
+"""Every scenario, in the order in which they are run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,50 +50,89 @@ class Plan:
 
     Attributes
     ----------
-    engines
+    rows
         What to time, none for all; see `sgn_rt.benchmarks.rows.subjects.gather`.
+    scenarios
+        Of `SCENARIOS`, none for all.
+    networks
+        The published one, that of the paper's size with random weights, or both.
     minutes
         Length of the recording.
-    repeats, warm_up
+    repeats
         Rounds of whole files.
-    windows
-        Rounds of single windows.
+    calls
+        Rounds of single calls of an engine.
     starts
-        Cold starts.
+        Rounds of processes from nothing.
     hour
-        Also separate an hour, for its memory.
+        Also separate an hour, for its time and memory.
     threads
         Processors to use; None for all.
     devices
         Numbers of the GPUs that a GPU's engines run on; None for the one in use.
     seed
-        Of the order of runs.
+        Of every order.
+    quick
+        Whether it only shows that everything runs: its figures say nothing. See `quick`.
     """
 
-    engines: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    networks: tuple[Network, ...] = ("published",)
     minutes: float = 3.0
     repeats: int = 5
-    warm_up: int = 1
-    windows: int = 30
-    starts: int = 5
+    calls: int = 30
+    starts: int = 3
     hour: bool = False
     threads: int | None = None
     devices: tuple[int, ...] | None = None
     seed: int = 0
+    quick: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.scenarios:
+            if name not in SCENARIOS:
+                raise ConfigError(
+                    f"scenario: got {name!r:.60}, expected {', '.join(SCENARIOS)}. "
+                    "Choose some of them."
+                )
 
 
 def quick(plan: Plan) -> Plan:
     """A plan that shows that everything runs; its figures say nothing."""
-    return replace(plan, minutes=0.1, repeats=1, warm_up=0, windows=2, starts=1)
+    return replace(plan, minutes=0.1, repeats=1, calls=2, starts=1, hour=False, quick=True)
 
 
-def run(bundle: Bundle, plan: Plan, step: Step) -> dict[str, Any]:
+def setting_of(plan: Plan, bundle: Bundle, network: Network, folder: Path) -> Setting:
+    """What a plan means for the scenarios of one network."""
+    setting = Setting(
+        bundle=bundle, network=network, threads=plan.threads or available_cpus(), folder=folder,
+        devices=plan.devices, seconds=60.0 * plan.minutes, repeats=plan.repeats, calls=plan.calls,
+        starts=plan.starts, seed=plan.seed,
+    )  # fmt: skip
+    if plan.hour:
+        setting = replace(setting, lengths_s=(*setting.lengths_s, HOUR_S))
+    if plan.quick:
+        setting = replace(
+            setting, file_warming=NO_WARMING, call_warming=NO_WARMING, stream_s=3.0,
+            most_streams=1, lengths_s=(2.0,), cold=(PRESENT,),
+        )  # fmt: skip
+    return setting
+
+
+def run(bundle: Bundle, plan: Plan, step: Step, *, gpu_limits: GpuLimits = no_gpu) -> Result:
     """Measure everything.
 
-    Returns
-    -------
-    dict
-        As JSON types. ``seconds`` are the raw runs; a subject with a ``failure`` has none.
+    Parameters
+    ----------
+    bundle
+        The model.
+    plan
+        What is measured.
+    step
+        For the progress.
+    gpu_limits
+        Measures what the GPU at hand moves, for a model's configuration.
 
     Raises
     ------
@@ -85,65 +140,57 @@ def run(bundle: Bundle, plan: Plan, step: Step) -> dict[str, Any]:
         If nothing of what is to be timed can be had here.
     SgnError
         If the recording cannot be written or the bundle's probes cannot be read; what fails of a
-        subject is part of the result.
+        row is part of the result.
     """
-    # Longer than a page: one result, key by key in the order in which it is measured.
+    made = datetime.now(UTC).isoformat(timespec="seconds")
     threads = plan.threads or available_cpus()
-    with tempfile.TemporaryDirectory(prefix="sgn-rt-bench-") as folder:
-        setting = Setting(bundle=bundle, threads=threads, folder=Path(folder), devices=plan.devices)
-        machine = describe(threads)
-        recording = setting.folder / "recording.wav"
-        with step("recording and parity"):
-            samples = write_recording(recording, plan.minutes)
-            subjects = gather(plan.engines, bundle, threads, setting.folder, devices=plan.devices)
-        _expect_some(subjects)
-        with step("whole files, in turn") as tell:
-            outcome = scenarios.whole_files(
-                subjects, setting, recording,
-                repeats=plan.repeats, warm_up=plan.warm_up, seed=plan.seed, tell=tell,
-            )  # fmt: skip
-        with step("single windows, in turn") as tell:
-            windows = scenarios.windows(
-                subjects, setting, repeats=plan.windows, seed=plan.seed, tell=tell
-            )
-        ours = best(subjects)
-        result: dict[str, Any] = {
-            "schema": SCHEMA,
-            "machine": machine,
-            "bundle": bundle.name,
-            "audio_s": samples / SAMPLE_RATE,
-            "categories": setting.chosen(),
-            "subjects": [subject.to_dict() for subject in subjects],
-            "reference": _reference(subjects),
-            "whole_files": _whole_files(subjects, outcome, samples / SAMPLE_RATE),
-            "windows": {
-                name: {what: _figures(runs) for what, runs in by_what.items()}
-                for name, by_what in windows.items()
-            },
-            "memory": {},
-            "hour": None,
-            "hour_present": None,
-            "cold_start": None,
-            "phases": None,
-        }
-        with step("memory"):
-            for subject in (s for s in subjects if s.engine is not None):
-                result["memory"][subject.name] = scenarios.memory(subject.name, setting, recording)
-        if ours is not None:
-            with step("cold start and phases"):
-                result["cold_start"] = {
-                    "subject": ours.name,
-                    **scenarios.cold_start(ours.name, setting, repeats=plan.starts),
-                }
-                profile = scenarios.phases(ours, setting, recording)
-                result["phases"] = {"subject": ours.name, **profile.to_dict()}
-        if plan.hour and ours is not None:
-            with step("an hour"):
-                write_recording(recording, HOUR)
-                for row, named in (("hour", True), ("hour_present", False)):
-                    figures = scenarios.memory(ours.name, setting, recording, named=named)
-                    result[row] = {"subject": ours.name, **figures}
-    return result
+    machine = describe(threads)
+    rows: list[Row] = []
+    figures: list[Figure] = []
+    limits: list[Limits] = []
+    for network in plan.networks:
+        with tempfile.TemporaryDirectory(prefix="sgn-rt-bench-") as folder:
+            setting = setting_of(plan, bundle, network, Path(folder))
+            with step(f"recording and parity ({network})"):
+                setting.recording()
+                subjects = gather(plan.rows, bundle, threads, setting.folder, devices=plan.devices)
+            _expect_some(subjects)
+            rows += [_row(subject, network) for subject in subjects]
+            for name in plan.scenarios or SCENARIOS:
+                with step(f"{name} ({network})") as tell:
+                    figures += SCENARIOS[name](subjects, setting, tell=tell)
+            if all(subject.engine is None for subject in subjects):
+                continue
+            with step(f"what limits each ({network})") as tell:
+                peak = peaks.measure(threads, quick=plan.quick)
+                limits += bounds.run(
+                    subjects, [_row(s, network) for s in subjects], setting, peak, gpu_limits,
+                    tell=tell,
+                )  # fmt: skip
+    return Result(
+        made=made, plan=asdict(plan), machine=machine, model=_model(bundle), rows=tuple(rows),
+        figures=tuple(figures), ratios=tuple(ratios_to(REFERENCE, figures)), limits=tuple(limits),
+    )  # fmt: skip
+
+
+def _model(bundle: Bundle) -> dict[str, Any]:
+    return {
+        "name": bundle.name,
+        "sha256": bundle.identity,
+        "categories": len(bundle.config.categories),
+        "window_s": bundle.config.window_s,
+    }
+
+
+def _row(subject: Subject, network: Network) -> Row:
+    engine = subject.engine
+    return Row(
+        name=subject.name, kind="engine", network=network,
+        precision="fp32" if engine is None else str(engine.precision),
+        detail=None if engine is None else engine.detail,
+        accuracy={str(result.stage): result.to_dict() for result in subject.parity},
+        failure=subject.failure, absent=subject.absent,
+    )  # fmt: skip
 
 
 def _expect_some(subjects: Sequence[Subject]) -> None:
@@ -155,46 +202,18 @@ def _expect_some(subjects: Sequence[Subject]) -> None:
         )
 
 
-def best(subjects: Sequence[Subject]) -> Subject | None:
-    """The subject that the package would choose: the first that may serve; never a comparison."""
-    usable = [subject for subject in subjects if subject.engine is not None]
-    own = [subject for subject in usable if subject.name != plain.NAME]
-    return own[0] if own else None
-
-
-def _reference(subjects: Sequence[Subject]) -> str | None:
-    names = [s.name for s in subjects if s.engine is not None and s.name in MEMORY_FORMATS]
-    return names[0] if names else None
-
-
-def _figures(seconds: Sequence[float]) -> dict[str, Any]:
-    return {"seconds": list(seconds), **summarize(seconds).to_dict()}
-
-
-def _whole_files(
-    subjects: Sequence[Subject], outcome: Outcome, audio_s: float
-) -> dict[str, dict[str, Any]]:
-    reference = _reference(subjects)
-    found: dict[str, dict[str, Any]] = {}
-    for subject in (s for s in subjects if not s.absent):
-        for choice in (ALL, SOUNDING, PRESENT):
-            row = key(subject.name, choice)
-            seconds = outcome.seconds.get(row)
-            if subject.engine is None or seconds is None:
-                failure = subject.failure or outcome.failures.get(row)
-                found[row] = {"subject": subject.name, "choice": choice, "failure": failure}
-                continue
-            figures = _figures(seconds)
-            entry = {"subject": subject.name, "choice": choice, "failure": None, **figures}
-            entry["times_real_time"] = audio_s / figures["median"]
-            compared = {
-                "to_reference": key(reference, choice) if reference else None,
-                "to_all": key(subject.name, ALL),
-                "to_sounding": key(subject.name, SOUNDING),
-            }
-            for name, other in compared.items():
-                times = outcome.seconds.get(other) if other else None
-                if times is not None:
-                    entry[name] = summarize(ratios(seconds, times)).to_dict()
-            found[row] = entry
+def ratios_to(reference: str, figures: Sequence[Figure]) -> list[Ratio]:
+    """Of every figure to the reference row's of the same scenario, case, network and name."""
+    known = {figure.key: figure for figure in figures if np.isfinite(figure.value)}
+    found = []
+    for key, figure in known.items():
+        scenario, case, network, row, name = key
+        to = known.get((scenario, case, network, reference, name))
+        # Nothing is a multiple of no stream at all, or of no memory.
+        if row != reference and to is not None and _comparable(figure) and _comparable(to):
+            found.append(ratio(figure, to))
     return found
+
+
+def _comparable(figure: Figure) -> bool:
+    return all(value > 0 for value in (*figure.values, figure.value))

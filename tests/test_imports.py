@@ -15,7 +15,7 @@ HEAVY = ("torch", "tensorrt", "pycuda", "cuda", "onnxruntime", "onnx", "onnxscri
          "safetensors", "matplotlib", "openvino", "polygraphy", "starlette", "uvicorn",
          "websockets", "prometheus_client", "python_multipart", "opentelemetry",
          "httpx", "anyio", "playwright", "tritonclient", "google", "grpc", "ray", "pyarrow",
-         "pandas")  # fmt: skip
+         "pandas", "pynvml")  # fmt: skip
 ROOT = Path(sgn_rt.__file__).parent
 NEEDS_TORCH = ("reference", "export", "benchmarks")  # for who has installed it
 RUNTIME = sorted(

@@ -20,8 +20,8 @@ import onnxruntime
 
 from sgn_rt._types import Float
 from sgn_rt.audio.labelled_music import Piece, load_music
-from sgn_rt.benchmarks.harness import interleave, ratios, summarize
-from sgn_rt.benchmarks.machine import cpu_model
+from sgn_rt.benchmarks.harness import CALLS, interleave, ratios, summarize
+from sgn_rt.benchmarks.machine.environment import cpu_model
 from sgn_rt.engines.base import Engine
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.export.writer import export_bundle
@@ -71,7 +71,7 @@ def times(bundle: Bundle, window: Float, repeats: int) -> dict[Precision, list[f
     sessions = {precision: _session(bundle, precision) for precision in PRECISIONS}
     outcome = interleave(
         {p: partial(session.run, outputs, feed) for p, session in sessions.items()},
-        repeats=repeats, warm_up=5, clock=time.process_time,
+        repeats=repeats, warming=CALLS, clock=time.process_time,
     )  # fmt: skip
     return {precision: outcome.seconds[precision] for precision in PRECISIONS}
 

@@ -25,7 +25,7 @@ import soundfile
 
 from sgn_rt._types import Float
 from sgn_rt.audio.labelled_music import shipped_music
-from sgn_rt.benchmarks.machine import describe
+from sgn_rt.benchmarks.machine.environment import describe
 from sgn_rt.benchmarks.studies.loads import Load, show
 from sgn_rt.benchmarks.studies.served import Served, Watch, own_server
 from sgn_rt.errors import ServerError, SgnError

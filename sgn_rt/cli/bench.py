@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 
 from sgn_rt.benchmarks.harness import Tell
-from sgn_rt.benchmarks.scenarios import ALL, NETWORK, PRESENT, SIDE_BY_SIDE, WINDOW
+from sgn_rt.benchmarks.result import Ratio, Result
 from sgn_rt.benchmarks.suite import Plan, run
 from sgn_rt.benchmarks.suite import quick as smallest
 from sgn_rt.cli.common import (
@@ -28,9 +27,6 @@ from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.engines.devices import Devices, checked_devices
 from sgn_rt.engines.factory import ENGINES, expect_gpu_engine
 from sgn_rt.model.bundle import Bundle
-
-MB = 1e6
-Result = Mapping[str, Any]
 
 
 @click.command("bench")
@@ -61,7 +57,7 @@ def command(
     device: Devices,
     threads: int | None,
 ) -> int:
-    """Time the engines side by side: whole files, single windows, memory, cold start.
+    """Time the engines side by side: files, live streams, lengths, sources, batches.
 
     Each is proved on the bundle's probes first: one that fails has no time. Exit code 1 if one
     fails, or one that is named is not here.
@@ -70,7 +66,7 @@ def command(
         if named in ENGINES:
             expect_gpu_engine(named, device)
     plan = Plan(
-        engines=engines,
+        rows=engines,
         minutes=minutes,
         repeats=repeats,
         hour=hour,
@@ -81,8 +77,8 @@ def command(
     if str(json_path) != "-":
         show(result, console())
     if json_path is not None:
-        write_json(json_path, result)
-    failed = [s for s in result["subjects"] if s["failure"] and (engines or not s["absent"])]
+        write_json(json_path, result.to_dict())
+    failed = [row for row in result.rows if row.failure and (engines or not row.absent)]
     return 1 if failed else 0
 
 
@@ -96,120 +92,37 @@ def _step(title: str) -> Iterator[Tell]:
 
 def show(result: Result, out: Console) -> None:
     """Print a result of `sgn_rt.benchmarks.suite.run`."""
-    _show_machine(result, out)
-    _show_whole_files(result, out)
-    _show_windows(result, out)
-    _show_memory(result, out)
-    _show_cold_start(result, out)
-    _show_phases(result, out)
-
-
-def _show_machine(result: Result, out: Console) -> None:
-    machine = result["machine"]
+    machine = result.machine
     load = "" if machine["load"] is None else f", load {machine['load']:.1f} before"
     out.print(f"{machine['cpu']}, {machine['threads']} of {machine['cpus']} processors{load}")
     versions = [f"{name} {found}" for name, found in machine["packages"].items() if found]
     out.print(f"sgn-rt {machine['sgn-rt']}, Python {machine['python']}, {', '.join(versions)}")
-    for subject in result["subjects"]:
-        if subject["failure"] is None:
-            out.print(f"{subject['name']}: {subject['detail']}")
+    for row in result.rows:
+        if row.failure is None:
+            out.print(f"{row.name}: {row.detail}")
         else:
-            what = "not here" if subject["absent"] else "FAILED"
-            out.print(f"{subject['name']}: {what}: {subject['failure']}")
+            out.print(f"{row.name}: {'not here' if row.absent else 'FAILED'}: {row.failure}")
+    _show_figures(result, out)
+    for limits in result.limits:
+        out.print(f"{limits.row}: {limits.words}")
 
 
-def _spread(figures: Mapping[str, float] | None) -> str:
-    if figures is None:
-        return "-"
-    return f"{figures['median']:.2f} ({figures['least']:.2f} to {figures['most']:.2f})"
-
-
-def _show_whole_files(result: Result, out: Console) -> None:
-    reference = result["reference"] or "no reference"
-    out.print()
-    out.print(
-        f"{result['audio_s']:.0f} s of mono at 44.1 kHz, file to stems on disk; how many times "
-        f"faster, as median (least to most) over the rounds"
-    )
-    rows = table("engine", "categories", "median s", "x real time", f"vs {reference}", "vs all",
-                 "vs named")  # fmt: skip
-    counts = {
-        choice: "those present" if names is None else str(len(names))
-        for choice, names in result["categories"].items()
+def _show_figures(result: Result, out: Console) -> None:
+    ratios: dict[tuple[str, ...], Ratio] = {
+        (each.scenario, each.case, each.network, each.row, each.name): each
+        for each in result.ratios
     }
-    for row in result["whole_files"].values():
-        choice = counts[row["choice"]]
-        if row["failure"] is None:
-            rows.add_row(
-                row["subject"], choice, f"{row['median']:.2f}", f"{row['times_real_time']:.0f}",
-                _spread(row.get("to_reference")),
-                "" if row["choice"] == ALL else _spread(row.get("to_all")),
-                _spread(row.get("to_sounding")) if row["choice"] == PRESENT else "",
-            )  # fmt: skip
-        else:
-            rows.add_row(row["subject"], choice, "-", "-", "-", "-", "-")
+    rows = table("scenario", "case", "engine", "figure", "median", "interval", "better by")
+    for figure in result.figures:
+        value, interval = f"{figure.value:.4g} {figure.unit}", _interval(figure.interval)
+        ratio = ratios.get(figure.key)
+        rows.add_row(
+            figure.scenario, figure.case, figure.row, figure.name,
+            value if figure.failure is None else figure.failure, interval,
+            "" if ratio is None else f"{ratio.value:.2f} {_interval(ratio.interval)}",
+        )  # fmt: skip
     out.print(rows)
 
 
-def _show_windows(result: Result, out: Console) -> None:
-    out.print()
-    out.print("one window, all categories, ms: median / p95")
-    rows = table("engine", "sound to sources", "network alone", "side by side, per window")
-    for name, found in result["windows"].items():
-        cells = [
-            f"{1e3 * found[what]['median']:.1f} / {1e3 * found[what]['p95']:.1f}"
-            if what in found
-            else "-"
-            for what in (WINDOW, NETWORK, SIDE_BY_SIDE)
-        ]
-        rows.add_row(name, *cells)
-    out.print(rows)
-
-
-def _show_memory(result: Result, out: Console) -> None:
-    out.print()
-    rows = table("engine", "sound", "loaded MB", "peak MB")
-    length = f"{result['audio_s']:.0f} s"
-    hour, found = result["hour"], result["hour_present"]
-    entries = [(name, length, figures) for name, figures in result["memory"].items()]
-    if hour is not None:
-        entries.append((hour["subject"], "1 h", hour))
-        entries.append((found["subject"], "1 h, those present", found))
-    for name, sound, figures in entries:
-        if "failure" in figures:
-            rows.add_row(name, sound, "-", figures["failure"])
-        else:
-            loaded, peak = figures["loaded"] / MB, figures["peak"] / MB
-            rows.add_row(name, sound, f"{loaded:.0f}", f"{peak:.0f}")
-    out.print(rows)
-
-
-def _show_cold_start(result: Result, out: Console) -> None:
-    start = result["cold_start"]
-    if start is None:
-        return
-    out.print()
-    if "failure" in start:
-        out.print(f"cold start: {start['failure']}")
-        return
-    steps = ", ".join(
-        f"{name.replace('_', ' ')} {start[name]['median']:.2f}"
-        for name in ("interpreter", "import", "open", "first_window")
-    )
-    out.print(f"cold start of {start['subject']}: {_spread(start['total'])} s ({steps})")
-
-
-def _show_phases(result: Result, out: Console) -> None:
-    phases = result["phases"]
-    if phases is None:
-        return
-    total = sum(phases["cpu_s"].values())
-    out.print()
-    out.print(
-        f"what limits {phases['subject']}: {phases['wall_s']:.2f} s on {phases['threads']} "
-        f"processors, {100 * phases['busy']:.0f} % busy; their time by phase"
-    )
-    rows = table("phase", "s", "%", right="s")
-    for name, seconds in phases["cpu_s"].items():
-        rows.add_row(name, f"{seconds:.2f}", f"{100 * seconds / total:.0f}")
-    out.print(rows)
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return "" if bounds is None else f"({bounds[0]:.4g} to {bounds[1]:.4g})"

@@ -7,7 +7,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from sgn_rt.benchmarks.result import SCHEMA, Result
 from sgn_rt.benchmarks.rows import subjects
+from sgn_rt.benchmarks.suite import SCENARIOS
 from sgn_rt.cli.bench import command
 from sgn_rt.errors import EngineError
 
@@ -21,25 +23,23 @@ def test_quick(tmp_path):
     result = bench("--quick", "--engine", "onnxruntime", "--json", tmp_path / "bench.json")
     assert result.exception is None
     assert result.return_value == 0
-    for text in ("onnxruntime", "those present", "peak MB", "cold start", "what limits"):
+    for text in ("onnxruntime", "none named, warm", "peak memory"):
         assert text in result.stdout
-    found = json.loads((tmp_path / "bench.json").read_text())
-    rows = found["whole_files"]
-    assert list(rows) == ["onnxruntime/all", "onnxruntime/sounding", "onnxruntime/present"]
-    assert all(len(row["seconds"]) == 1 for row in rows.values())
-    assert found["reference"] is None
-    assert found["memory"]["onnxruntime"]["peak"] > 0
-    assert found["hour"] is None
-    assert found["machine"]["cpus"] >= 1
+    told = json.loads((tmp_path / "bench.json").read_text())
+    assert told["schema"] == SCHEMA
+    found = Result.from_dict(told)
+    assert {figure.scenario for figure in found.figures} == set(SCENARIOS)
+    assert all(figure.failure is None for figure in found.figures)
+    assert [row.name for row in found.rows] == ["onnxruntime"]
+    assert found.ratios == ()
+    assert found.model["categories"] == 11
+    assert found.machine["cpus"] >= 1
+    (limits,) = found.limits
+    assert sum(limits.shares.values()) == pytest.approx(1.0)
+    assert limits.words in result.stdout.replace("\n", " ")
 
 
-def test_json_alone_on_stdout():
-    pytest.importorskip("onnxruntime")
-    result = bench("--quick", "--engine", "onnxruntime", "--json", "-")
-    assert json.loads(result.stdout)["schema"] == 1
-
-
-def test_an_engine_that_fails_parity_has_a_row_and_no_time(monkeypatch):
+def test_an_engine_that_fails_parity_has_a_row_and_no_figure(monkeypatch, tmp_path):
     pytest.importorskip("onnxruntime")
     opened = subjects.open_engine
 
@@ -54,28 +54,16 @@ def test_an_engine_that_fails_parity_has_a_row_and_no_time(monkeypatch):
         return engine
 
     monkeypatch.setattr(subjects, "open_engine", too_loud)
-    result = bench("--quick", "--engine", "onnxruntime")
+    written = tmp_path / "bench.json"
+    result = bench("--quick", "--engine", "onnxruntime", "--json", written)
     assert result.exception is None
     assert result.return_value == 1
     assert "onnxruntime: FAILED: parity: whole: " in result.stdout
-    (row,) = [line for line in result.stdout.splitlines() if line.startswith("onnxruntime  11")]
-    assert row.split()[2:] == ["-", "-", "-", "-", "-"]
-    assert "cold start" not in result.stdout
-
-
-def test_the_reference_leads_the_ratios(tmp_path):
-    pytest.importorskip("torch")
-    pytest.importorskip("onnxruntime")
-    result = bench(
-        "--quick", "--engine", "onnxruntime", "--engine", "torch", "--json", tmp_path / "bench.json"
-    )
-    assert result.exception is None
-    found = json.loads((tmp_path / "bench.json").read_text())
-    assert found["reference"] in subjects.MEMORY_FORMATS
-    rows = found["whole_files"]
-    reference = rows[f"{found['reference']}/all"]["seconds"]
-    ours = rows["onnxruntime/all"]
-    assert ours["to_reference"]["median"] == pytest.approx(reference[0] / ours["seconds"][0])
+    found = Result.from_dict(json.loads(written.read_text()))
+    assert found.figures == ()
+    assert found.limits == ()
+    assert found.rows[0].failure.startswith("parity: whole: ")
+    assert not found.rows[0].absent
 
 
 @pytest.mark.parametrize("names", [["nonesuch"], [""], ["nonesuch", "onnxruntime:corn.fp32"]])
@@ -86,13 +74,3 @@ def test_a_run_of_no_engine_is_no_success(names, tmp_path):
     assert "benchmark: got nothing to time" in str(result.exception)
     assert all(repr(name) in str(result.exception) or ":" in name for name in names)
     assert not written.exists()
-
-
-def test_an_engine_that_is_named_and_not_here_fails(monkeypatch):
-    """Left out it would be no failure; the others are timed all the same."""
-    pytest.importorskip("onnxruntime")
-    asked = ("--quick", "--engine", "onnxruntime", "--engine", "nonesuch")
-    result = bench(*asked, "--engine", "onnxruntime")
-    assert result.return_value == 1
-    assert "nonesuch: not here: " in result.stdout
-    assert "onnxruntime  11" in result.stdout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sgn_rt.benchmarks.harness import interleave, orders, ratios, summarize
+from sgn_rt.benchmarks.harness import NO_WARMING, Warming, interleave, orders, ratios, summarize
 from sgn_rt.errors import EngineError
 
 
@@ -42,19 +42,60 @@ def test_only_the_runs_are_timed_and_the_warm_up_is_dropped():
     def work(name, seconds):
         def run():
             log.append(name)
-            # The first round is slow, as first rounds are.
-            clock.spend(seconds + (50.0 if log.count(name) == 1 else 0.0))
+            # The first two rounds are slow, as first rounds are.
+            clock.spend(seconds + (50.0 / log.count(name) if log.count(name) < 3 else 0.0))
 
         return run
 
     outcome = interleave(
         {"fast": work("fast", 1.0), "slow": work("slow", 3.0)},
-        repeats=4, warm_up=1, between=lambda: clock.spend(1000.0), clock=clock,
+        repeats=4, warming=Warming(few=1, most=9), clock=clock,
+        between=lambda: clock.spend(1000.0),
     )  # fmt: skip
     assert outcome.seconds == {"fast": [1.0] * 4, "slow": [3.0] * 4}
     assert outcome.failures == {}
-    for start in range(0, 10, 2):  # a round is never two of the same
+    assert outcome.unsettled == frozenset()
+    assert len(log) == 2 * (4 + 4)  # warm in the fourth: no faster than the third
+    for start in range(0, len(log), 2):  # a round is never two of the same
         assert set(log[start : start + 2]) == {"fast", "slow"}
+
+
+@pytest.mark.parametrize(
+    ("times", "is_warm"),
+    [
+        ([5.0, 1.0, 1.0], False),  # too few to tell
+        ([5.0, 4.0, 2.0, 1.0], False),
+        ([5.0, 4.0, 1.0, 1.0, 1.0, 1.0], True),
+        ([1.0, 1.0, 0.985, 0.985], True),  # within the tolerance
+        ([1.0, 1.0, 0.97, 0.97], False),
+        ([1.0, 1.0, 9.0, 9.0], True),  # slower is no warming up
+    ],
+)
+def test_warm_is_what_no_longer_becomes_faster(times, is_warm):
+    assert Warming(few=2, tolerance=0.02).is_warm(times) is is_warm
+
+
+def test_a_warm_up_has_an_end_and_says_that_it_was_reached():
+    clock, calls = Clock(), []
+
+    def ever_faster():
+        calls.append(1)
+        clock.spend(100.0 / len(calls))
+
+    outcome = interleave(
+        {"same": lambda: clock.spend(1.0), "faster": ever_faster},
+        repeats=2, warming=Warming(few=1, most=5), clock=clock,
+    )  # fmt: skip
+    assert outcome.unsettled == {"faster"}
+    assert len(calls) == 7
+    assert outcome.seconds["faster"] == [pytest.approx(100 / 6), pytest.approx(100 / 7)]
+
+
+def test_nothing_is_warmed_where_nothing_is_to_be():
+    calls = []
+    outcome = interleave({"a": lambda: calls.append(1)}, repeats=1, warming=NO_WARMING)
+    assert len(calls) == 1
+    assert outcome.unsettled == frozenset()
 
 
 def test_a_run_that_fails_has_no_time_and_is_not_repeated():
@@ -73,6 +114,7 @@ def test_a_run_that_fails_has_no_time_and_is_not_repeated():
     assert outcome.seconds == {"good": [2.0] * 3}
     assert outcome.failures == {"bad": "broken"}
     assert len(calls) == 2
+    assert outcome.unsettled == frozenset()
     assert told == sorted(told)
     assert told[-1] <= 1.0
 
@@ -82,7 +124,7 @@ def test_an_error_that_is_no_result_is_not_swallowed():
         raise TypeError("a bug")
 
     with pytest.raises(TypeError):
-        interleave({"wrong": wrong}, repeats=1)
+        interleave({"wrong": wrong}, repeats=1, warming=NO_WARMING)
 
 
 def test_a_slow_round_cancels_out_of_ratios():

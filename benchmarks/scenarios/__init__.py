@@ -1,0 +1,1 @@
+"""Scenarios of our own, one a file: ``run(subjects, setting, *, tell)`` gives figures."""
