@@ -64,6 +64,25 @@ def write_named(path: Path, content: bytes) -> None:
         write_whole(path.resolve() if path.is_symlink() else path, content)
 
 
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet, whole or not at all; none is ever replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something of that name.
+    OSError
+        If it cannot be written, also where the file system knows no hard links.
+    """
+    remove_leftovers(path.parent)
+    with temporary_file(path.parent) as (temporary, handle):
+        with open(handle, "wb", closefd=False) as file:
+            file.write(content)
+        os.fsync(handle)
+        os.link(temporary, path)  # as renaming, but for what is there already
+    sync_folder(path.parent)
+
+
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """A folder to fill, on the file system of ``target``, that takes its place at the end.

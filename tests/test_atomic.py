@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from sgn_rt import _atomic
-from sgn_rt._atomic import write_named, write_whole
+from sgn_rt._atomic import write_named, write_new, write_whole
 
 writers = pytest.mark.parametrize("write", [write_whole, write_named])
 
@@ -144,3 +144,15 @@ write_named(Path({name!r}), b"content")
         subprocess.run([sys.executable, "-c", script], stdout=file, check=True)
         assert os.path.samestat(os.fstat(file.fileno()), (tmp_path / "file").stat())
     assert (tmp_path / "file").read_bytes() == b"content"
+
+
+def test_a_new_file_never_replaces_one(tmp_path, tree):
+    write_new(tmp_path / "file", b"first")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("file", "folder", "link"):
+        with pytest.raises(FileExistsError):
+            write_new(tmp_path / name, b"second")
+    assert tree(tmp_path) == ["file", "folder", "link"]
+    assert (tmp_path / "file").read_bytes() == b"first"
+    assert not (tmp_path / "link").exists()

@@ -1,0 +1,51 @@
+"""Put a result's figures into a page, between its marks: the last step of ``make bench``.
+
+``python -P -m sgn_rt.benchmarks.report.docs RESULT.json docs/benchmarks.md``
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from sgn_rt._atomic import write_whole
+from sgn_rt.benchmarks.report.files import read_result
+from sgn_rt.benchmarks.report.markdown import as_markdown
+from sgn_rt.errors import SgnError
+
+BEGIN: Final = "<!-- written by make bench -->"
+END: Final = "<!-- end -->"
+LEVEL: Final = 2
+"""Of the figures' heading on the page."""
+
+
+def with_figures(page: str, text: str) -> str:
+    """A page with a text in the place of what is between its marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{text}{END}{after}"
+
+
+@click.command()
+@click.argument("result", type=click.Path(path_type=Path))
+@click.argument("page", type=click.Path(path_type=Path))
+def main(result: Path, page: Path) -> None:
+    """Put the figures of RESULT, a file of `sgn-rt bench --json`, into PAGE, between its marks."""
+    found = page.read_text(encoding="utf-8") if page.is_file() else ""
+    if found.count(BEGIN) != 1 or found.find(END) < found.find(BEGIN):
+        raise click.UsageError(
+            f"{page}: got no marks, expected a page in which {BEGIN} and {END} say where the "
+            "figures go. Name another page, or write them into it."
+        )
+    try:
+        run = read_result(result)
+    except SgnError as error:
+        raise click.UsageError(str(error)) from error
+    write_whole(page, with_figures(found, as_markdown(run, LEVEL)).encode())
+    click.echo(f"wrote the figures of {run.made} to {page}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""What is told of a result: its sections, in the order in which they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from sgn_rt.benchmarks.report.quantities import Unit, spread, unit_for
+from sgn_rt.benchmarks.report.tables import (
+    Section,
+    Table,
+    flat,
+    group_title,
+    group_unit,
+    grouped,
+    scenario_title,
+    scenarios,
+)
+from sgn_rt.benchmarks.result import CONFIDENCE, Figure, Result, Row
+
+ABOUT: Final = {
+    "offline": "All windows at hand at once, as many as can be computed in a second.",
+    "single-stream": "One window after the other, each as soon as the last is done.",
+    "multi-stream": "Several windows at a time, the next ones when all of them are done.",
+    "server": "Windows come at random, and each has to be done within a bound.",
+    "files": "From a recording on disk to stems on disk.",
+    "streams": "Live streams side by side, none later than its deadline.",
+    "length": "What a recording costs by its length.",
+    "sources": "What a recording costs by the number of categories that are wanted.",
+    "batch": "What windows cost that are computed together.",
+}
+"""What is measured, of the scenarios that this page knows more of than their name."""
+
+WHAT_VALUES_ARE: Final = (
+    "Values are medians; in brackets the bounds within which they lie with "
+    f"{100 * CONFIDENCE:.0f} % confidence in this run."
+)
+
+OURS: Final = "sgn-rt's engines"
+OTHERS: Final = "the others"
+
+
+def sections(result: Result) -> list[Section]:
+    """All that is told of a result, in the order in which it is read."""
+    found = [
+        Section("summary", "In short", "", tuple(_summary(result))),
+        *(
+            Section(scenario, scenario_title(scenario), ABOUT.get(scenario, ""), tuple(tables))
+            for scenario in scenarios(result)
+            if (tables := list(_scenario(result, scenario)))
+        ),
+        Section("limits", "What limits it", "", tuple(_limits(result))),
+        Section("rows", "What was run", "", tuple(_rows(result))),
+        Section("machine", "On what", "", tuple(_environment(result))),
+    ]
+    return [section for section in found if section.tables]
+
+
+def _summary(result: Result) -> Iterator[Table]:
+    """Of each case that is no point of a curve: the best of ours beside the best of the others."""
+    kinds = {(row.name, row.network): row.kind for row in result.rows}
+    rows = []
+    for group in grouped(f for f in result.figures if f.x is None and f.failure is None):
+        unit = group_unit(group)
+        for case in dict.fromkeys(figure.case for figure in group):
+            sides: dict[str, list[Figure]] = {"engine": [], "competitor": []}
+            for figure in group:
+                if figure.case == case and figure.valid is not False:
+                    sides[kinds.get((figure.row, figure.network), "engine")].append(figure)
+            ours, others = (_best(side) for side in sides.values())
+            if ours is None and others is None:
+                continue
+            first = ours or others
+            assert first is not None
+            what = ", ".join(filter(None, (first.scenario, case, group_title(group))))
+            rows.append((
+                f"{what} ({unit.name})", *_named(ours, unit), *_named(others, unit),
+                _times(ours, others),
+            ))  # fmt: skip
+    if rows:
+        yield Table(
+            "The best row of each scenario",
+            ("scenario", OURS, "", OTHERS, "", "times as good"),
+            tuple(rows),
+        )
+
+
+def _best(figures: Sequence[Figure]) -> Figure | None:
+    if not figures:
+        return None
+    choose = max if figures[0].better == "higher" else min
+    return choose(figures, key=lambda figure: figure.value)
+
+
+def _named(figure: Figure | None, unit: Unit) -> tuple[str, str]:
+    if figure is None:
+        return "-", "-"
+    return figure.row, unit.spread(figure.value, figure.interval)
+
+
+def _times(ours: Figure | None, others: Figure | None) -> str:
+    if ours is None or others is None or not ours.value or not others.value:
+        return "-"
+    good = ours.better == "higher"
+    return f"{ours.value / others.value if good else others.value / ours.value:.2f}"
+
+
+def _scenario(result: Result, scenario: str) -> Iterator[Table]:
+    figures = [figure for figure in result.figures if figure.scenario == scenario]
+    ratios = {
+        (r.case, r.network, r.row, r.name): r for r in result.ratios if r.scenario == scenario
+    }
+    for group in grouped(figures):
+        unit = group_unit(group)
+        cases = list(dict.fromkeys(figure.case for figure in group))
+        wide = {
+            case: {figure.row: figure for figure in group if figure.case == case} for case in cases
+        }
+        columns: list[tuple[str, dict[str, str]]] = []
+        for case, by_row in wide.items():
+            columns.append((case or unit.name, {n: _value(f, unit) for n, f in by_row.items()}))
+            columns += _percentiles(case, by_row)
+            compared = {
+                name: ratios[case, f.network, name, f.name]
+                for name, f in by_row.items()
+                if (case, f.network, name, f.name) in ratios
+            }
+            for to in dict.fromkeys(each.to for each in compared.values()):
+                cells = {
+                    name: spread(each.value, each.interval)
+                    for name, each in compared.items()
+                    if each.to == to
+                }
+                columns.append((_of_case(case, f"x {to}"), cells))
+        names = dict.fromkeys(figure.row for figure in group)
+        yield Table(
+            f"{group_title(group)} ({unit.name}), {group[0].better} is better",
+            ("row", *(title for title, _ in columns)),
+            tuple((name, *(cells.get(name, "") for _, cells in columns)) for name in names),
+            tuple(_notes(group)),
+        )
+
+
+def _of_case(case: str, what: str) -> str:
+    return f"{case}: {what}" if case else what
+
+
+def _value(figure: Figure, unit: Unit) -> str:
+    if figure.failure is not None:
+        return "FAILED"
+    shown = unit.spread(figure.value, figure.interval)
+    return f"{shown} INVALID" if figure.valid is False else shown
+
+
+def _percentiles(case: str, by_row: dict[str, Figure]) -> Iterator[tuple[str, dict[str, str]]]:
+    known = {name: f.percentiles for name, f in by_row.items() if f.percentiles}
+    unit = unit_for("s", [value for each in known.values() for value in each.values()])
+    for which in dict.fromkeys(name for each in known.values() for name in each):
+        cells = {name: unit.number(each[which]) for name, each in known.items() if which in each}
+        yield _of_case(case, f"{which} {unit.name}"), cells
+
+
+def _notes(group: Sequence[Figure]) -> Iterator[str]:
+    """What was said of figures, that of several rows once."""
+    said: dict[str, list[str]] = {}
+    for figure in group:
+        for text in filter(None, (figure.failure, figure.note)):
+            where = f"{figure.row}, {figure.case}" if figure.case else figure.row
+            said.setdefault(text, []).append(where)
+    for text, places in said.items():
+        everywhere = len(places) == len(group) and len(group) > 1
+        yield text if everywhere else f"{'; '.join(places)}: {text}"
+
+
+def _limits(result: Result) -> Iterator[Table]:
+    if not result.limits:
+        return
+    kinds = list(dict.fromkeys(kind for each in result.limits for kind in each.roofline))
+    shares = list(dict.fromkeys(part for each in result.limits for part in each.shares))
+    needs = [bound["need_s"] for each in result.limits for bound in each.roofline.values()]
+    unit = unit_for("s", needs)
+    rows = [
+        (
+            _with_network(each.row, each.network),
+            *(f"{100 * each.shares[part]:.0f} %" if part in each.shares else "" for part in shares),
+            *(unit.number(each.roofline[k]["need_s"]) if k in each.roofline else "" for k in kinds),
+            next((unit.number(b["took_s"]) for b in each.roofline.values() if "took_s" in b), ""),
+            each.words,
+        )
+        for each in result.limits
+    ]
+    bounds = (*(f"least {unit.name} by {kind}" for kind in kinds), f"{unit.name} it took")
+    notes = {
+        f"{kind}: {_peak(bound)}": None
+        for each in result.limits
+        for kind, bound in each.roofline.items()
+        if _peak(bound)
+    }
+    columns = ("row", *shares, *bounds, "in words")
+    yield Table("Where the time goes, and the least that a window takes", columns, tuple(rows),
+                tuple(notes))  # fmt: skip
+
+
+def _peak(bound: dict[str, Any]) -> str:
+    peak = bound.get("peak")
+    if peak is None:
+        return str(bound.get("how") or "")
+    unit = unit_for(bound.get("unit", ""), (peak,))
+    return ", ".join(filter(None, (f"{unit.number(peak)} {unit.name}".strip(), bound.get("how"))))
+
+
+def _with_network(name: str, network: str) -> str:
+    return name if network == "published" else f"{name} ({network})"
+
+
+def _rows(result: Result) -> Iterator[Table]:
+    here = [row for row in result.rows if row.failure is None]
+    failed = [row for row in result.rows if row.failure is not None and not row.absent]
+    absent = [row for row in result.rows if row.absent]
+    if here:
+        yield Table(
+            "Rows, each within every limit of parity before it was timed",
+            ("row", "kind", "precision", "parity", "what ran"),
+            tuple(
+                (
+                    _with_network(r.name, r.network),
+                    r.kind,
+                    r.precision,
+                    _accuracy(r),
+                    r.detail or "",
+                )
+                for r in here
+            ),
+        )
+    if failed:
+        yield Table(
+            "Rows that FAILED, and have no figures",
+            ("row", "kind", "why"),
+            tuple((_full_name(r), r.kind, r.failure or "") for r in failed),
+        )
+    if absent:
+        yield Table(
+            "Rows that are not to be had here",
+            ("row", "why", "what installs it"),
+            tuple((_full_name(r), r.failure or "", r.command or "-") for r in absent),
+        )
+
+
+def _full_name(row: Row) -> str:
+    return _with_network(row.name, row.network)
+
+
+def _accuracy(row: Row) -> str:
+    if not row.accuracy:
+        return "-"
+    held = sum(stage.get("passed") is True for stage in row.accuracy.values())
+    return f"{held} of {len(row.accuracy)} stages hold"
+
+
+def _environment(result: Result) -> Iterator[Table]:
+    for title, part in (
+        ("Machine", result.machine),
+        ("Model", result.model),
+        ("Plan", result.plan),
+    ):
+        rows = (*(("begun", result.made),) * (title == "Machine"), *flat(part))
+        yield Table(title, ("what", "value"), tuple(rows))

@@ -1,0 +1,73 @@
+"""A comparison in words and tables."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sgn_rt.benchmarks.report.comparison import Comparison, Verdict, figure_name
+from sgn_rt.benchmarks.report.quantities import number, spread, unit_for
+from sgn_rt.benchmarks.report.tables import Section, Table
+
+WORDS: Final[dict[Verdict, str]] = {
+    "WORSE": "WORSE beyond the limit",
+    "worse": "worse",
+    "same": "no difference",
+    "better": "better",
+    "unsure": "no interval",
+}
+
+
+def comparison_section(compared: Comparison) -> Section:
+    """A comparison as tables, the worst first."""
+    order: list[Verdict] = ["WORSE", "worse", "better", "unsure", "same"]
+    rows = []
+    for pair in sorted(compared.pairs, key=lambda each: (order.index(each.verdict), each.ratio)):
+        unit = unit_for(pair.old.unit, (pair.old.value, pair.new.value))
+        rows.append((
+            f"{figure_name(pair.new)} ({unit.name})",
+            unit.spread(pair.old.value, pair.old.interval),
+            unit.spread(pair.new.value, pair.new.interval),
+            spread(pair.ratio, pair.interval),
+            "not judged" if compared.others else WORDS[pair.verdict],
+        ))  # fmt: skip
+    tables = [
+        Table(title, ("what",), tuple((line,) for line in lines))
+        for title, lines in (
+            ("Nothing can be judged: the figures are of something else", compared.others),
+            ("LOST: had a figure, and failed now", compared.lost),
+        )
+        if lines
+    ]
+    if rows:
+        title = "Ratios: more than 1 is better than before"
+        tables.append(Table(title, ("figure", "before", "now", "ratio", ""), tuple(rows)))
+    tables += [
+        Table(title, ("what",), tuple((line,) for line in lines))
+        for title, lines in (
+            ("Not compared", compared.missing),
+            ("What else has changed", compared.changes),
+        )
+        if lines
+    ]
+    return Section("comparison", "Against the earlier run", verdict(compared), tuple(tables))
+
+
+def verdict(compared: Comparison) -> str:
+    """The outcome in a sentence."""
+    if compared.others:
+        return f"NOT JUDGED: {'; '.join(compared.others)}."
+    if not compared.pairs and not compared.lost:
+        return "NOT JUDGED: the runs have no figure in common."
+    count = {word: sum(p.verdict == word for p in compared.pairs) for word in WORDS}
+    limit = number(100 * compared.limit)
+    said = [
+        f"{count['WORSE']} of {len(compared.pairs)} figures are worse by more than {limit} %",
+        f"{count['worse']} worse within that",
+        f"{count['better']} better",
+        f"{count['same']} without a difference that is more than chance",
+    ]
+    if count["unsure"]:
+        said.append(f"{count['unsure']} without an interval, which nobody can judge")
+    if compared.lost:
+        said.append(f"{len(compared.lost)} LOST")
+    return ", ".join(said) + "."
