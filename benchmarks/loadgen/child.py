@@ -1,0 +1,124 @@
+"""The process in which an engine is put to the generator, one run after the other.
+
+Its argument is a task as `sgn_rt.benchmarks.loadgen.process.Child` makes it, a JSON object. It
+opens the engine and proves it; then it answers one line of JSON for each that it reads: the pace
+first, unasked. ``{"error": ...}`` is its last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from sgn_rt._types import Float, Positions
+from sgn_rt.benchmarks.loadgen.material import windows
+from sgn_rt.benchmarks.loadgen.scenario import Pace, Run, generator
+from sgn_rt.benchmarks.loadgen.sut import drive, failed
+from sgn_rt.benchmarks.rows.subjects import open_subject, prove
+from sgn_rt.engines.base import Engine
+from sgn_rt.errors import EngineError, SgnError
+from sgn_rt.model.bundle import Bundle
+
+WARM_UP_S: Final = 10.0
+WARM_UP_ROUNDS: Final = 10
+"""At most."""
+STEADY: Final = 0.1
+"""Warm is what takes as long as the time before, but for this part."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do a task; exit code 0 also where it ends with an error that has been told."""
+    answer = _answers()
+    try:
+        _serve(json.loads(arguments[0]), answer)
+    except SgnError as error:
+        answer({"error": str(error)})
+    return 0
+
+
+def _serve(task: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> None:
+    generator()  # before anything that takes long
+    bundle = Bundle.open(task["bundle"])
+    engine = _proved(task, bundle)
+    known = list(bundle.config.categories)
+    categories = np.array([known.index(name) for name in task["categories"]], np.int64)
+    sent = windows(bundle.config)
+    answer(asdict(pace_of(engine, sent, categories)))
+
+    def over(error: Exception) -> None:
+        # The generator cannot be told to stop: ten minutes of empty answers would follow.
+        answer({"error": str(failed(engine.name, error))})
+        os._exit(0)
+
+    for line in sys.stdin:
+        asked = json.loads(line)
+        run, folder = Run.from_dict(asked["run"]), Path(asked["folder"])
+        drive(engine, sent, categories, run, folder, over)
+        answer({})
+
+
+def _proved(task: dict[str, Any], bundle: Bundle) -> Engine:
+    name = task["subject"]
+    engine = open_subject(
+        name, bundle, task["threads"], Path(task["folder"]), devices=task["devices"]
+    )
+    subject = prove(name, engine, bundle)
+    if subject.engine is None:
+        raise EngineError(
+            f"{name}: got {subject.failure}, expected parity before any time. "
+            "See `sgn-rt parity` for every stage."
+        )
+    return subject.engine
+
+
+def pace_of(engine: Engine, sent: Float, categories: Positions) -> Pace:
+    """The pace of an engine, warm: repeated until it is steady, or for long enough.
+
+    Raises
+    ------
+    EngineError
+        If it fails.
+    """
+    several = np.resize(sent, (engine.batch, sent.shape[1]))
+    calls = 2 * engine.concurrency
+
+    def work(given: Float) -> None:
+        engine.separate(given, categories)
+
+    began, before = time.perf_counter(), np.inf
+    with ThreadPoolExecutor(engine.concurrency) as pool:
+        for _ in range(WARM_UP_ROUNDS):
+            start = time.perf_counter()
+            work(sent[:1])
+            middle = time.perf_counter()
+            list(pool.map(work, [several] * calls))
+            end = time.perf_counter()
+            if abs(end - middle - before) < STEADY * before or end - began > WARM_UP_S:
+                break
+            before = end - middle
+    return Pace(rate=calls * len(several) / (end - middle), latency_s=middle - start)
+
+
+def _answers() -> Callable[[dict[str, Any]], None]:
+    """Writes answers to stdout; whatever else is printed there goes to stderr from now on."""
+    file = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def answer(told: dict[str, Any]) -> None:
+        file.write(json.dumps(told) + "\n")
+        file.flush()
+
+    return answer
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
