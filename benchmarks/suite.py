@@ -100,7 +100,7 @@ class Plan:
 
 def quick(plan: Plan) -> Plan:
     """A plan that shows that everything runs; its figures say nothing."""
-    return replace(plan, minutes=0.1, repeats=1, calls=2, starts=1, hour=False, quick=True)
+    return replace(plan, minutes=0.1, repeats=1, calls=1, starts=1, hour=False, quick=True)
 
 
 def setting_of(plan: Plan, bundle: Bundle, network: Network, folder: Path) -> Setting:
@@ -114,8 +114,8 @@ def setting_of(plan: Plan, bundle: Bundle, network: Network, folder: Path) -> Se
         setting = replace(setting, lengths_s=(*setting.lengths_s, HOUR_S))
     if plan.quick:
         setting = replace(
-            setting, file_warming=NO_WARMING, call_warming=NO_WARMING, stream_s=3.0,
-            most_streams=1, lengths_s=(2.0,), cold=(PRESENT,),
+            setting, file_warming=NO_WARMING, call_warming=NO_WARMING, stream_s=1.5,
+            most_streams=1, lengths_s=(2.0,), cold=(PRESENT,), batches=(1, 2),
         )  # fmt: skip
     return setting
 

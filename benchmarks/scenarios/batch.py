@@ -1,4 +1,4 @@
-"""``batch``: windows per second where 1, 2, 4 or 8 come in one call; all categories."""
+"""``batch``: windows per second by the windows of a call; all categories."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from sgn_rt.benchmarks.scenarios.rounds import Case, in_turn
 from sgn_rt.benchmarks.scenarios.setting import Setting, engines_of
 
 NAME: Final = "batch"
-SIZES: Final = (1, 2, 4, 8)
 
 
 def run(subjects: Sequence[Subject], setting: Setting, *, tell: Tell) -> list[Figure]:
@@ -27,7 +26,7 @@ def run(subjects: Sequence[Subject], setting: Setting, *, tell: Tell) -> list[Fi
             row=row, case=f"{size} in a call", x=size, windows=size,
             run=partial(engine.separate, np.resize(mixture, (size, mixture.shape[1])), everything),
         )
-        for row, engine in engines_of(subjects).items() for size in SIZES
+        for row, engine in engines_of(subjects).items() for size in setting.batches
     ]  # fmt: skip
     return in_turn(
         NAME, cases, network=setting.network, repeats=setting.calls, warming=setting.call_warming,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from sgn_rt.benchmarks.harness import Tell
@@ -48,9 +48,10 @@ def run(
     except DependencyError:
         work = None
     of_cpu = on_cpu(work, peaks)
+    of_gpu = cache(gpu_limits)  # one measurement for all rows, and none where no row is of a GPU
     for number, (subject, row) in enumerate(zip(subjects, rows, strict=True), 1):
         if subject.engine is not None:
-            of_row = _on_device(setting, subject, gpu_limits) if on_gpu(row.name) else of_cpu
+            of_row = _on_device(setting, subject, of_gpu) if on_gpu(row.name) else of_cpu
             with suppress(SgnError):  # the files that it cannot separate say so
                 found.append(_limits(subject, row, setting, of_row))
         tell(number / len(subjects))

@@ -39,6 +39,8 @@ class Setting:
         Rounds before them.
     cold
         Choices of categories for which processes are started from nothing.
+    batches
+        Windows of a call.
     stream_s
         Of music, for each try of a number of live streams.
     most_streams
@@ -63,6 +65,7 @@ class Setting:
     file_warming: Warming = LONG_RUNS
     call_warming: Warming = CALLS
     cold: tuple[str, ...] = (ALL, SOUNDING, PRESENT)
+    batches: tuple[int, ...] = (1, 2, 4, 8)
     stream_s: float = 20.0
     most_streams: int | None = None
     lengths_s: tuple[float, ...] = (10.0, 60.0, 600.0)
