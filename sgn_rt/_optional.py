@@ -61,7 +61,9 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except (ImportError, OSError) as error:  # OSError: a shared library that it needs
+        command = pip_command(extra)
         raise DependencyError(
             f"{purpose} needs the package {module!r}: got {error}, expected it to load. "
-            f"Install it with: {pip_command(extra)}"
+            f"Install it with: {command}",
+            command=command,
         ) from error

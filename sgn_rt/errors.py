@@ -4,7 +4,17 @@ from __future__ import annotations
 
 
 class SgnError(Exception):
-    """Base of every error that sgn-rt raises on purpose."""
+    """Base of every error that sgn-rt raises on purpose.
+
+    Attributes
+    ----------
+    command
+        Installs what is missing, and stands in the message, too; None where nothing does.
+    """
+
+    def __init__(self, *arguments: object, command: str | None = None) -> None:
+        super().__init__(*arguments)
+        self.command = command
 
 
 class ConfigError(SgnError, ValueError):

@@ -1,8 +1,7 @@
-"""The plain export, to compare with: ``torch.onnx.export`` of the reference module as it is.
+"""The plain export: ``torch.onnx.export`` of the reference's network as it comes.
 
-One graph from log-magnitude to the masks of all categories, an ONNX Runtime session with default
-options, and PyTorch's STFT and inverse STFT around it. Reading, windows, resampling and writing are
-the package's own, so that only the engine differs.
+One graph from log-magnitude to the masks of all categories, for one window. Several runtimes read
+it, each a row of its own.
 """
 
 from __future__ import annotations
@@ -10,141 +9,154 @@ from __future__ import annotations
 import io
 import logging
 import warnings
+from abc import abstractmethod
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from sgn_rt._optional import pip_command, require
-from sgn_rt._types import Float, Masked, Positions, Separated
-from sgn_rt.engines.base import MasksAtOnce, WholeEngine
-from sgn_rt.errors import DependencyError, EngineError
-from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Precision
+from sgn_rt._atomic import write_whole
+from sgn_rt._types import Float
+from sgn_rt.benchmarks.rows.around import TorchAround
+from sgn_rt.benchmarks.rows.opening import Opening
+from sgn_rt.engines.base import first_line
+from sgn_rt.engines.onnxruntime_session import CPU
+from sgn_rt.errors import EngineError
 
-NAME = "plain-export"
-FILE = "plain.onnx"
+NAME: Final = "plain-export"
+"""Of the row in which ONNX Runtime has it on the CPU."""
+LOG_MAGNITUDE: Final = "log_magnitude"
+MASKS: Final = "masks"
+PRESENCE: Final = "presence"
+"""Input and outputs of the graph."""
 
 
-def write_plain_export(bundle: Bundle, path: Path) -> None:
-    """Export the reference module with the exporter's defaults.
+def plain_graph(opening: Opening) -> Path:
+    """The graph, written where it is not there yet.
 
     Raises
     ------
     DependencyError
         If PyTorch or ONNX's exporter is not installed.
+    UnavailableError
+        If the bundle has no checkpoint.
     EngineError
-        If the bundle has no checkpoint, or the exporter fails.
+        If the exporter fails.
     """
-    torch: Any = require("torch", extra="export", purpose="the plain export")
-    for module in ("onnx", "onnxscript"):
-        require(module, extra="export", purpose="the plain export")
-    model = _reference(bundle)
-    count = len(bundle.config.categories)
+    path = opening.folder / f"plain-{opening.bundle.identity[:16]}.onnx"
+    if not path.exists():
+        for module in ("onnx", "onnxscript"):
+            opening.require(module, "export")
+        write_whole(path, _export(opening))
+    return path
 
-    class Plain(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-            self.register_buffer("categories", torch.arange(count))
 
-        def forward(self, log_magnitude: Any) -> Any:
-            masks, presence, _ = self.model.masks(log_magnitude, self.categories)
-            return masks, presence
-
-    example = torch.zeros(1, 1, bundle.config.frequency_bins, bundle.config.frames)
+def _export(opening: Opening) -> bytes:
+    torch = opening.torch()
+    config = opening.bundle.config
+    example = torch.zeros(1, 1, config.frequency_bins, config.frames)
+    module = _masks_of_all(torch, opening.reference())
     level = logging.root.manager.disable
     try:
         logging.disable(logging.WARNING)
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            torch.onnx.export(
-                Plain().eval(),
-                (example,),
-                str(path),
-                dynamo=True,
-                input_names=["log_magnitude"],
-                output_names=["masks", "presence"],
-                external_data=False,
-            )
-    except Exception as error:
+            program = torch.onnx.export(
+                module, (example,), dynamo=True,
+                input_names=[LOG_MAGNITUDE], output_names=[MASKS, PRESENCE],
+            )  # fmt: skip
+        content: bytes = program.model_proto.SerializeToString()
+    except Exception as error:  # the exporter's have no common base but this
         raise EngineError(
-            f"{NAME}: got {type(error).__name__}: {error}, expected torch.onnx.export to write a "
-            "graph. Leave this row out, or try another version of PyTorch."
+            f"{opening.name}: got {type(error).__name__}: {first_line(error)}, expected "
+            "torch.onnx.export to write a graph. Leave this row out, or try another version of "
+            "PyTorch."
         ) from error
     finally:
         logging.disable(level)
+    return content
 
 
-def _reference(bundle: Bundle) -> Any:
-    if not bundle.has_checkpoint:
-        raise EngineError(
-            f"{NAME}: got a bundle without {BUNDLE_CHECKPOINT}, expected one with it. "
-            "Export the bundle again."
-        )
-    from sgn_rt.reference import load
+def _masks_of_all(torch: Any, model: Any) -> Any:
+    class MasksOfAll(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+            self.register_buffer("categories", torch.arange(len(model.config.categories)))
 
-    return load(bundle.root / BUNDLE_CHECKPOINT).eval()
+        def forward(self, log_magnitude: Any) -> Any:
+            masks, presence, _ = self.model.masks(log_magnitude, self.categories)
+            return masks, presence
+
+    return MasksOfAll().eval()
 
 
-class PlainExport(WholeEngine, MasksAtOnce):
-    """ONNX Runtime as it comes, PyTorch around it.
+class PlainGraph(TorchAround):
+    """Some runtime on the plain export, PyTorch around it."""
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__(opening)
+        for name in [name for name, _ in self._model.named_children()]:
+            delattr(self._model, name)  # the transforms are all that is needed of it
+
+    @abstractmethod
+    def _infer(self, log_magnitude: Float) -> tuple[Float, Float]:
+        """Masks [1, C, L, T] and presence [1, C] of one window's log-magnitude [1, 1, L, T]."""
+
+    def _masked(self, log_magnitude: Any, categories: Any) -> tuple[Any, Any]:
+        windows = log_magnitude.contiguous().cpu().numpy()
+        answers = [self._infer(windows[i : i + 1]) for i in range(len(windows))]
+        masks = np.concatenate([masks for masks, _ in answers])
+        chosen = categories.cpu().numpy()
+        if not np.array_equal(chosen, np.arange(masks.shape[1])):
+            masks = masks[:, chosen]
+        presence = np.concatenate([presence for _, presence in answers])
+        return self._tensor(masks), self._tensor(presence)
+
+
+class InOnnxRuntime(PlainGraph):
+    """ONNX Runtime with default options.
 
     Parameters
     ----------
-    bundle
-        The model.
-    path
-        What `write_plain_export` wrote.
+    opening
+        Name, model, folder.
+    providers
+        Names, or names with options, as a session takes them.
 
     Raises
     ------
     DependencyError
-        If PyTorch or ONNX Runtime is not installed.
+        If PyTorch, its exporter or ONNX Runtime is not installed.
+    UnavailableError
+        If the bundle has no checkpoint.
     EngineError
-        If there is no such file, or it does not load.
+        If the graph is not written, or does not load.
     """
 
-    name = NAME
-    precision = Precision.FP32
-    concurrency = 1
-
-    def __init__(self, bundle: Bundle, path: Path) -> None:
-        super().__init__(bundle.config)
-        self._torch: Any = require("torch", extra="export", purpose="the plain export")
-        ort = require("onnxruntime", extra="cpu", purpose="the plain export")
-        self._model = _reference(bundle)
-        if not path.exists():
-            raise DependencyError(
-                f"{NAME}: got no graph, expected torch.onnx.export to write one. "
-                f"Install it with: {pip_command('export')}"
-            )
+    def __init__(self, opening: Opening, providers: tuple[Any, ...] = (CPU,)) -> None:
+        super().__init__(opening)
+        ort = opening.require("onnxruntime", "cpu")
+        path = plain_graph(opening)
         try:
-            self._session: Any = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            self._session: Any = ort.InferenceSession(
+                str(path), opening.session_options(ort), providers=list(providers)
+            )
         except Exception as error:  # ONNX Runtime's exceptions have no common base but this
             raise EngineError(
-                f"{NAME}: got {error}, expected ONNX Runtime to load it. Leave this row out."
+                f"{self.name}: got {first_line(error)}, expected ONNX Runtime to load "
+                "the plain export. Leave this row out."
             ) from error
         self.detail = (
-            f"torch.onnx.export as it comes, default session, torch.stft around it, onnxruntime "
-            f"{ort.__version__}, torch {self._torch.__version__}"
+            f"torch.onnx.export as it comes, torch.stft around it, onnxruntime {ort.__version__}, "
+            f"{self.detail}"
         )
 
-    def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
-        results = [self._session.run(None, {"log_magnitude": x[None]}) for x in log_magnitude]
-        masks = np.concatenate([masks for masks, _ in results])
-        presence = np.concatenate([presence for _, presence in results])
-        everything = np.arange(len(self.config.categories))
-        if not np.array_equal(categories, everything):
-            masks = masks[:, categories]
-        return Masked(masks, presence)
+    def close(self) -> None:
+        """Let go of the session."""
+        self._session = None
 
-    def _separate(self, mixture: Float, categories: Positions) -> Separated:
-        torch = self._torch
-        with torch.inference_mode():
-            spectrum = self._model.stft(torch.from_numpy(mixture))
-            log_magnitude = self._model.log_magnitude(spectrum).contiguous().numpy()
-            masked = self._masks(log_magnitude, categories)
-            sources = self._model.istft(spectrum, torch.from_numpy(masked.masks))
-        return Separated(sources.contiguous().numpy(), masked.presence)
+    def _infer(self, log_magnitude: Float) -> tuple[Float, Float]:
+        masks, presence = self._session.run([MASKS, PRESENCE], {LOG_MAGNITUDE: log_magnitude})
+        return masks, presence

@@ -1,34 +1,30 @@
-"""What is timed: every engine that opens here, the PyTorch reference and the plain export."""
+"""What is timed: the bundle's engines and their competitors, opened and proved beforehand."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
-
-from sgn_rt._optional import require
-from sgn_rt._types import Float, Positions, Separated
-from sgn_rt.benchmarks.harness import interleave
-from sgn_rt.benchmarks.rows import plain
-from sgn_rt.engines.base import Engine, WholeEngine
-from sgn_rt.engines.factory import ENGINES, open_engine, open_on, runs_on_gpu
+from sgn_rt.benchmarks.result import Network, Row
+from sgn_rt.benchmarks.rows.competitors import COMPETITORS, REFERENCE
+from sgn_rt.benchmarks.rows.opening import Opening
+from sgn_rt.engines.base import Engine
+from sgn_rt.engines.factory import ENGINES, PROVIDERS, open_engine, open_on, runs_on_gpu
+from sgn_rt.engines.onnxruntime import PREFERENCE
+from sgn_rt.engines.onnxruntime_session import CPU
 from sgn_rt.engines.several import SeveralEngines
-from sgn_rt.engines.torch import TorchEngine
-from sgn_rt.errors import SgnError
+from sgn_rt.errors import DependencyError, SgnError, UnavailableError
 from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.contract import ENGINE_KINDS, FLOATS, SECOND_HALVES, Precision
 from sgn_rt.model.stages import StageResult
 from sgn_rt.parity.measure import measure
 from sgn_rt.parity.service import Service
 from sgn_rt.separator import Separator
 
-REFERENCE = "torch"
-CONTIGUOUS = "torch-contiguous"
-MEMORY_FORMATS = (REFERENCE, CONTIGUOUS)
-"""The reference with its memory channels-last, as its engine has it, and in PyTorch's own order."""
+MEMORY_FORMATS: Final = (REFERENCE, "torch-contiguous")
+"""The reference as its engine has its memory, and in PyTorch's own order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +43,12 @@ class Subject:
         Why it has no time; None where it has one.
     absent
         Whether it is merely not available here, which is no failure of it.
+    command
+        Installs what is missing; None where nothing helps, or nothing is missing.
+    network
+        Which one it computes.
+    detail
+        What exactly was opened; None where nothing was.
     """
 
     name: str
@@ -54,36 +56,43 @@ class Subject:
     parity: tuple[StageResult, ...] = field(default=())
     failure: str | None = None
     absent: bool = False
+    command: str | None = None
+    network: Network = "published"
+    detail: str | None = None
+
+    @property
+    def row(self) -> Row:
+        """As it stands in a result."""
+        return Row(
+            name=self.name,
+            kind="competitor" if self.name in COMPETITORS else "engine",
+            network=self.network,
+            precision=_precision(self.name, self.engine),
+            detail=self.detail,
+            accuracy={str(result.stage): result.to_dict() for result in self.parity},
+            failure=self.failure,
+            absent=self.absent,
+            command=self.command,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""
         return {
             "name": self.name,
-            "detail": None if self.engine is None else self.engine.detail,
+            "detail": self.detail,
             "failure": self.failure,
             "absent": self.absent,
             "parity": {str(result.stage): result.to_dict() for result in self.parity},
         }
 
 
-class _Reference(WholeEngine, TorchEngine):
-    """PyTorch as one would call it: all sources of a window in one pass."""
-
-    def _separate(self, mixture: Float, categories: Positions) -> Separated:
-        with self._torch.inference_mode():
-            result = self._model(*map(self._torch.from_numpy, (mixture, categories)))
-        return Separated(result.sources.contiguous().numpy(), result.presence.numpy())
-
-
-class _Contiguous(_Reference):
-    """The reference in PyTorch's own memory format."""
-
-    name = CONTIGUOUS
-
-    def __init__(self, bundle: Bundle) -> None:
-        super().__init__(bundle)
-        self._model = self._model.to(memory_format=self._torch.contiguous_format)
-        self.detail += ", contiguous memory"
+def _precision(name: str, engine: Engine | None) -> str:
+    if name in COMPETITORS:
+        return COMPETITORS[name].precision
+    if engine is not None:
+        return str(engine.precision)
+    named = name.rpartition(".")[2]
+    return named if named in tuple(Precision) else str(Precision.FP32)
 
 
 def open_subject(
@@ -98,46 +107,51 @@ def open_subject(
     Parameters
     ----------
     name
-        An engine as `open_engine` takes it, `CONTIGUOUS` or `plain.NAME`.
+        One of `COMPETITORS`, or an engine as `open_engine` takes it. ``torch`` is the former: all
+        sources of a window in one pass.
     bundle
         The model.
     threads
         Processors to use; PyTorch's own number of threads is set to it, for the whole process.
     folder
-        Where `prepare` has been.
+        Graphs that competitors read are written there, or found.
     devices
-        Numbers of the GPUs that a GPU's engine runs on; None for the one in use.
+        Numbers of the GPUs that a GPU's engine runs on, a competitor's on the first; None for the
+        one in use.
 
     Raises
     ------
-    SgnError
+    DependencyError, UnavailableError
         If it cannot be had here.
+    SgnError
+        If it does not start, or there is no such row.
     """
-    if name in (*MEMORY_FORMATS, plain.NAME):
-        torch: Any = require("torch", extra="export", purpose=f"the row {name}")
-        torch.set_num_threads(threads)
-    if name in MEMORY_FORMATS:
-        return _Contiguous(bundle) if name == CONTIGUOUS else _Reference(bundle)
-    if name == plain.NAME:
-        return plain.PlainExport(bundle, folder / plain.FILE)
+    if name in COMPETITORS:
+        competitor = COMPETITORS[name]
+        device = f"cuda:{devices[0] if devices else 0}" if competitor.on_gpu else "cpu"
+        opening = Opening(name=name, bundle=bundle, threads=threads, folder=folder, device=device)
+        return competitor.open(opening)
     if devices is None or not runs_on_gpu(name):
         return open_engine(name, bundle, threads)
     return open_on(name, bundle, threads, devices, replaces=False)
 
 
-def prove(name: str, engine: Engine, bundle: Bundle) -> Subject:
-    """A subject, with the engine only if every stage of parity is within its limit."""
+def prove(name: str, engine: Engine, bundle: Bundle, *, network: Network = "published") -> Subject:
+    """A subject, with the engine only if every stage of parity is within its limit, else closed."""
     each = engine.engines.values() if isinstance(engine, SeveralEngines) else [engine]
-    results: tuple[StageResult, ...] = ()
+    subject = Subject(name=name, network=network, detail=engine.detail)
     for one in each:
         try:
             results = tuple(measure(one, bundle.probe))
         except SgnError as error:
-            return Subject(name=name, failure=str(error))
+            engine.close()
+            return replace(subject, failure=str(error))
+        subject = replace(subject, parity=results)
         for result in results:
             if not result.passed:
-                return Subject(name=name, parity=results, failure=f"parity: {result}")
-    return Subject(name=name, engine=engine, parity=results)
+                engine.close()
+                return replace(subject, failure=f"parity: {result}")
+    return replace(subject, engine=engine)
 
 
 def gather(
@@ -147,30 +161,54 @@ def gather(
     folder: Path,
     *,
     devices: Sequence[int] | None = None,
+    network: Network = "published",
 ) -> list[Subject]:
     """Open and prove what is asked for.
 
     Parameters
     ----------
     names
-        Engines; none for all there are, the plain export among them.
+        As `open_subject`; none for every engine on every graph of the bundle that it runs, and all
+        competitors.
     bundle, threads, folder, devices
-        As `open_subject`; the plain export is written to ``folder``.
+        As `open_subject`.
+    network
+        Which one the bundle holds.
 
     Returns
     -------
     list
-        In the order of the table; of the reference only the memory format that is faster here.
+        In the order of the table: as named, or engines before competitors.
     """
-    wanted = list(dict.fromkeys(names)) or [*ENGINES, plain.NAME]
-    found = [
-        _gathered(name, bundle, threads, folder, devices)
-        for name in wanted
-        if name not in MEMORY_FORMATS
+    if names:
+        wanted = [[name] for name in dict.fromkeys(names)]
+    else:
+        engines = [name for name in ENGINES if name not in COMPETITORS]
+        wanted = [[f"{name}:{graph}" for graph in _graphs(name, bundle)] or [name]
+                  for name in engines] + [[name] for name in COMPETITORS]  # fmt: skip
+    subjects: list[Subject] = []
+    for group in wanted:
+        found = [_gathered(name, bundle, threads, folder, devices, network) for name in group]
+        if len(found) > 1 and all(subject.absent for subject in found):
+            # What is missing for one graph is so for the others.
+            found = [replace(found[0], name=group[0].partition(":")[0])]
+        subjects += found
+    return subjects
+
+
+def _graphs(engine: str, bundle: Bundle) -> list[str]:
+    """Names of the graphs that an engine runs, in the bundle's order."""
+    if engine in PROVIDERS:
+        provider = PROVIDERS[engine]
+        kinds = {kind for kind, _ in PREFERENCE[provider]}
+        precisions: Sequence[Precision] = tuple(Precision) if provider == CPU else FLOATS
+    else:
+        kinds, precisions = set(ENGINE_KINDS), tuple(Precision)
+    return [
+        artifact.name
+        for artifact in bundle.artifacts
+        if artifact.kind in kinds - SECOND_HALVES and artifact.precision in precisions
     ]
-    if REFERENCE in wanted or not names:
-        found.append(_faster_reference(bundle, threads, folder))
-    return found
 
 
 def _gathered(
@@ -178,27 +216,18 @@ def _gathered(
     bundle: Bundle,
     threads: int,
     folder: Path,
-    devices: Sequence[int] | None = None,
+    devices: Sequence[int] | None,
+    network: Network,
 ) -> Subject:
     try:
-        if name == plain.NAME:
-            plain.write_plain_export(bundle, folder / plain.FILE)
         engine = open_subject(name, bundle, threads, folder, devices)
     except SgnError as error:
-        return Subject(name=name, failure=str(error), absent=True)
-    return prove(name, engine, bundle)
-
-
-def _faster_reference(bundle: Bundle, threads: int, folder: Path) -> Subject:
-    candidates = [_gathered(name, bundle, threads, folder) for name in MEMORY_FORMATS]
-    engines = {c.name: c.engine for c in candidates if c.engine is not None}
-    if not engines:
-        return candidates[0]
-    window, everything = bundle.probe.mixture[:1], np.arange(len(bundle.config.categories))
-    runs = {name: partial(engine.separate, window, everything) for name, engine in engines.items()}
-    outcome = interleave(runs, repeats=5)
-    faster = min(outcome.seconds, key=lambda name: np.median(outcome.seconds[name]))
-    return next(candidate for candidate in candidates if candidate.name == faster)
+        known = name in COMPETITORS or name.partition(":")[0] in ENGINES
+        absent = not known or isinstance(error, DependencyError | UnavailableError)
+        return Subject(
+            name=name, network=network, failure=str(error), absent=absent, command=error.command
+        )
+    return prove(name, engine, bundle, network=network)
 
 
 def separator(engine: Engine, bundle: Bundle, threads: int) -> Separator:

@@ -36,7 +36,8 @@ def expect_version(ort: Any, extra: str) -> None:
     if tuple(int(part) for part in parts if part.isdigit()) < OLDEST:
         raise DependencyError(
             f"onnxruntime: got version {ort.__version__}, expected at least "
-            f"{'.'.join(map(str, OLDEST))}. Install it with: {pip_command(extra)}"
+            f"{'.'.join(map(str, OLDEST))}. Install it with: {pip_command(extra)}",
+            command=pip_command(extra),
         )
 
 

@@ -49,7 +49,8 @@ def load_onnxruntime(provider: str) -> ModuleType:
         raise UnavailableError(
             f"onnxruntime: provider: got only {', '.join(available)}, expected {provider}. "
             "Put onnxruntime-gpu and its CUDA libraries in the place of onnxruntime: "
-            f"pip uninstall onnxruntime, then {pip_command('gpu')}"
+            f"pip uninstall onnxruntime, then {pip_command('gpu')}",
+            command=f"pip uninstall -y onnxruntime && {pip_command('gpu')}",
         )
     if provider != CPU and hasattr(ort, "preload_dlls"):
         # CUDA and cuDNN from wheels lie where no loader looks. What fails to load it prints,

@@ -114,13 +114,15 @@ def load(flavor: Flavor) -> TensorRT:
         raise DependencyError(
             f"the {flavor} engine needs the package {flavor.module!r}: got type stubs without "
             "code. "
-            f"Install it with: {pip_command(flavor)}"
+            f"Install it with: {pip_command(flavor)}",
+            command=pip_command(flavor),
         )
     version = version_numbers(str(module.__version__))
     if version < OLDEST[flavor]:
         raise DependencyError(
             f"{flavor}: got version {module.__version__}, expected at least "
-            f"{version_text(OLDEST[flavor])}. Install it with: {pip_command(flavor)}"
+            f"{version_text(OLDEST[flavor])}. Install it with: {pip_command(flavor)}",
+            command=pip_command(flavor),
         )
     return TensorRT(flavor=flavor, module=module, version=version)
 

@@ -30,7 +30,8 @@ class _Runtime:
         if tuple(int(part) for part in re.findall(r"\d+", self.version)[:3]) < OLDEST:
             raise DependencyError(
                 f"cuda-python: got version {self.version}, expected at least "
-                f"{'.'.join(map(str, OLDEST))}. Install it with: {pip_command('tensorrt')}"
+                f"{'.'.join(map(str, OLDEST))}. Install it with: {pip_command('tensorrt')}",
+                command=pip_command("tensorrt"),
             )
         self.module: Any = require("cuda.bindings.runtime", extra="tensorrt", purpose=purpose)
 
