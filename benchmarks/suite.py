@@ -17,7 +17,8 @@ from sgn_rt.benchmarks.harness import NO_WARMING, Tell
 from sgn_rt.benchmarks.machine import peaks
 from sgn_rt.benchmarks.machine.environment import describe
 from sgn_rt.benchmarks.result import Figure, Limits, Network, Ratio, Result, Row, ratio
-from sgn_rt.benchmarks.rows.subjects import REFERENCE, Subject, gather
+from sgn_rt.benchmarks.rows.competitors import REFERENCE
+from sgn_rt.benchmarks.rows.subjects import Subject, gather
 from sgn_rt.benchmarks.scenarios import batch, bounds, files, length, sources, streams
 from sgn_rt.benchmarks.scenarios.bounds import GpuLimits, no_gpu
 from sgn_rt.benchmarks.scenarios.setting import PRESENT, Setting
@@ -153,9 +154,12 @@ def run(bundle: Bundle, plan: Plan, step: Step, *, gpu_limits: GpuLimits = no_gp
             setting = setting_of(plan, bundle, network, Path(folder))
             with step(f"recording and parity ({network})"):
                 setting.recording()
-                subjects = gather(plan.rows, bundle, threads, setting.folder, devices=plan.devices)
+                subjects = gather(
+                    plan.rows, bundle, threads, setting.folder, devices=plan.devices,
+                    network=network,
+                )  # fmt: skip
             _expect_some(subjects)
-            rows += [_row(subject, network) for subject in subjects]
+            rows += [subject.row for subject in subjects]
             for name in plan.scenarios or SCENARIOS:
                 with step(f"{name} ({network})") as tell:
                     figures += SCENARIOS[name](subjects, setting, tell=tell)
@@ -164,7 +168,7 @@ def run(bundle: Bundle, plan: Plan, step: Step, *, gpu_limits: GpuLimits = no_gp
             with step(f"what limits each ({network})") as tell:
                 peak = peaks.measure(threads, quick=plan.quick)
                 limits += bounds.run(
-                    subjects, [_row(s, network) for s in subjects], setting, peak, gpu_limits,
+                    subjects, [s.row for s in subjects], setting, peak, gpu_limits,
                     tell=tell,
                 )  # fmt: skip
     return Result(
@@ -180,17 +184,6 @@ def _model(bundle: Bundle) -> dict[str, Any]:
         "categories": len(bundle.config.categories),
         "window_s": bundle.config.window_s,
     }
-
-
-def _row(subject: Subject, network: Network) -> Row:
-    engine = subject.engine
-    return Row(
-        name=subject.name, kind="engine", network=network,
-        precision="fp32" if engine is None else str(engine.precision),
-        detail=None if engine is None else engine.detail,
-        accuracy={str(result.stage): result.to_dict() for result in subject.parity},
-        failure=subject.failure, absent=subject.absent,
-    )  # fmt: skip
 
 
 def _expect_some(subjects: Sequence[Subject]) -> None:

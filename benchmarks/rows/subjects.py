@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
 
 from sgn_rt.benchmarks.result import Network, Row
-from sgn_rt.benchmarks.rows.competitors import COMPETITORS, REFERENCE
+from sgn_rt.benchmarks.rows.competitors import COMPETITORS
 from sgn_rt.benchmarks.rows.opening import Opening
 from sgn_rt.engines.base import Engine
 from sgn_rt.engines.factory import ENGINES, PROVIDERS, open_engine, open_on, runs_on_gpu
@@ -22,9 +21,6 @@ from sgn_rt.model.stages import StageResult
 from sgn_rt.parity.measure import measure
 from sgn_rt.parity.service import Service
 from sgn_rt.separator import Separator
-
-MEMORY_FORMATS: Final = (REFERENCE, "torch-contiguous")
-"""The reference as its engine has its memory, and in PyTorch's own order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +70,6 @@ class Subject:
             absent=self.absent,
             command=self.command,
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON types."""
-        return {
-            "name": self.name,
-            "detail": self.detail,
-            "failure": self.failure,
-            "absent": self.absent,
-            "parity": {str(result.stage): result.to_dict() for result in self.parity},
-        }
 
 
 def _precision(name: str, engine: Engine | None) -> str:

@@ -28,7 +28,7 @@ def test_an_engine_within_its_limits_is_timed(bundle, tmp_path):
     subject = prove("onnxruntime", engine, bundle)
     assert subject.engine is engine
     assert subject.failure is None
-    assert all(stage["passed"] for stage in subject.to_dict()["parity"].values())
+    assert all(stage["passed"] for stage in subject.row.accuracy.values())
 
 
 def test_an_engine_beyond_its_limits_has_no_time(bundle, tmp_path):
