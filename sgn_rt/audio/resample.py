@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor, gcd
+from math import gcd
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -90,18 +90,21 @@ class SpanResampler:
         """Source samples that the target samples ``[start, stop)`` are made of."""
         if self.source_rate == self.target_rate:
             return start, stop
+        source, target = self.source_rate, self.target_rate
         # Both ends of the conversion must fall on whole samples of both rates, or phases differ.
-        period = self.target_rate // gcd(self.source_rate, self.target_rate)
-        context = self.context_s * self.target_rate
-        first = floor((start - context) / period) * period
-        return int(first / self.ratio), ceil((stop + context) / self.ratio)
+        # A period of both is `step` samples of the source, `period` of the target. In integers:
+        # a live stream asks this for every block, and fractions take twenty times as long.
+        common, lower = gcd(source, target), min(source, target)
+        step, period = source // common, target // common
+        first = (start * lower - CONTEXT * target) // (lower * period) * step
+        return first, -(-(stop * lower + CONTEXT * target) * source // (lower * target))
 
     def __call__(self, source: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
         """As `Resampler`."""
         if self.source_rate == self.target_rate:
             return np.ascontiguousarray(source)
         first, _ = self.source_span(start, stop)
-        skip = start - int(first * self.ratio)
+        skip = start - first * self.target_rate // self.source_rate
         import soxr  # engines know this class also where nothing is converted and soxr is not there
 
         converted = soxr.resample(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import ceil
-
 import numpy as np
 
 from sgn_rt._types import Float
@@ -44,7 +42,7 @@ class Intake:
         level: RunningLevel,
     ) -> None:
         self._grid, self._resample, self._gain = grid, resample, np.float32(gain)
-        self._level = level
+        self._level, self._ratio = level, resample.ratio
         self._raw = Signal(channels)
         self._input = Signal(channels)
         self.fed = 0
@@ -58,7 +56,7 @@ class Intake:
     @property
     def length(self) -> int:
         """Of the signal so far, samples at the model's rate."""
-        return ceil(self.fed * self._resample.ratio)
+        return -(-self.fed * self._ratio.numerator // self._ratio.denominator)
 
     def is_there(self, index: int) -> bool:
         """Whether all that window ``index`` sees has come."""

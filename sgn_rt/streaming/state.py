@@ -92,6 +92,7 @@ class StreamState:
         level = RunningLevel(settings.training_level, window, settings.gain_db)
         self.grid = Grid(settings.layout)
         self._intake = Intake(self.grid, settings.to_model, settings.channels, settings.gain, level)
+        self._context = settings.from_model.context_s * settings.sample_rate
         self._gain_off = float(np.float32(1.0 / settings.gain))
         self.output = Output(settings.from_model, run)
         for name in settings.named:
@@ -214,8 +215,8 @@ class StreamState:
     def settled(self, index: int) -> int:
         """Samples at the caller's rate that no window after ``index`` changes."""
         settings = self._settings
-        final = Fraction(self.grid.final(index), settings.config.sample_rate)
-        return max(0, floor((final - settings.from_model.context_s) * settings.sample_rate))
+        final = Fraction(self.grid.final(index) * settings.sample_rate, settings.config.sample_rate)
+        return max(0, floor(final - self._context))
 
     def emit(self, until: int) -> dict[str, Float]:
         """What is ready up to sample ``until`` of the signal."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
+from math import gcd
 
 import numpy as np
 import pytest
@@ -52,6 +53,20 @@ def test_joined_spans_are_one_conversion(source, target, tolerance):
     assert np.abs(joined - hq)[:, inside].max() <= tolerance["seam_peak"]
     # The test can tell: soxr's best setting is another filter, and far off by this measure.
     assert rms((joined - whole[:, :length])[:, inside]) > 10 * tolerance["seam"]
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_a_span_begins_on_a_sample_of_both_rates_with_all_its_context(source, target):
+    resample = SpanResampler(source, target)
+    context, ratio = resample.context_s, Fraction(target, source)
+    for start in (-(10**6) - 1, -1, 0, 1, 77, 10**5 + 3, 10**12 + 7):
+        for count in (0, 1, 1000):
+            low, high = resample.source_span(start, start + count)
+            assert (low * ratio).denominator == 1
+            missing = Fraction(start, target) - context - Fraction(low, source)
+            assert 0 <= missing < Fraction(1, gcd(source, target)), "less than a common period"
+            beyond = Fraction(high, source) - Fraction(start + count, target) - context
+            assert 0 <= beyond < Fraction(1, source)
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)

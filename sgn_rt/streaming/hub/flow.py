@@ -7,6 +7,7 @@ one that is there.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -27,6 +28,10 @@ from sgn_rt.streaming.state import StreamState, Window
 
 MOST_EVENTS: Final = 1000
 """Presence events that are kept for a caller who does not ask for them."""
+
+SPAN_S: Final = 0.5
+"""Seconds of input that wait for each other where no window needs them yet, or a tenth of what may
+wait at most: a word to a thread for each block of an audio callback costs more than the block."""
 
 
 @dataclass(slots=True, eq=False)
@@ -125,6 +130,7 @@ class Flow:
         buffer = max(1, round(buffer_s * rate))
         rows = len(settings.names) * settings.channels
         window = round(settings.config.window_s * rate)
+        self._span = max(1, min(round(SPAN_S * rate), buffer // 10))
         self.input = Ring(settings.channels, buffer)
         self.output = Ring(rows, max(window, settings.latency_samples) + buffer)
         self.state = StreamState(settings, map)
@@ -136,6 +142,7 @@ class Flow:
         self.overload: Counter[str] = Counter()
         self.spans = OverloadSpans()
         self._arrivals = Arrivals(buffer + 2 * window)
+        self._wanted = 1  # samples in all, from which on there is something to do about them
         self._ended_s: float | None = None
         self._blocked = self._was_blocked = False
         self._pending: dict[int, Pending] = {}
@@ -156,6 +163,7 @@ class Flow:
         samples = self._as_array(block)
         count = samples.shape[1]
         if count > self.input.room:
+            self._touch()  # what waits for more to come has to make room
             return False
         self.input.place(samples)
         for part in self.input.placed(count):
@@ -166,8 +174,10 @@ class Flow:
                 as_samples(found, what="input", position=self.input.written)
         self._arrivals.add(self.input.written, self._owner.clock())
         self.input.commit(count)
-        if count:
+        if self.input.written >= self._wanted:
             self._touch()
+        elif self.waiters and self.ready:
+            self.notify()
         return True
 
     def _as_array(self, block: Any) -> Float:
@@ -304,8 +314,11 @@ class Flow:
         return until - self.output.read <= self.output.capacity
 
     def _begin_next(self) -> bool:
-        """Take what the next window still needs, and begin it; False where that cannot be yet."""
-        state = self.state
+        """Take what the next window still needs, and begin it; False where that cannot be yet.
+
+        Who feeds need not tell of more before that, nor where only an answer or a reader helps.
+        """
+        state, self._wanted = self.state, sys.maxsize
         if len(self._pending) >= self._owner.most_windows(self.settings.channels):
             return False
         ended = self._ended_s is not None  # before it is seen whether there is more
@@ -321,7 +334,8 @@ class Flow:
         if ended and not self.input.filled:
             state.end()
         elif state.fed < needed:
-            return False
+            self._wanted = min(needed, state.fed + self._span)
+            return self.input.written >= self._wanted  # it may have come before that was told
         until = state.settled(state.begun)
         self._blocked = True  # before it is seen whether it is, so that a reader that follows knows
         # The last window brings all that is left, however early its like would be final.

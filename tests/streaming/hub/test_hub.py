@@ -255,6 +255,32 @@ def test_a_block_longer_than_there_ever_is_room_for(still, noise, fails):
     stream.feed(noise(1, 800))
 
 
+def test_threads_are_told_of_input_when_a_window_needs_it(still, noise, monkeypatch):
+    hub = still()
+    crew, words = hub.hub._board.crew, []
+    put = crew.wake
+    monkeypatch.setattr(crew, "wake", lambda flow=None: (words.append(flow), put(flow)))
+    stream = hub.hub.open(sample_rate=8000, latency_s=0.1)
+    for at in range(100):
+        stream.feed(noise(1, 80, at))
+        hub.work()
+        assert stream.read()["bell"].shape[1] == 80 or at < 10
+    assert 10 < hub.hub.stats().windows < 20
+    assert len(words) == hub.hub.stats().windows + 1
+
+
+def test_input_that_waits_for_more_makes_room_for_a_large_block(still, noise):
+    hub = still(buffer_s=0.1)
+    stream = hub.hub.open(sample_rate=8000)
+    for count in (10, 75):
+        stream.feed(noise(1, count))
+        hub.work()
+    with pytest.raises(OverloadError):
+        stream.feed(noise(1, 800))
+    hub.work()
+    stream.feed(noise(1, 800))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 2e9])
 @pytest.mark.parametrize("kind", ["f4", "f8", "list"])
 def test_a_bad_block_is_not_taken(still, noise, alone, same, fails, bad, kind):
