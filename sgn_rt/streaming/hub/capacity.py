@@ -13,8 +13,10 @@ from sgn_rt._types import Part
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.streaming.answers import Separates
 
-CALLS: Final = 2
-"""Timed of each thread, after one that is not."""
+CALLS: Final = 8
+"""Timed of each thread at most, after one that is not: the first is half as slow again."""
+MEASURE_S: Final = 0.5
+"""No more of them begin after so long."""
 LEVEL: Final = 0.1
 """Of the noise that is measured with: an engine's time does not depend on what it hears."""
 WEIGHT: Final = 0.1
@@ -37,6 +39,8 @@ class Capacity:
     def measure(self, engine: Separates, config: ModelConfig) -> None:
         """Have the engine work as it will: all its threads at a time, full batches, of noise.
 
+        The median of calls counts: what else the machine does for a moment is no matter.
+
         Raises
         ------
         EngineError
@@ -58,15 +62,22 @@ class Capacity:
         parts = [Part(0, config.window_samples)] * active.batch
         chosen = np.arange(sources)
 
-        def calls(count: int) -> None:
-            for _ in range(count):
-                engine.answer(windows, chosen, chosen, parts)
-
-        with ThreadPoolExecutor(active.concurrency) as threads:
-            list(threads.map(calls, [1] * active.concurrency))
+        def call() -> float:
             start = time.perf_counter()
-            list(threads.map(calls, [CALLS] * active.concurrency))
-            return (time.perf_counter() - start) / CALLS
+            engine.answer(windows, chosen, chosen, parts)
+            return time.perf_counter() - start
+
+        def calls(until_s: float) -> list[float]:
+            times = [call()]
+            while len(times) < CALLS and time.perf_counter() < until_s:
+                times.append(call())
+            return times
+
+        count = active.concurrency
+        with ThreadPoolExecutor(count) as threads:
+            list(threads.map(lambda _: call(), range(count)))
+            found = list(threads.map(calls, [time.perf_counter() + MEASURE_S] * count))
+        return float(np.median([time_s for times in found for time_s in times]))
 
     def _cost_s(self, sources: float) -> float:
         return self._scale * (self._fixed_s + self._source_s * sources)
