@@ -41,7 +41,7 @@ def _most(row: str, engine: Engine, setting: Setting, music: Float) -> Figure:
         def holds(streams: int) -> bool:
             with opened.hub(deadline_s=DEADLINE_S, share=1.0) as hub:
                 outcome = live.run(
-                    hub, music, streams, setting.stream_s, all_or_none=True,
+                    hub, music, streams, setting.stream_s, DEADLINE_S,
                     sample_rate=SAMPLE_RATE, categories=names, latency_s=LATENCY_S,
                 )  # fmt: skip
             if outcome.holds(DEADLINE_S):

@@ -2,7 +2,8 @@
 
 ``python -P -m sgn_rt.benchmarks.studies.live_streams`` runs 16 streams of 1 s latency for 10
 minutes and exits with 1 where the 99th percentile of lateness is beyond the deadline, a stream was
-refused, or memory has grown. ``--most`` looks for the largest number that holds, in shorter runs.
+refused, or memory has grown. ``--most`` looks for the largest number that holds, in shorter runs. A
+run ends as soon as it cannot hold any more.
 
 Lateness is as `sgn_rt.benchmarks.scenarios.live` has it.
 """
@@ -56,7 +57,7 @@ def main(
         def attempt(number: int) -> bool:
             with separator.hub(deadline_s=deadline_s, share=1.0) as hub:
                 outcome = run(
-                    hub, music, number, 60.0 * minutes,
+                    hub, music, number, 60.0 * minutes, deadline_s,
                     sample_rate=rate, categories=[category], latency_s=latency_s,
                 )  # fmt: skip
             outcomes.append(outcome)

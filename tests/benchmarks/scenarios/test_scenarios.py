@@ -124,7 +124,8 @@ def test_a_process_that_fails_is_told(subject, setting, monkeypatch):
 
 def outcome(streams, p99):
     return live.Outcome(
-        streams=streams, refused=0, seconds=1.0, cpu_share=0.5, hub={}, memory_mib=(1.0, 1.0),
+        streams=streams, refused=0, seconds=1.0, stopped="", cpu_share=0.5, hub={},
+        cpu_s_per_window=0.05, memory_mib=(1.0, 1.0),
         lateness_s={"p50": 0.0, "p90": p99 / 2, "p99": p99, "max": 2 * p99},
     )  # fmt: skip
 
@@ -132,7 +133,7 @@ def outcome(streams, p99):
 def test_the_most_streams_by_bisection(subject, setting, monkeypatch):
     tried = []
 
-    def run(hub, music, streams, seconds, **options):
+    def run(hub, music, streams, seconds, deadline_s, **options):
         tried.append(streams)
         assert options["categories"] == ["bell"]
         return outcome(streams, streams / 70.0)  # 14 are late by 0.2 s
@@ -148,7 +149,7 @@ def test_the_most_streams_by_bisection(subject, setting, monkeypatch):
 
 
 def test_streams_of_an_engine_that_fails(subject, setting, monkeypatch):
-    def run(hub, music, streams, seconds, **options):
+    def run(hub, music, streams, seconds, deadline_s, **options):
         raise EngineError("fake: got nothing, expected sources. Choose another.")
 
     monkeypatch.setattr(live, "run", run)
