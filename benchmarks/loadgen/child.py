@@ -15,11 +15,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from sgn_rt._types import Float, Positions
+from sgn_rt.benchmarks.harness import CALLS
 from sgn_rt.benchmarks.loadgen.material import windows
 from sgn_rt.benchmarks.loadgen.scenario import Pace, Run, generator
 from sgn_rt.benchmarks.loadgen.sut import drive, failed
@@ -27,12 +28,6 @@ from sgn_rt.benchmarks.rows.subjects import open_subject, prove
 from sgn_rt.engines.base import Engine
 from sgn_rt.errors import EngineError, SgnError
 from sgn_rt.model.bundle import Bundle
-
-WARM_UP_S: Final = 10.0
-WARM_UP_ROUNDS: Final = 10
-"""At most."""
-STEADY: Final = 0.1
-"""Warm is what takes as long as the time before, but for this part."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -54,15 +49,14 @@ def _serve(task: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> No
     sent = windows(bundle.config)
     answer(asdict(pace_of(engine, sent, categories)))
 
-    def over(error: Exception) -> None:
-        # The generator cannot be told to stop: ten minutes of empty answers would follow.
+    def tell(error: Exception) -> None:
+        # At once: the generator cannot be told to stop, and whoever hears of it ends this process.
         answer({"error": str(failed(engine.name, error))})
-        os._exit(0)
 
     for line in sys.stdin:
         asked = json.loads(line)
         run, folder = Run.from_dict(asked["run"]), Path(asked["folder"])
-        drive(engine, sent, categories, run, folder, over)
+        drive(engine, sent, categories, run, folder, tell)
         answer({})
 
 
@@ -81,7 +75,7 @@ def _proved(task: dict[str, Any], bundle: Bundle) -> Engine:
 
 
 def pace_of(engine: Engine, sent: Float, categories: Positions) -> Pace:
-    """The pace of an engine, warm: repeated until it is steady, or for long enough.
+    """The pace of an engine, warm: repeated until it no longer becomes faster.
 
     Raises
     ------
@@ -94,18 +88,19 @@ def pace_of(engine: Engine, sent: Float, categories: Positions) -> Pace:
     def work(given: Float) -> None:
         engine.separate(given, categories)
 
-    began, before = time.perf_counter(), np.inf
+    alone: list[float] = []
+    together: list[float] = []
     with ThreadPoolExecutor(engine.concurrency) as pool:
-        for _ in range(WARM_UP_ROUNDS):
+        while not CALLS.is_warm(together) and len(together) < CALLS.most:
             start = time.perf_counter()
             work(sent[:1])
             middle = time.perf_counter()
             list(pool.map(work, [several] * calls))
-            end = time.perf_counter()
-            if abs(end - middle - before) < STEADY * before or end - began > WARM_UP_S:
-                break
-            before = end - middle
-    return Pace(rate=calls * len(several) / (end - middle), latency_s=middle - start)
+            together.append(time.perf_counter() - middle)
+            alone.append(middle - start)
+    latest = slice(-CALLS.few, None)
+    rate = calls * len(several) / float(np.median(together[latest]))
+    return Pace(rate=rate, latency_s=float(np.median(alone[latest])))
 
 
 def _answers() -> Callable[[dict[str, Any]], None]:

@@ -135,7 +135,7 @@ class Paced:
 
     def __init__(self, limit=math.inf, latency_s=0.1, fails=()):
         self.pace = Pace(rate=16.0, latency_s=latency_s)
-        self.limit, self.fails, self.runs, self.closed = limit, fails, [], False
+        self.limit, self.fails, self.runs, self.starts, self.closed = limit, fails, [], 0, False
 
     def run(self, run, folder):
         self.runs.append((run, folder))
@@ -164,6 +164,7 @@ def paced(monkeypatch, setting):
 
     def run(children, **options):
         def start(name, **given):
+            children[name].starts += 1
             return children[name]
 
         monkeypatch.setattr(measuring, "Child", start)
@@ -227,6 +228,7 @@ def test_what_fails_in_one_scenario_goes_on_in_the_next_in_a_new_process(paced):
     found = paced({"a": child}, rounds=2)
     assert found["a", "multi-stream"].failure.startswith("multi-stream: got an error")
     assert [run.scenario for run, _ in child.runs].count(MULTI) == 1
+    assert child.starts == 2
     assert all(
         figure.failure is None for key, figure in found.items() if key != ("a", "multi-stream")
     )
