@@ -70,7 +70,7 @@ def measure(
     """Put rows to MLPerf's load generator.
 
     Each row has a process of its own, in which it is opened anew, proved by the bundle's probes and
-    warmed. All stay open, and run in turn.
+    warmed. All stay open, and run in turn: there has to be memory for all of them at once.
 
     Parameters
     ----------

@@ -12,6 +12,11 @@ from sgn_rt.errors import EngineError
 AT_ONCE: Final = 8
 """Windows of a query of the multi-stream scenario."""
 
+_SHORT_S: Final = 2.0
+_OFFICIAL_S: Final = 600.0
+_OFFICIAL_QUERIES: Final = 662
+"""Of the 99th percentile's early stopping."""
+
 
 class Scenario(StrEnum):
     """MLPerf inference's, in the order in which they are run."""
@@ -82,7 +87,7 @@ class Run:
     @property
     def expected_s(self) -> float:
         """Seconds that it takes at the engine's pace."""
-        queries = max(self._queries, 662 if self.official else 1)
+        queries = max(self._queries, _OFFICIAL_QUERIES if self.official else 1)
         by_count = {
             Scenario.SINGLE_STREAM: queries * self.pace.latency_s,
             Scenario.MULTI_STREAM: queries * AT_ONCE / self.pace.rate,
@@ -148,10 +153,6 @@ class Run:
 def percentile(scenario: Scenario, official: bool) -> int:
     """Of latency, by which the generator judges a scenario."""
     return 99 if official and scenario is not Scenario.SINGLE_STREAM else 90
-
-
-_SHORT_S: Final = 2.0
-_OFFICIAL_S: Final = 600.0
 
 
 def _ns(seconds: float) -> int:
