@@ -3,46 +3,30 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from sgn_rt._processors import available_cpus
-from sgn_rt.benchmarks.harness import NO_WARMING, Tell
+from sgn_rt.benchmarks.harness import NO_WARMING
 from sgn_rt.benchmarks.machine import peaks
 from sgn_rt.benchmarks.machine.environment import describe
 from sgn_rt.benchmarks.result import Figure, Limits, Network, Ratio, Result, Row, ratio
 from sgn_rt.benchmarks.rows.competitors import REFERENCE
+from sgn_rt.benchmarks.rows.networks import paper_scale
 from sgn_rt.benchmarks.rows.subjects import Subject, gather
-from sgn_rt.benchmarks.scenarios import batch, bounds, files, length, sources, streams
+from sgn_rt.benchmarks.scenarios import bounds, every
 from sgn_rt.benchmarks.scenarios.bounds import GpuLimits, no_gpu
-from sgn_rt.benchmarks.scenarios.setting import PRESENT, Setting
+from sgn_rt.benchmarks.scenarios.every import Step
+from sgn_rt.benchmarks.scenarios.setting import PRESENT, Setting, closed_after
 from sgn_rt.errors import ConfigError, EngineError
 from sgn_rt.model.bundle import Bundle
 
 HOUR_S: Final = 3600.0
-
-Step = Callable[[str], AbstractContextManager[Tell]]
-"""Called with what comes next; gives a function that is told how much of it is done."""
-
-
-class Scenario(Protocol):
-    """What each scenario's ``run`` is."""
-
-    def __call__(
-        self, subjects: Sequence[Subject], setting: Setting, *, tell: Tell
-    ) -> list[Figure]: ...
-
-
-SCENARIOS: Final[Mapping[str, Scenario]] = {
-    module.NAME: module.run for module in (files, streams, length, sources, batch)
-}
-"""Every scenario, in the order in which they are run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +38,7 @@ class Plan:
     rows
         What to time, none for all; see `sgn_rt.benchmarks.rows.subjects.gather`.
     scenarios
-        Of `SCENARIOS`, none for all.
+        Of `sgn_rt.benchmarks.scenarios.every.NAMES`, none for all.
     networks
         The published one, that of the paper's size with random weights, or both.
     minutes
@@ -65,6 +49,8 @@ class Plan:
         Rounds of single calls of an engine.
     starts
         Rounds of processes from nothing.
+    official, rounds, keep
+        Of the load generator, as `sgn_rt.benchmarks.scenarios.setting.Setting` has them.
     hour
         Also separate an hour, for its time and memory.
     threads
@@ -84,6 +70,9 @@ class Plan:
     repeats: int = 5
     calls: int = 30
     starts: int = 3
+    official: bool = False
+    rounds: int = 3
+    keep: Path | None = None
     hour: bool = False
     threads: int | None = None
     devices: tuple[int, ...] | None = None
@@ -92,16 +81,22 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name in self.scenarios:
-            if name not in SCENARIOS:
+            if name not in every.NAMES:
                 raise ConfigError(
-                    f"scenario: got {name!r:.60}, expected {', '.join(SCENARIOS)}. "
+                    f"scenario: got {name!r:.60}, expected {', '.join(every.NAMES)}. "
                     "Choose some of them."
                 )
 
 
 def quick(plan: Plan) -> Plan:
-    """A plan that shows that everything runs; its figures say nothing."""
-    return replace(plan, minutes=0.1, repeats=1, calls=1, starts=1, hour=False, quick=True)
+    """A plan that shows that everything runs; its figures say nothing.
+
+    Of the load generator one scenario, unless more are named: the others take minutes.
+    """
+    return replace(
+        plan, scenarios=plan.scenarios or every.QUICK, minutes=0.1, repeats=1, calls=1, starts=1,
+        rounds=1, official=False, hour=False, quick=True,
+    )  # fmt: skip
 
 
 def setting_of(plan: Plan, bundle: Bundle, network: Network, folder: Path) -> Setting:
@@ -109,14 +104,15 @@ def setting_of(plan: Plan, bundle: Bundle, network: Network, folder: Path) -> Se
     setting = Setting(
         bundle=bundle, network=network, threads=plan.threads or available_cpus(), folder=folder,
         devices=plan.devices, seconds=60.0 * plan.minutes, repeats=plan.repeats, calls=plan.calls,
-        starts=plan.starts, seed=plan.seed,
+        starts=plan.starts, seed=plan.seed, official=plan.official, rounds=plan.rounds,
+        keep=plan.keep,
     )  # fmt: skip
     if plan.hour:
         setting = replace(setting, lengths_s=(*setting.lengths_s, HOUR_S))
     if plan.quick:
         setting = replace(
             setting, file_warming=NO_WARMING, call_warming=NO_WARMING, stream_s=1.5,
-            most_streams=1, lengths_s=(2.0,), cold=(PRESENT,), batches=(1, 2),
+            most_streams=1, lengths_s=(2.0,), cold=(PRESENT,), batches=(1, 2), categories=0,
         )  # fmt: skip
     return setting
 
@@ -146,35 +142,51 @@ def run(bundle: Bundle, plan: Plan, step: Step, *, gpu_limits: GpuLimits = no_gp
     made = datetime.now(UTC).isoformat(timespec="seconds")
     threads = plan.threads or available_cpus()
     machine = describe(threads)
-    rows: list[Row] = []
-    figures: list[Figure] = []
-    limits: list[Limits] = []
+    parts = []
     for network in plan.networks:
         with tempfile.TemporaryDirectory(prefix="sgn-rt-bench-") as folder:
-            setting = setting_of(plan, bundle, network, Path(folder))
-            with step(f"recording and parity ({network})"):
-                setting.recording()
-                subjects = gather(
-                    plan.rows, bundle, threads, setting.folder, devices=plan.devices,
-                    network=network,
-                )  # fmt: skip
-            _expect_some(subjects)
-            rows += [subject.row for subject in subjects]
-            for name in plan.scenarios or SCENARIOS:
-                with step(f"{name} ({network})") as tell:
-                    figures += SCENARIOS[name](subjects, setting, tell=tell)
-            if all(subject.engine is None for subject in subjects):
-                continue
-            with step(f"what limits each ({network})") as tell:
-                peak = peaks.measure(threads, quick=plan.quick)
-                limits += bounds.run(
-                    subjects, [s.row for s in subjects], setting, peak, gpu_limits,
-                    tell=tell,
-                )  # fmt: skip
+            parts.append(_of_network(bundle, plan, network, Path(folder), step, gpu_limits))
+    figures = tuple(figure for part in parts for figure in part.figures)
     return Result(
-        made=made, plan=asdict(plan), machine=machine, model=_model(bundle), rows=tuple(rows),
-        figures=tuple(figures), ratios=tuple(ratios_to(REFERENCE, figures)), limits=tuple(limits),
-    )  # fmt: skip
+        made=made,
+        plan={**asdict(plan), "keep": None if plan.keep is None else str(plan.keep)},
+        machine=machine,
+        model=_model(bundle),
+        rows=tuple(row for part in parts for row in part.rows),
+        figures=figures,
+        ratios=tuple(ratios_to(REFERENCE, figures)),
+        limits=tuple(each for part in parts for each in part.limits),
+    )
+
+
+class _Part(NamedTuple):
+    """What was found of one network."""
+
+    rows: list[Row]
+    figures: list[Figure]
+    limits: list[Limits]
+
+
+def _of_network(
+    bundle: Bundle, plan: Plan, network: Network, folder: Path, step: Step, gpu_limits: GpuLimits
+) -> _Part:
+    with step(f"recording and parity ({network})"):
+        if network == "paper-scale":
+            bundle = paper_scale(folder / "bundle")
+        setting = setting_of(plan, bundle, network, folder)
+        setting.recording()
+        subjects = gather(
+            plan.rows, bundle, setting.threads, folder, devices=plan.devices, network=network
+        )
+    _expect_some(subjects)
+    found = _Part([subject.row for subject in subjects], [], [])
+    with closed_after(subjects):
+        found.figures.extend(every.run(plan.scenarios, subjects, setting, step))
+        if any(subject.engine is not None for subject in subjects):
+            with step(f"what limits each ({network})") as tell:
+                peak = peaks.measure(setting.threads, quick=plan.quick)
+                found.limits.extend(bounds.run(subjects, setting, peak, gpu_limits, tell=tell))
+    return found
 
 
 def _model(bundle: Bundle) -> dict[str, Any]:

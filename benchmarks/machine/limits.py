@@ -9,15 +9,14 @@ from sgn_rt.benchmarks.machine.peaks import Peaks
 from sgn_rt.benchmarks.machine.phases import NETWORK, Profile
 from sgn_rt.benchmarks.machine.work import Work
 from sgn_rt.benchmarks.result import Limits, Row
+from sgn_rt.benchmarks.rows.competitors import COMPETITORS
 from sgn_rt.engines.factory import runs_on_gpu
 from sgn_rt.tensorrt import roofline
 
-_OF_GPU = ("cuda", "tensorrt")
-
 
 def on_gpu(name: str) -> bool:
-    """Whether a row runs on a GPU: an engine that does, or a competitor that says so."""
-    return runs_on_gpu(name) or any(part in name for part in _OF_GPU)
+    """Whether a row runs on a GPU."""
+    return COMPETITORS[name].on_gpu if name in COMPETITORS else runs_on_gpu(name)
 
 
 def on_cpu(work: Work | None, peaks: Peaks) -> dict[str, dict[str, Any]]:

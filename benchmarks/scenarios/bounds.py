@@ -13,7 +13,7 @@ from sgn_rt.benchmarks.machine.limits import limits_of, on_cpu, on_device, on_gp
 from sgn_rt.benchmarks.machine.peaks import Peaks
 from sgn_rt.benchmarks.machine.phases import profile
 from sgn_rt.benchmarks.machine.work import Work, work_of
-from sgn_rt.benchmarks.result import Limits, Row
+from sgn_rt.benchmarks.result import Limits
 from sgn_rt.benchmarks.rows.subjects import Subject, separator
 from sgn_rt.benchmarks.scenarios.setting import Setting
 from sgn_rt.errors import DependencyError, SgnError
@@ -34,7 +34,6 @@ def no_gpu(config: ModelConfig) -> roofline.Limits:
 
 def run(
     subjects: Sequence[Subject],
-    rows: Sequence[Row],
     setting: Setting,
     peaks: Peaks,
     gpu_limits: GpuLimits,
@@ -49,18 +48,16 @@ def run(
         work = None
     of_cpu = on_cpu(work, peaks)
     of_gpu = cache(gpu_limits)  # one measurement for all rows, and none where no row is of a GPU
-    for number, (subject, row) in enumerate(zip(subjects, rows, strict=True), 1):
+    for number, subject in enumerate(subjects, 1):
         if subject.engine is not None:
-            of_row = _on_device(setting, subject, of_gpu) if on_gpu(row.name) else of_cpu
+            of_row = _on_device(setting, subject, of_gpu) if on_gpu(subject.name) else of_cpu
             with suppress(SgnError):  # the files that it cannot separate say so
-                found.append(_limits(subject, row, setting, of_row))
+                found.append(_limits(subject, setting, of_row))
         tell(number / len(subjects))
     return found
 
 
-def _limits(
-    subject: Subject, row: Row, setting: Setting, of_row: dict[str, dict[str, Any]]
-) -> Limits:
+def _limits(subject: Subject, setting: Setting, of_row: dict[str, dict[str, Any]]) -> Limits:
     assert subject.engine is not None
     out = setting.folder / "bounds"
     reports: list[SeparationFiles] = []
@@ -70,7 +67,7 @@ def _limits(
             found = profile(subject.engine, lambda: reports.append(work()), setting.threads)
         finally:
             shutil.rmtree(out, ignore_errors=True)
-    return limits_of(row, found, sum(reports[0].windows.values()), of_row)
+    return limits_of(subject.row, found, sum(reports[0].windows.values()), of_row)
 
 
 def _on_device(

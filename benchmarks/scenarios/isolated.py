@@ -67,6 +67,7 @@ def separate(case: Case, setting: Setting) -> dict[str, float]:
     """
     task = {
         "subject": case.subject.name,
+        "is_engine": case.subject.row.kind == "engine",
         "bundle": str(setting.bundle.root),
         "recording": str(case.recording),
         "threads": setting.threads,

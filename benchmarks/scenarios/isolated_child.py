@@ -19,13 +19,13 @@ def separate(task: dict[str, Any]) -> dict[str, Any]:
     times = [STARTED]
     # What is imported here is part of what is measured.
     from sgn_rt.benchmarks.machine.memory import device_peak, peak_memory
-    from sgn_rt.engines.factory import ENGINES, runs_on_gpu
+    from sgn_rt.engines.factory import runs_on_gpu
     from sgn_rt.separator import Separator
 
     name, threads = task["subject"], task["threads"]
     times.append(time.monotonic())
     with device_peak() as device:
-        if name.partition(":")[0] in ENGINES and name != "torch":
+        if task["is_engine"]:
             devices = task["devices"] if runs_on_gpu(name) else None
             opened = Separator.open(task["bundle"], name, "raise", threads=threads, device=devices)
         else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,10 @@ class Setting:
     lengths_s
         Of the recordings whose cost and memory are taken.
     categories
-        Of the model with many of them.
+        Of the model with many of them; 0 to leave it out.
+    official, rounds, keep
+        Of the load generator: whether by MLPerf's own rules, which take 10 minutes a run; how often
+        each scenario is run; the folder that keeps its own files, None to drop them.
     seed
         Of every order.
     """
@@ -70,6 +74,9 @@ class Setting:
     most_streams: int | None = None
     lengths_s: tuple[float, ...] = (10.0, 60.0, 600.0)
     categories: int = 300
+    official: bool = False
+    rounds: int = 3
+    keep: Path | None = None
     seed: int = 0
 
     def chosen(self) -> dict[str, list[str] | None]:
@@ -86,6 +93,16 @@ class Setting:
         if not path.exists():
             write_recording(path, length / 60.0)
         return path
+
+
+@contextmanager
+def closed_after(subjects: Sequence[Subject]) -> Iterator[None]:
+    """Close the rows' engines when it is left."""
+    try:
+        yield
+    finally:
+        for engine in engines_of(subjects).values():
+            engine.close()
 
 
 def engines_of(subjects: Sequence[Subject]) -> dict[str, Engine]:

@@ -15,11 +15,15 @@ from sgn_rt.benchmarks.scenarios.rounds import Case, in_turn
 from sgn_rt.benchmarks.scenarios.setting import Setting, engines_of
 
 NAME: Final = "sources"
+MANY: Final = 64
 
 
 def counts(known: int) -> list[int]:
-    """1, 2, 4, ..., and all that are known."""
-    found = [1 << power for power in range(known.bit_length()) if 1 << power < known]
+    """1, 2, 4, ..., and all that are known; of hundreds 1, 8, 64, ..."""
+    found, count = [], 1
+    while count < known:
+        found.append(count)
+        count *= 2 if known <= MANY else 8
     return [*found, known]
 
 

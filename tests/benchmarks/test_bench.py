@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from sgn_rt.benchmarks.result import SCHEMA, Result
 from sgn_rt.benchmarks.rows import subjects
-from sgn_rt.benchmarks.suite import SCENARIOS
+from sgn_rt.benchmarks.scenarios import every
 from sgn_rt.cli.bench import command
 from sgn_rt.errors import EngineError
 
@@ -28,7 +28,7 @@ def test_quick(tmp_path):
     told = json.loads((tmp_path / "bench.json").read_text())
     assert told["schema"] == SCHEMA
     found = Result.from_dict(told)
-    assert {figure.scenario for figure in found.figures} == set(SCENARIOS)
+    assert {figure.scenario for figure in found.figures} == set(every.QUICK)
     assert all(figure.failure is None for figure in found.figures)
     assert [row.name for row in found.rows] == ["onnxruntime"]
     assert found.ratios == ()

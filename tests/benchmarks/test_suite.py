@@ -9,6 +9,7 @@ import pytest
 
 from sgn_rt.benchmarks.harness import NO_WARMING
 from sgn_rt.benchmarks.result import Figure
+from sgn_rt.benchmarks.scenarios import every
 from sgn_rt.benchmarks.suite import HOUR_S, Plan, quick, ratios_to, setting_of
 from sgn_rt.errors import ConfigError
 
@@ -56,6 +57,9 @@ def test_a_plan_says_what_scenarios_are_given():
     assert smallest.file_warming == smallest.call_warming == NO_WARMING
     assert max(smallest.lengths_s) < 10
     assert smallest.most_streams == 1
+    assert smallest.categories == 0
+    assert quick(plan).scenarios == every.QUICK
+    assert quick(Plan(scenarios=("server",))).scenarios == ("server",)
 
 
 def test_a_scenario_that_there_is_not(fails):

@@ -35,7 +35,8 @@ def test_batches_are_a_curve_of_throughput(subject, setting):
 
 
 @pytest.mark.parametrize(
-    ("known", "expected"), [(1, [1]), (2, [1, 2]), (11, [1, 2, 4, 8, 11]), (16, [1, 2, 4, 8, 16])]
+    ("known", "expected"),
+    [(1, [1]), (2, [1, 2]), (11, [1, 2, 4, 8, 11]), (16, [1, 2, 4, 8, 16]), (300, [1, 8, 64, 300])],
 )
 def test_sources_from_one_to_all(known, expected):
     assert sources.counts(known) == expected

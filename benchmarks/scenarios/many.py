@@ -1,0 +1,52 @@
+"""``sources`` of a model with hundreds of categories, of the published sizes and random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sgn_rt.benchmarks.harness import LONG_RUNS, Tell
+from sgn_rt.benchmarks.result import Figure
+from sgn_rt.benchmarks.rows.networks import many_categories
+from sgn_rt.benchmarks.rows.subjects import Subject, gather
+from sgn_rt.benchmarks.scenarios import sources
+from sgn_rt.benchmarks.scenarios.setting import Setting, closed_after, engines_of
+from sgn_rt.errors import SgnError
+
+NOTE = "random weights"
+
+
+def run(subjects: Sequence[Subject], setting: Setting, *, tell: Tell) -> list[Figure]:
+    """Time of one window by its sources, of the rows that run the model itself.
+
+    Rows are opened on the other model, and proved on it.
+    """
+    names = list(engines_of(subjects))
+    folder = setting.folder / "many-categories"
+    try:
+        bundle = many_categories(folder / "bundle", setting.categories)
+    except SgnError as error:
+        return [_missing(name, setting, str(error)) for name in names]
+    other = replace(
+        setting, bundle=bundle, folder=folder, calls=setting.repeats, call_warming=LONG_RUNS
+    )
+    opened = gather(names, bundle, setting.threads, folder, devices=setting.devices)
+    with closed_after(opened):
+        found = sources.run(opened, other, tell=tell)
+    failed = [s for s in opened if s.engine is None]
+    return [
+        *(replace(figure, note=_joined(figure.note)) for figure in found),
+        *(_missing(subject.name, setting, subject.failure or "") for subject in failed),
+    ]
+
+
+def _joined(note: str | None) -> str:
+    return NOTE if note is None else f"{NOTE}; {note}"
+
+
+def _missing(row: str, setting: Setting, reason: str) -> Figure:
+    return Figure(
+        scenario=sources.NAME, case=f"{setting.categories} of {setting.categories}", row=row,
+        x=setting.categories, name="time", unit="s", better="lower", value=float("nan"),
+        failure=reason, note=NOTE,
+    )  # fmt: skip
