@@ -163,8 +163,11 @@ def table(*columns: str, right: str = "") -> Table:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
-    """A progress bar on stderr for what takes over a second; nothing where it is no terminal."""
+def progress_bar(title: str) -> Iterator[Callable[..., None]]:
+    """A progress bar on stderr for what takes over a second; nothing where it is no terminal.
+
+    What it gives takes the part that is done, 0 to 1, and, where that changes, the title.
+    """
     shown = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -172,17 +175,19 @@ def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
         TimeRemainingColumn(),
         console=console(err=True),
         transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # else results would go to stderr, above the bar
     )
     task = shown.add_task(printable(title), total=1.0)
     began = time.monotonic()
     started, wanted = False, sys.stderr.isatty() and not is_quiet()
 
-    def tell(done: float) -> None:
+    def tell(done: float, title: str | None = None) -> None:
         nonlocal started
         if not started and wanted and time.monotonic() - began > 1.0:
             shown.start()
             started = True
-        shown.update(task, completed=done)
+        named = None if title is None else printable(title)
+        shown.update(task, completed=done, description=named)
 
     try:
         yield tell

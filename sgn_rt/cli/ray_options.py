@@ -50,13 +50,14 @@ def ray_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def cluster_of(
-    address: str | None, pool: Pool | None, cpus: int | None, **elsewhere: object
-) -> Cluster | None:
+    ray_address: str | None, ray_actors: Pool | None, cpus_per_actor: int | None,
+    **elsewhere: object,
+) -> Cluster | None:  # fmt: skip
     """Where to separate; None for here.
 
     Parameters
     ----------
-    address, pool, cpus
+    ray_address, ray_actors, cpus_per_actor
         Of `ray_options`.
     elsewhere
         Options, by name, that say how to separate here.
@@ -66,8 +67,8 @@ def cluster_of(
     ConfigError
         For options that do not go together.
     """
-    if address is None:
-        if pool is not None or cpus is not None:
+    if ray_address is None:
+        if ray_actors is not None or cpus_per_actor is not None:
             raise ConfigError(
                 "--ray-actors and --cpus-per-actor: got one of them without --ray, expected both "
                 "with it alone. Add --ray, or leave it out."
@@ -79,4 +80,4 @@ def cluster_of(
                 f"--{name}: got {value!r:.60} with --ray, expected none, as Ray chooses. Say "
                 "--ray-actors and --cpus-per-actor, or leave it out."
             )
-    return Cluster(address=address, pool=pool or Pool(), cpus=cpus)
+    return Cluster(address=ray_address, pool=ray_actors or Pool(), cpus=cpus_per_actor)

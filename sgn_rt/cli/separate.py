@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final
 
 import click
 
-from sgn_rt.cli.batch import PICTURE, JsonLines, Overview, Status, Wanted, run_batch
 from sgn_rt.cli.common import (
     bundle_option,
     categories_option,
@@ -22,19 +23,29 @@ from sgn_rt.cli.common import (
     write_json,
 )
 from sgn_rt.cli.devices import device_option
-from sgn_rt.cli.folders import Source, by_cluster, by_crew, crew_for, separate_listing
+from sgn_rt.cli.json_lines import JsonLines
+from sgn_rt.cli.overview import PICTURE, Overview
+from sgn_rt.cli.process import say
 from sgn_rt.cli.ray_options import cluster_of, ray_options
+from sgn_rt.cli.recordings import Told, outcomes, separating
+from sgn_rt.cli.separation_report import show, show_line
+from sgn_rt.cli.tally import Tally
 from sgn_rt.cli.verbosity import verbosity_options
-from sgn_rt.engines.devices import Devices
 from sgn_rt.errors import AudioError, ConfigError
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.separator import Separator
-from sgn_rt.serving.cluster.plan import Pool
 from sgn_rt.serving.folders.desk import Work
-from sgn_rt.serving.folders.inputs import Listing, is_many, list_inputs
+from sgn_rt.serving.folders.entry import Status
+from sgn_rt.serving.folders.inputs import is_many, list_inputs
 from sgn_rt.serving.folders.one import TRIES
 from sgn_rt.serving.folders.state import fingerprint_of
 from sgn_rt.streaming.choices import Level, checked_level
+
+_WANTED: Final = (
+    "categories", "threshold", "residual", "format", "start_s", "duration_s", "level", "salvage",
+)  # fmt: skip
+"""Options that go to `Separator.separate_to`."""
+_OPENING: Final = ("bundle", "engine", "parity", "threads", "check_every", "device")
+"""Options that go to `Separator.open`."""
 
 
 def _level(context: click.Context, parameter: click.Parameter, text: str) -> Level:
@@ -60,7 +71,7 @@ def _level(context: click.Context, parameter: click.Parameter, text: str) -> Lev
 @click.option(
     "--residual", is_flag=True, help="Also write what is left: stems and it add up to the input."
 )
-@click.option("--format", "audio_format", type=click.Choice(["wav", "flac"]), default="wav",
+@click.option("--format", type=click.Choice(["wav", "flac"]), default="wav",
               show_default=True, help="wav: float32, never clips; flac: 24 bit.")  # fmt: skip
 @click.option("--start", "start_s", type=click.FloatRange(min=0.0), default=0.0, metavar="SECONDS",
               help="Begin there.")  # fmt: skip
@@ -76,12 +87,14 @@ def _level(context: click.Context, parameter: click.Parameter, text: str) -> Lev
               help="Leave out inputs whose stems are there, whole and of the same model and "
               "options.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N",
-              help="Of folders and manifests: worker processes on the CPU, recordings at a time on "
-              "a GPU; processors, or 4, if left out.")  # fmt: skip
+              help="Recordings at a time: worker processes on the CPU, threads on a GPU. If left "
+              "out, named files are separated one by one, and of folders and manifests as many at "
+              "a time as there are processors, or 4 on a GPU.")  # fmt: skip
 @click.option("--pattern", "patterns", multiple=True, metavar="GLOB",
               help="What recordings in folders are called; may be repeated.")  # fmt: skip
-@click.option("--tries", type=click.IntRange(min=1), default=TRIES, show_default=True, metavar="N",
-              help="Of folders and manifests: failures until one is given up.")  # fmt: skip
+@click.option("--tries", type=click.IntRange(min=1), metavar="N",
+              help="Of folders, manifests and --jobs: failures until a recording is given up; "
+              f"{TRIES} if left out.")  # fmt: skip
 @click.option("--fresh", is_flag=True,
               help="Do not go on where an earlier run of a folder or manifest ended.")  # fmt: skip
 @ray_options
@@ -97,31 +110,16 @@ def _level(context: click.Context, parameter: click.Parameter, text: str) -> Lev
 def command(
     inputs: Sequence[Path],
     output: Path,
-    bundle: Path | None,
-    engine: str,
-    categories: list[str] | None,
-    threshold: float | None,
-    residual: bool,
-    audio_format: Literal["wav", "flac"],
-    start_s: float,
-    duration_s: float | None,
-    level: Level,
-    salvage: bool,
+    *,
     skip_existing: bool,
     jobs: int | None,
     patterns: tuple[str, ...],
-    tries: int,
+    tries: int | None,
     fresh: bool,
-    ray_address: str | None,
-    ray_actors: Pool | None,
-    cpus_per_actor: int | None,
     json_path: Path | None,
     jsonl: Path | None,
     plot: bool,
-    parity: Literal["fallback", "raise", "off"],
-    check_every: int | None,
-    device: Devices,
-    threads: int | None,
+    **more: Any,
 ) -> int:
     """Separate recordings into one file per category.
 
@@ -133,96 +131,101 @@ def command(
     channels. Stems are of the input's very length, rate and channels. Of several inputs, one that
     fails keeps none of the others from being separated; the exit code is 2 then.
     """
-    cluster = cluster_of(
-        ray_address, ray_actors, cpus_per_actor, device=device, jobs=jobs, threads=threads
-    )
-    listing = None
-    if cluster is not None or any(map(is_many, inputs)):
-        listing = list_inputs(inputs, output, patterns)
-    else:
-        _expect_inputs(inputs)
+    opening, options = _taken(more, _OPENING), _taken(more, _WANTED)
+    cluster = cluster_of(**more, jobs=jobs, device=opening["device"], threads=opening["threads"])
+    named = cluster is None and not any(map(is_many, inputs))
+    one_by_one = named and jobs is None
+    _expect_use(named=named, one_by_one=one_by_one, tries=tries, fresh=fresh)
     _expect_distinct_files(json_path, jsonl)
     if plot:
         from sgn_rt.cli.plot import require_matplotlib
 
         require_matplotlib()
-    options: dict[str, Any] = {
-        "categories": categories,
-        "threshold": threshold,
-        "residual": residual,
-        "format": audio_format,
-        "start_s": start_s,
-        "duration_s": duration_s,
-        "level": level,
-        "salvage": salvage,
-    }
-    wanted = Wanted(output=output, options=options, plot=plot, skip_existing=skip_existing)
-    opening: dict[str, Any] = {
-        "bundle": bundle,
-        "engine": engine,
-        "parity": parity,
-        "threads": threads,
-        "check_every": check_every,
-        "device": device,
-    }
-    tables = "-" not in (str(json_path), str(jsonl))
-    made_lines = nullcontext() if jsonl is None else JsonLines(jsonl)
+    listing = list_inputs(inputs, output, patterns)
+    fingerprint = fingerprint_of(Bundle.open(opening["bundle"]), options)
+    wanted = Work(
+        output=output, options=options, fingerprint=None if one_by_one else fingerprint,
+        tries=tries or TRIES, skip_existing=skip_existing, addition=Overview() if plot else None,
+    )  # fmt: skip
+    tables, single = "-" not in (str(json_path), str(jsonl)), named and len(listing) == 1
+    kept: list[Told] = []  # a hundred thousand of them would take room, where nobody wants them
+    with (
+        _with_state(wanted, named=named, fresh=fresh) as work,
+        nullcontext() if jsonl is None else JsonLines(jsonl) as lines,
+        Tally(listing) as tally,
+        separating(
+            tally, opening, work, cluster=cluster, jobs=jobs, one_by_one=one_by_one
+        ) as events,
+    ):
+        for told in outcomes(events, tally, work):
+            _tell(told, tally, lines, tables=tables, named=named)
+            if json_path is not None and told["status"] != Status.FAILED:
+                kept.append(told)
+    if tables and not single:
+        tally.summary()
+    if not named:
+        tally.tell_faults()
+    if json_path is not None:
+        write_json(json_path, kept[0] if single else kept)
+    return 2 if tally.counts[Status.FAILED] else 0
 
-    def work_of(model: Bundle) -> Work:
-        work = Work(
-            output=output,
-            options=options,
-            fingerprint=fingerprint_of(model, options),
-            tries=tries,
-            skip_existing=skip_existing,
-            addition=Overview() if plot else None,
+
+def _taken(options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Take out some of the options of a command, which it need not know one by one."""
+    return {name: options.pop(name) for name in names}
+
+
+@contextmanager
+def _with_state(work: Work, *, named: bool, fresh: bool) -> Iterator[Work]:
+    """Where the state of a run is kept: of files that were named, only as long as it lasts."""
+    if named and work.fingerprint is not None:
+        with tempfile.TemporaryDirectory(prefix="sgn-rt-") as place:
+            yield replace(work, state_place=Path(place))
+        return
+    if fresh and (state := work.state()) is not None:
+        state.forget()
+    yield work
+
+
+def _tell(told: Told, tally: Tally, lines: JsonLines | None, *, tables: bool, named: bool) -> None:
+    """Tell what became of a recording.
+
+    Raises
+    ------
+    AudioError
+        If it is the only one, and that fails or is digital silence: then there is nothing else to
+        go on with.
+    """
+    single, path = named and tally.files == 1, told["input"]
+    if single and told["status"] == Status.SILENT:
+        error = (
+            f"{path}: got digital silence, expected sound. Name --categories to have silent stems "
+            "of it."
         )
-        if fresh and (state := work.state()) is not None:
-            state.forget()
-        return work
-
-    if cluster is not None and listing is not None:
-        work = work_of(Bundle.open(bundle))
-        with made_lines as lines:
-            source = by_cluster(opening, work, cluster)
-            return _many(source, listing, work, lines, json_path, tables=tables)
-    with Separator.open(**opening) as separator, made_lines as lines:
-        if listing is not None:
-            work = work_of(separator.bundle)
-            source = by_crew(crew_for(separator, opening, work, jobs), work)
-            return _many(source, listing, work, lines, json_path, tables=tables)
-        outcomes = run_batch(separator, inputs, wanted, lines, tables=tables)
-    if json_path is not None:
-        done = [each.to_dict() for each in outcomes if each.status is not Status.FAILED]
-        write_json(json_path, done if len(inputs) > 1 else done[0])
-    return 2 if any(each.status is Status.FAILED for each in outcomes) else 0
+        told = {**told, "status": str(Status.FAILED), "error": error}
+    if lines is not None:
+        lines.write(told)
+    if told["status"] == Status.FAILED:
+        if single:
+            raise AudioError(told["error"])
+        tried = "" if named else f" (try {told['tries']})"
+        say("error", f"{tally.counter}{told['error']}{tried}")
+    elif tables:
+        (show if named else show_line)(f"{tally.counter}{path}", told)
 
 
-def _many(
-    source: Source, listing: Listing, work: Work, lines: JsonLines | None, json_path: Path | None,
-    *, tables: bool,
-) -> int:  # fmt: skip
-    """Separate what is listed; the exit code."""
-    rows: list[Any] = []
-    keep = _ignore if json_path is None else rows.append
-    whole = separate_listing(source, listing, work, lines, tables=tables, keep=keep)
-    if json_path is not None:
-        write_json(json_path, [row for row in rows if row["status"] != "failed"])
-    return 0 if whole else 2
-
-
-def _ignore(row: object) -> None:
-    del row  # a hundred thousand of them would take room
-
-
-def _expect_inputs(inputs: Sequence[Path]) -> None:
-    names = [path.name for path in inputs]
-    for path in inputs:
-        if names.count(path.name) > 1:
-            raise AudioError(
-                f"inputs: got several called {path.name!r}, expected distinct names, as stems go "
-                "to a folder of that name. Separate them into different folders."
-            )
+def _expect_use(*, named: bool, one_by_one: bool, tries: int | None, fresh: bool) -> None:
+    """Refuse what would do nothing."""
+    if one_by_one and tries is not None:
+        raise ConfigError(
+            f"--tries: got {tries} for files that are separated one by one, expected a folder, a "
+            "manifest or --jobs. Add one of them, or leave it out."
+        )
+    if named and fresh:
+        raise ConfigError(
+            "--fresh: got it for files alone, expected a folder or manifest, as files are "
+            "separated anew in any case. Leave it out."
+        )
 
 
 def _expect_distinct_files(json_path: Path | None, jsonl: Path | None) -> None:

@@ -79,6 +79,8 @@ class Work:
         Of `Separator.separate_to`.
     fingerprint
         Of the run's state (`sgn_rt.serving.folders.state.fingerprint_of`); None to keep none.
+    state_place
+        Where the state is kept, if not in ``output``.
     tries, skip_existing, addition
         As `separate_one`.
     """
@@ -86,13 +88,16 @@ class Work:
     output: Path
     options: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str | None = None
+    state_place: Path | None = None
     tries: int = TRIES
     skip_existing: bool = False
     addition: Addition | None = None
 
     def state(self) -> State | None:
         """The run's state, opened anew."""
-        return None if self.fingerprint is None else State(self.output, self.fingerprint)
+        if self.fingerprint is None:
+            return None
+        return State(self.output, self.fingerprint, self.state_place)
 
 
 class Line:

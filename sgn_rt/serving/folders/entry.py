@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias
 
+
+class Status(StrEnum):
+    """What became of a recording."""
+
+    SEPARATED = "separated"
+    SKIPPED = "skipped"
+    SILENT = "silent"
+    FAILED = "failed"
+
+
 Row: TypeAlias = Mapping[str, Any]
-"""What became of a recording, in JSON types: ``key``, ``status`` (separated, silent, skipped or
-failed), ``stems`` (category -> file), ``error`` of one that failed, ``tries``, and more."""
+"""What became of a recording, in JSON types: ``key``, ``status`` (`Status`), ``stems`` (category ->
+file), ``error`` of one that failed, ``tries``, and more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

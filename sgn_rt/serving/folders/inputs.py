@@ -160,8 +160,13 @@ def list_inputs(inputs: Sequence[Path], output: Path, patterns: Sequence[str] = 
     AudioError
         For a folder that cannot be read, or has nothing in it.
     ConfigError
-        For a wrong manifest, and for recordings of one name.
+        For a wrong manifest, for recordings of one name, and for patterns without a folder.
     """
+    if patterns and not any(path.is_dir() for path in inputs):
+        raise ConfigError(
+            f"--pattern: got {patterns[0]!r} without a folder, expected one to look through. Name "
+            "a folder, or leave it out."
+        )
     many = [path for path in inputs if is_many(path)]
     names = [_title(path) for path in many]
     for name in names:

@@ -14,7 +14,7 @@ from sgn_rt.audio.source import printable
 from sgn_rt.errors import AudioError, CancelledError, EngineError, SgnError, StorageError
 from sgn_rt.report import SeparationFiles
 from sgn_rt.separator import Separator
-from sgn_rt.serving.folders.entry import Entry, Row
+from sgn_rt.serving.folders.entry import Entry, Row, Status
 from sgn_rt.serving.folders.state import State
 from sgn_rt.serving.recording_report import as_json
 from sgn_rt.streaming.choices import Progress
@@ -82,8 +82,8 @@ def separate_one(
     Returns
     -------
     Row
-        ``key``, ``input``, ``status`` (separated, silent, skipped or failed), ``tries``, ``stems``
-        (category -> file, relative to ``output``), and its report or its ``error``.
+        ``key``, ``input``, ``status`` (`Status`), ``tries``, ``stems`` (category -> file, relative
+        to ``output``), and its report or its ``error``.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def separate_one(
 
 def is_settled(row: Row, tries: int = TRIES) -> bool:
     """Whether an outcome of an earlier run is the last word: no failure that may be tried again."""
-    return row["status"] != "failed" or int(row["tries"]) >= tries
+    return row["status"] != Status.FAILED or int(row["tries"]) >= tries
 
 
 def folder_of(entry: Entry, output: Path) -> tuple[Path, str | None]:
@@ -144,13 +144,13 @@ def _attempt(
         if skip_existing:
             there = separator.finished(entry.path, folder, name=name, **wanted)
             if there is not None and _has(there, addition):
-                return {"status": "skipped", "stems": _relative(there, output)}
+                return {"status": Status.SKIPPED, "stems": _relative(there, output)}
         checked = separator.checked_windows
         files = separator.separate_to(
             entry.path, folder, name=name, progress=progress, cancel=cancel, **wanted
         )
         if files.peak == 0.0 and not files.stems:
-            return {"status": "silent", "stems": {}}
+            return {"status": Status.SILENT, "stems": {}}
         if addition is not None and files.stems:
             place = next(iter(files.stems.values())).parent
             add_to_run(place, addition.name, addition(separator, entry.path, files, wanted))
@@ -167,11 +167,11 @@ def _attempt(
             )
         )
     report = as_json(str(entry.path), files, separator, checked)
-    return {**report, "status": "separated", "stems": _relative(files.stems, output)}
+    return {**report, "status": Status.SEPARATED, "stems": _relative(files.stems, output)}
 
 
 def _failure(error: SgnError) -> Row:
-    return {"status": "failed", "error": str(error), "stems": {}}
+    return {"status": Status.FAILED, "error": str(error), "stems": {}}
 
 
 def _given_up(entry: Entry, tries: int) -> AudioError:

@@ -26,7 +26,7 @@ from sgn_rt.audio.writer import writing
 from sgn_rt.errors import StateWarning
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.separator import facts_of_run
-from sgn_rt.serving.folders.entry import Entry, Row
+from sgn_rt.serving.folders.entry import Entry, Row, Status
 from sgn_rt.streaming.choices import RecordingOptions
 from sgn_rt.streaming.recording_run import Choices
 
@@ -79,6 +79,8 @@ class State:
         Where the folders of stems are.
     fingerprint
         Of the model and the options of the run, see `fingerprint_of`; `Entry.options` count, too.
+    place
+        Where the state is kept, if not in ``folder``.
 
     Raises
     ------
@@ -86,8 +88,9 @@ class State:
         By its methods, if the state cannot be written.
     """
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
+    def __init__(self, folder: Path, fingerprint: str, place: Path | None = None) -> None:
         self._folder, self._fingerprint = folder, fingerprint
+        self._records = (place or folder) / STATE_FOLDER
         self._begun: dict[str, tuple[_Place, int]] = {}
 
     def done(self, entry: Entry) -> Row | None:
@@ -120,7 +123,7 @@ class State:
             shard = place.record.parent
             if not shard.is_dir():
                 shard.mkdir(parents=True, exist_ok=True)
-                sync_folder(self._folder)
+                sync_folder(self._records.parent)
                 sync_folder(shard.parent)
             while True:
                 with suppress(FileExistsError):
@@ -172,7 +175,7 @@ class State:
         """
         mine = {name_of(entry) for entry in entries}
         last: dict[tuple[str, ...], tuple[int, Path]] = {}
-        for path in (self._folder / STATE_FOLDER).glob("??/*"):
+        for path in self._records.glob("??/*"):
             name, *made_of, number = path.name.split(".")
             if name in mine and number.isdecimal():
                 key = (name, *made_of)
@@ -186,7 +189,7 @@ class State:
 
         Some process is at it, or was ended by it or beside it.
         """
-        tries = (self._folder / STATE_FOLDER).glob("??/*.*.*")
+        tries = self._records.glob("??/*.*.*")
         return frozenset(path.name.partition(".")[0] for path in tries)
 
     def forget(self) -> None:
@@ -197,12 +200,12 @@ class State:
         AudioError
             If the state cannot be removed.
         """
-        with writing(self._folder / STATE_FOLDER), suppress(FileNotFoundError):
-            shutil.rmtree(self._folder / STATE_FOLDER)
+        with writing(self._records), suppress(FileNotFoundError):
+            shutil.rmtree(self._records)
 
     def _place(self, entry: Entry) -> _Place:
         name = name_of(entry)
-        record = self._folder / STATE_FOLDER / name[:2] / f"{name}.json"
+        record = self._records / name[:2] / f"{name}.json"
         try:
             found = entry.path.stat()
         except (OSError, ValueError):  # ValueError: what no path can be
@@ -219,7 +222,11 @@ def name_of(entry: Entry) -> str:
 def _failures(place: _Place, key: str) -> int:
     """Tries of a recording as it is now that an earlier outcome tells of, if it is a failure."""
     kept = _read(place.record, key)
-    if kept is None or kept["made_of"] != place.made_of or kept["row"].get("status") != "failed":
+    if (
+        kept is None
+        or kept["made_of"] != place.made_of
+        or kept["row"].get("status") != Status.FAILED
+    ):
         return 0
     return int(kept["tries"])
 
