@@ -87,7 +87,7 @@ class Comparison:
             return 2
         if self.lost or any(pair.verdict == "WORSE" for pair in self.pairs):
             return 1
-        return 0 if self.pairs else 2
+        return 0 if any(pair.verdict != "unsure" for pair in self.pairs) else 2
 
 
 def compare(old: Result, new: Result, limit: float) -> Comparison:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from sgn_rt.benchmarks.report.sections import WHAT_VALUES_ARE, sections
@@ -12,7 +12,7 @@ from sgn_rt.benchmarks.result import Result
 _MARKS: Final = "\\`*_|<>[]#~&$"
 
 
-def as_markdown(result: Result, level: int = 1) -> str:
+def as_markdown(result: Result, level: int = 1, extra: Sequence[Section] = ()) -> str:
     """All that is told of a result.
 
     Parameters
@@ -21,6 +21,8 @@ def as_markdown(result: Result, level: int = 1) -> str:
         The run.
     level
         Of its heading: 1 for a document of its own, more for a part of one.
+    extra
+        Sections that come first, such as a comparison's.
     """
     model, machine = result.model, result.machine
     lines = [
@@ -28,7 +30,7 @@ def as_markdown(result: Result, level: int = 1) -> str:
         "",
         f"{result.made}, {machine['threads']} of {machine['cpus']} processors. {WHAT_VALUES_ARE}",
     ]
-    for section in sections(result):
+    for section in (*extra, *sections(result)):
         lines += ["", *_section(section, level + 1)]
     return "\n".join(lines) + "\n"
 
@@ -37,7 +39,7 @@ def _section(section: Section, level: int) -> Iterator[str]:
     yield f"{'#' * level} {section.title}"
     if section.about:
         yield ""
-        yield section.about
+        yield cell(section.about)
     for table in section.tables:
         yield ""
         yield from as_table(table)

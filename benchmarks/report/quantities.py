@@ -15,6 +15,8 @@ _SCALES: Final[dict[str, tuple[tuple[float, str], ...]]] = {
     "FLOP/s": ((1e9, "GFLOP/s"), (1e12, "TFLOP/s")),
 }
 """Unit of a figure -> sizes and names of what it is shown in, the smallest first."""
+_COUNTS: Final = ("streams",)
+"""Units of which there are no parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,14 @@ class Unit:
 
     def number(self, value: float) -> str:
         """A value of the figures' unit, as it is shown."""
+        if self.name in _COUNTS and math.isfinite(value):
+            return f"{value:.0f}"
         return number(value / self.size)
 
     def spread(self, value: float, interval: Sequence[float] | None) -> str:
         """The same with its interval."""
+        if self.name in _COUNTS and interval is None:
+            return self.number(value)
         scaled = None if interval is None else [bound / self.size for bound in interval]
         return spread(value / self.size, scaled)
 

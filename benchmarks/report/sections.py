@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sgn_rt.benchmarks.report.quantities import Unit, spread, unit_for
 from sgn_rt.benchmarks.report.tables import (
@@ -16,7 +16,7 @@ from sgn_rt.benchmarks.report.tables import (
     scenario_title,
     scenarios,
 )
-from sgn_rt.benchmarks.result import CONFIDENCE, Figure, Result, Row
+from sgn_rt.benchmarks.result import CONFIDENCE, Figure, Ratio, Result, Row
 
 ABOUT: Final = {
     "offline": "All windows at hand at once, as many as can be computed in a second.",
@@ -38,6 +38,11 @@ WHAT_VALUES_ARE: Final = (
 
 OURS: Final = "sgn-rt's engines"
 OTHERS: Final = "the others"
+_BESIDE: Final = 2
+"""Cases at the most whose ratios stand beside their values, and in no table of their own."""
+
+Column: TypeAlias = "tuple[str, dict[str, str]]"
+"""Its head, and row -> cell."""
 
 
 def sections(result: Result) -> list[Section]:
@@ -106,39 +111,52 @@ def _times(ours: Figure | None, others: Figure | None) -> str:
 
 
 def _scenario(result: Result, scenario: str) -> Iterator[Table]:
-    figures = [figure for figure in result.figures if figure.scenario == scenario]
-    ratios = {
-        (r.case, r.network, r.row, r.name): r for r in result.ratios if r.scenario == scenario
-    }
-    for group in grouped(figures):
-        unit = group_unit(group)
-        cases = list(dict.fromkeys(figure.case for figure in group))
-        wide = {
-            case: {figure.row: figure for figure in group if figure.case == case} for case in cases
-        }
-        columns: list[tuple[str, dict[str, str]]] = []
-        for case, by_row in wide.items():
-            columns.append((case or unit.name, {n: _value(f, unit) for n, f in by_row.items()}))
-            columns += _percentiles(case, by_row)
-            compared = {
-                name: ratios[case, f.network, name, f.name]
-                for name, f in by_row.items()
-                if (case, f.network, name, f.name) in ratios
-            }
-            for to in dict.fromkeys(each.to for each in compared.values()):
-                cells = {
-                    name: spread(each.value, each.interval)
-                    for name, each in compared.items()
-                    if each.to == to
-                }
-                columns.append((_of_case(case, f"x {to}"), cells))
-        names = dict.fromkeys(figure.row for figure in group)
-        yield Table(
-            f"{group_title(group)} ({unit.name}), {group[0].better} is better",
-            ("row", *(title for title, _ in columns)),
-            tuple((name, *(cells.get(name, "") for _, cells in columns)) for name in names),
-            tuple(_notes(group)),
-        )
+    of_scenario = [each for each in result.ratios if each.scenario == scenario]
+    for group in grouped(figure for figure in result.figures if figure.scenario == scenario):
+        first, unit = group[0], group_unit(group)
+        ratios = [r for r in of_scenario if (r.name, r.network) == (first.name, first.network)]
+        by_case: dict[str, list[Figure]] = {}
+        for figure in group:
+            by_case.setdefault(figure.case, []).append(figure)
+        apart = len(by_case) > _BESIDE
+        columns: list[Column] = []
+        for case, figures in by_case.items():
+            values = {figure.row: _value(figure, unit) for figure in figures}
+            columns.append((case or unit.name, values))
+            columns += _percentiles(case, figures)
+            columns += [] if apart else _ratios(ratios, case)
+        names = list(dict.fromkeys(figure.row for figure in group))
+        title = f"{group_title(group)}{'' if unit.name == first.name else f' ({unit.name})'}"
+        yield _table(f"{title}, {first.better} is better", names, columns, tuple(_notes(group)))
+        if apart:
+            for to in dict.fromkeys(each.to for each in ratios):
+                columns = [
+                    (case, cells) for case in by_case for _, cells in _ratios(ratios, case, to)
+                ]
+                yield _table(f"{group_title(group)}: times as good as {to}", names, columns)
+
+
+def _table(
+    title: str, names: Sequence[str], columns: Sequence[Column], notes: tuple[str, ...] = ()
+) -> Table:
+    """Of columns that know their cells by row; a row without any is left out."""
+    return Table(
+        title,
+        ("row", *(head for head, _ in columns)),
+        tuple(
+            (name, *(cells.get(name, "") for _, cells in columns))
+            for name in names
+            if any(name in cells for _, cells in columns)
+        ),
+        notes,
+    )
+
+
+def _ratios(ratios: Sequence[Ratio], case: str, to: str | None = None) -> Iterator[Column]:
+    of_case = [each for each in ratios if each.case == case and to in (None, each.to)]
+    for other in dict.fromkeys(each.to for each in of_case):
+        cells = {r.row: spread(r.value, r.interval) for r in of_case if r.to == other}
+        yield _of_case(case, f"x {other}"), cells
 
 
 def _of_case(case: str, what: str) -> str:
@@ -152,8 +170,8 @@ def _value(figure: Figure, unit: Unit) -> str:
     return f"{shown} INVALID" if figure.valid is False else shown
 
 
-def _percentiles(case: str, by_row: dict[str, Figure]) -> Iterator[tuple[str, dict[str, str]]]:
-    known = {name: f.percentiles for name, f in by_row.items() if f.percentiles}
+def _percentiles(case: str, figures: Sequence[Figure]) -> Iterator[Column]:
+    known = {figure.row: figure.percentiles for figure in figures if figure.percentiles}
     unit = unit_for("s", [value for each in known.values() for value in each.values()])
     for which in dict.fromkeys(name for each in known.values() for name in each):
         cells = {name: unit.number(each[which]) for name, each in known.items() if which in each}

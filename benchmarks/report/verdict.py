@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sgn_rt.benchmarks.report.comparison import Comparison, Verdict, figure_name
-from sgn_rt.benchmarks.report.quantities import number, spread, unit_for
+from sgn_rt.benchmarks.report.quantities import spread, unit_for
 from sgn_rt.benchmarks.report.tables import Section, Table
 
 WORDS: Final[dict[Verdict, str]] = {
@@ -56,10 +56,10 @@ def verdict(compared: Comparison) -> str:
     """The outcome in a sentence."""
     if compared.others:
         return f"NOT JUDGED: {'; '.join(compared.others)}."
-    if not compared.pairs and not compared.lost:
-        return "NOT JUDGED: the runs have no figure in common."
+    if compared.exit_code == 2:
+        return "NOT JUDGED: the runs have no figure in common that has an interval in both."
     count = {word: sum(p.verdict == word for p in compared.pairs) for word in WORDS}
-    limit = number(100 * compared.limit)
+    limit = f"{100 * compared.limit:g}"
     said = [
         f"{count['WORSE']} of {len(compared.pairs)} figures are worse by more than {limit} %",
         f"{count['worse']} worse within that",

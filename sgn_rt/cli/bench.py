@@ -6,79 +6,123 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
 import click
-from rich.console import Console
 
 from sgn_rt.benchmarks.harness import Tell
-from sgn_rt.benchmarks.result import Ratio, Result
-from sgn_rt.benchmarks.suite import Plan, run
+from sgn_rt.benchmarks.result import Result
+from sgn_rt.benchmarks.suite import SCENARIOS, Plan, run
 from sgn_rt.benchmarks.suite import quick as smallest
-from sgn_rt.cli.common import (
-    console,
-    json_option,
-    progress_bar,
-    table,
-    threads_option,
-    write_json,
-)
+from sgn_rt.cli.bench_output import Output
+from sgn_rt.cli.common import json_option, output_option, progress_bar, threads_option
 from sgn_rt.cli.devices import device_option
 from sgn_rt.cli.verbosity import verbosity_options
 from sgn_rt.engines.devices import Devices, checked_devices
 from sgn_rt.engines.factory import ENGINES, expect_gpu_engine
+from sgn_rt.errors import ConfigError
 from sgn_rt.model.bundle import Bundle
+
+_OF_A_RUN: Final = {
+    "bundle", "rows", "scenarios", "networks", "minutes", "repeats", "hour", "quick", "device",
+    "threads",
+}  # fmt: skip
+"""Parameters that say what is run: of a result that is read they say nothing."""
 
 
 @click.command("bench")
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
-@json_option
-@click.option("--engine", "engines", multiple=True, metavar="NAME",
-              help="What to time, as in `sgn-rt separate`, or plain-export; may be repeated. "
-                   "Everything that runs here if left out.")  # fmt: skip
+@click.option("--row", "--engine", "rows", multiple=True, metavar="NAME",
+              help="What to time: an engine as in `sgn-rt separate`, or what somebody would take "
+                   "instead, such as torch; may be repeated. Everything that runs here if left "
+                   "out.")  # fmt: skip
+@click.option("--scenario", "scenarios", multiple=True, type=click.Choice([*SCENARIOS]),
+              help="What to measure; may be repeated. Everything if left out.")  # fmt: skip
+@click.option("--network", "networks", multiple=True, default=("published",), show_default=True,
+              type=click.Choice(("published", "paper-scale")),
+              help="That of the bundle, or one of the paper's size with random weights; may be "
+                   "repeated.")  # fmt: skip
 @click.option("--minutes", type=click.FloatRange(min=0.02, max=600), default=3.0,
               show_default=True, help="Length of the recording.")  # fmt: skip
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True,
               help="Rounds; in each everything runs once.")  # fmt: skip
-@click.option("--hour", is_flag=True, help="Also separate an hour, for its memory.")
+@click.option("--hour", is_flag=True, help="Also separate an hour, for its time and memory.")
 @click.option(
     "--quick", is_flag=True, help="Only show that everything runs: seconds of sound, once."
 )
 @device_option
 @threads_option
+@click.option("--from", "source", type=click.Path(path_type=Path), metavar="FILE",
+              help="Run nothing: take what an earlier run has written with --json.")  # fmt: skip
+@json_option
+@output_option("--markdown", help="Also write the result as Markdown; - for stdout.")
+@output_option("--html", "page", help="Also write it as one page with plots; - for stdout.")
+@click.option("--history", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="Keep the run there, beside all earlier ones, and draw the course of each "
+                   "figure, as index.html.")  # fmt: skip
+@click.option("--compare", type=click.Path(path_type=Path), metavar="OLD.json",
+              help="An earlier run to compare with: each figure, and whether the difference is "
+                   "more than chance.")  # fmt: skip
+@click.option("--limit", type=click.FloatRange(min=0, max=99), metavar="PERCENT",
+              help="Exit code 1 if a figure of --compare is worse by surely more than this.  "
+                   "[default: 5]")  # fmt: skip
 @verbosity_options
+@click.pass_context
 def command(
+    context: click.Context,
     bundle: Path | None,
+    source: Path | None,
     json_path: Path | None,
-    engines: tuple[str, ...],
-    minutes: float,
-    repeats: int,
-    hour: bool,
-    quick: bool,
-    device: Devices,
-    threads: int | None,
+    markdown: Path | None,
+    page: Path | None,
+    history: Path | None,
+    compare: Path | None,
+    limit: float | None,
+    **choices: Any,
 ) -> int:
     """Time the engines side by side: files, live streams, lengths, sources, batches.
 
     Each is proved on the bundle's probes first: one that fails has no time. Exit code 1 if one
-    fails, or one that is named is not here.
+    fails, if one that is named is not here, or if a figure is worse than it was (--compare); 2 if
+    nothing could be compared.
     """
-    for named in engines:
+    output = Output(json_path, markdown, page, history, compare, limit)
+    if source is not None:
+        _expect_no_run(context)
+        result = output.read(source)
+    else:
+        result = _measured(bundle, **choices)
+    return max(output.write(result), _failures(result, named=choices["rows"]))
+
+
+def _expect_no_run(context: click.Context) -> None:
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+        if name in _OF_A_RUN and given:
+            raise ConfigError(
+                f"--from: got {parameter.opts[0]} beside it, expected nothing that says what to "
+                "run: it has been. Leave one of both out."
+            )
+
+
+def _measured(
+    bundle: Path | None,
+    *,
+    rows: tuple[str, ...],
+    device: Devices,
+    quick: bool,
+    **choices: Any,
+) -> Result:
+    for named in rows:
         if named in ENGINES:
             expect_gpu_engine(named, device)
-    plan = Plan(
-        rows=engines,
-        minutes=minutes,
-        repeats=repeats,
-        hour=hour,
-        threads=threads,
-        devices=checked_devices(device),
-    )
-    result = run(Bundle.open(bundle), smallest(plan) if quick else plan, _step)
-    if str(json_path) != "-":
-        show(result, console())
-    if json_path is not None:
-        write_json(json_path, result.to_dict())
-    failed = [row for row in result.rows if row.failure and (engines or not row.absent)]
+    plan = Plan(rows=rows, devices=checked_devices(device), **choices)
+    return run(Bundle.open(bundle), smallest(plan) if quick else plan, _step)
+
+
+def _failures(result: Result, *, named: tuple[str, ...]) -> int:
+    failed = [row for row in result.rows if row.failure and (named or not row.absent)]
     return 1 if failed else 0
 
 
@@ -88,41 +132,3 @@ def _step(title: str) -> Iterator[Tell]:
         click.echo(f"{title} ...", err=True)
     with progress_bar(title) as tell:
         yield tell
-
-
-def show(result: Result, out: Console) -> None:
-    """Print a result of `sgn_rt.benchmarks.suite.run`."""
-    machine = result.machine
-    load = "" if machine["load"] is None else f", load {machine['load']:.1f} before"
-    out.print(f"{machine['cpu']}, {machine['threads']} of {machine['cpus']} processors{load}")
-    versions = [f"{name} {found}" for name, found in machine["packages"].items() if found]
-    out.print(f"sgn-rt {machine['sgn-rt']}, Python {machine['python']}, {', '.join(versions)}")
-    for row in result.rows:
-        if row.failure is None:
-            out.print(f"{row.name}: {row.detail}")
-        else:
-            out.print(f"{row.name}: {'not here' if row.absent else 'FAILED'}: {row.failure}")
-    _show_figures(result, out)
-    for limits in result.limits:
-        out.print(f"{limits.row}: {limits.words}")
-
-
-def _show_figures(result: Result, out: Console) -> None:
-    ratios: dict[tuple[str, ...], Ratio] = {
-        (each.scenario, each.case, each.network, each.row, each.name): each
-        for each in result.ratios
-    }
-    rows = table("scenario", "case", "engine", "figure", "median", "interval", "better by")
-    for figure in result.figures:
-        value, interval = f"{figure.value:.4g} {figure.unit}", _interval(figure.interval)
-        ratio = ratios.get(figure.key)
-        rows.add_row(
-            figure.scenario, figure.case, figure.row, figure.name,
-            value if figure.failure is None else figure.failure, interval,
-            "" if ratio is None else f"{ratio.value:.2f} {_interval(ratio.interval)}",
-        )  # fmt: skip
-    out.print(rows)
-
-
-def _interval(bounds: tuple[float, float] | None) -> str:
-    return "" if bounds is None else f"({bounds[0]:.4g} to {bounds[1]:.4g})"

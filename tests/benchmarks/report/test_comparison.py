@@ -83,7 +83,7 @@ def test_of_a_single_value_the_intervals_decide(result):
     found, code, pair = verdict(result, old, new)
     assert (found, code) == ("WORSE", 1)
     assert pair.interval == pytest.approx((1.9 / 3.1, 2.1 / 2.9))
-    assert verdict(result, figure([2.0]), new)[0] == "unsure"
+    assert verdict(result, figure([2.0]), new)[:2] == ("unsure", 2)
 
 
 def test_the_whole_of_a_run(result, slower):
