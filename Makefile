@@ -15,6 +15,8 @@ TOOL_WHEELS := tensorrt-stubs $(if $(shell command -v nvcc),kernel-lens)
 TRITON := $(TEST)/triton
 TRITON_WHEEL := nvidia-pytriton==0.7.0
 MODEL := sgn_rt/data/instruments
+# What `make bench` writes beside docs/benchmarks.md.
+BENCH := build/bench
 EXAMPLE := sgn_rt/data/music/003.mix.flac
 
 # What `make test-kernels` runs under each choice of kernels; all tests of numbers if empty.
@@ -63,9 +65,12 @@ lint: $(TEST)/.torch
 	# Of the package as it is installed: two of its folders lie beside it in the checkout.
 	cd $(TEST) && bin/mypy --config-file $(CURDIR)/pyproject.toml
 
+# On a machine that does nothing else. The page of the docs takes the figures also where a row has failed, as it says so.
 bench: $(TEST)/.torch
 	$(call install,$(TEST),test)
-	$(TEST)/bin/sgn-rt bench $(BENCH_ARGS)
+	status=0; $(TEST)/bin/sgn-rt bench --json $(BENCH).json --html $(BENCH).html $(BENCH_ARGS) || status=$$?; \
+		test $$status -le 1 && $(TEST)/bin/python -P -m sgn_rt.benchmarks.report.docs $(BENCH).json docs/benchmarks.md \
+		&& exit $$status
 
 # On a machine with a GPU: its report, and the tests that need one. Installs nothing and reaches no index: PYTHON is the
 # one that has the packages. GPU_PARTS are parts or single checks, as `sgn-rt doctor --gpu-part` names them.

@@ -82,9 +82,9 @@ def command(
 ) -> int:
     """Time the engines side by side: files, live streams, lengths, sources, batches.
 
-    Each is proved on the bundle's probes first: one that fails has no time. Exit code 1 if one
-    fails, if one that is named is not here, or if a figure is worse than it was (--compare); 2 if
-    nothing could be compared.
+    Each is proved on the bundle's probes first: one that fails has no time. Exit code 1 if an
+    engine fails, if a row that is named fails or is not here, or if a figure is worse than it was
+    (--compare); 2 if nothing could be compared.
     """
     output = Output(json_path, markdown, page, history, compare, limit)
     if source is not None:
@@ -122,7 +122,12 @@ def _measured(
 
 
 def _failures(result: Result, *, named: tuple[str, ...]) -> int:
-    failed = [row for row in result.rows if row.failure and (named or not row.absent)]
+    """1 if something failed that is ours or was asked for: what others do wrong is a finding."""
+    failed = [
+        row
+        for row in result.rows
+        if row.failure and (named or (row.kind == "engine" and not row.absent))
+    ]
     return 1 if failed else 0
 
 
