@@ -12,7 +12,8 @@ import click
 
 from sgn_rt.benchmarks.harness import Tell
 from sgn_rt.benchmarks.result import Result
-from sgn_rt.benchmarks.suite import SCENARIOS, Plan, run
+from sgn_rt.benchmarks.scenarios import every
+from sgn_rt.benchmarks.suite import Plan, run
 from sgn_rt.benchmarks.suite import quick as smallest
 from sgn_rt.cli.bench_output import Output
 from sgn_rt.cli.common import json_option, output_option, progress_bar, threads_option
@@ -24,8 +25,8 @@ from sgn_rt.errors import ConfigError
 from sgn_rt.model.bundle import Bundle
 
 _OF_A_RUN: Final = {
-    "bundle", "rows", "scenarios", "networks", "minutes", "repeats", "hour", "quick", "device",
-    "threads",
+    "bundle", "rows", "scenarios", "networks", "minutes", "repeats", "hour", "quick", "official",
+    "keep", "device", "threads",
 }  # fmt: skip
 """Parameters that say what is run: of a result that is read they say nothing."""
 
@@ -36,7 +37,7 @@ _OF_A_RUN: Final = {
               help="What to time: an engine as in `sgn-rt separate`, or what somebody would take "
                    "instead, such as torch; may be repeated. Everything that runs here if left "
                    "out.")  # fmt: skip
-@click.option("--scenario", "scenarios", multiple=True, type=click.Choice([*SCENARIOS]),
+@click.option("--scenario", "scenarios", multiple=True, type=click.Choice([*every.NAMES]),
               help="What to measure; may be repeated. Everything if left out.")  # fmt: skip
 @click.option("--network", "networks", multiple=True, default=("published",), show_default=True,
               type=click.Choice(("published", "paper-scale")),
@@ -50,6 +51,12 @@ _OF_A_RUN: Final = {
 @click.option(
     "--quick", is_flag=True, help="Only show that everything runs: seconds of sound, once."
 )
+@click.option("--official", is_flag=True,
+              help="Put the load generator's scenarios to MLPerf's own rules: at least 10 minutes "
+                   "for each row, scenario and round.")  # fmt: skip
+@click.option("--loadgen-logs", "keep", metavar="FOLDER",
+              type=click.Path(path_type=Path, file_okay=False),
+              help="Keep the load generator's own files there.")  # fmt: skip
 @device_option
 @threads_option
 @click.option("--from", "source", type=click.Path(path_type=Path), metavar="FILE",
@@ -80,7 +87,7 @@ def command(
     limit: float | None,
     **choices: Any,
 ) -> int:
-    """Time the engines side by side: files, live streams, lengths, sources, batches.
+    """Time the engines and what somebody would take instead, side by side, in many scenarios.
 
     Each is proved on the bundle's probes first: one that fails has no time. Exit code 1 if an
     engine fails, if a row that is named fails or is not here, or if a figure is worse than it was
@@ -114,6 +121,11 @@ def _measured(
     quick: bool,
     **choices: Any,
 ) -> Result:
+    if quick and choices["official"]:
+        raise ConfigError(
+            "--official: got --quick beside it, expected one of both: MLPerf's rules take their "
+            "time. Leave one out."
+        )
     for named in rows:
         if named in ENGINES:
             expect_gpu_engine(named, device)

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +126,8 @@ def test_codes_of_a_comparison(run, stored, good, slower):
         (["--history", __file__], "expected a folder of runs"),
         (["--json", "/"], "expected to write a file there"),
         (["--scenario", "nonesuch"], "nonesuch"),
+        (["--official", "--quick"], "--official: got --quick beside it"),
+        (["--loadgen-logs", __file__], "is a file"),
     ],
 )
 def test_what_cannot_work_is_told_before_the_run(run, no_run, options, said):
@@ -163,12 +166,13 @@ def test_a_plan_is_what_was_asked_for(run, good, monkeypatch):
     plans = []
     monkeypatch.setattr(command, "run", lambda bundle, plan, step: plans.append(plan) or good)
     asked = ("--row", "torch", "--engine", "onnxruntime", "--scenario", "files", "--minutes", "1",
-             "--network", "paper-scale", "--hour", "--threads", "1")  # fmt: skip
+             "--network", "paper-scale", "--hour", "--threads", "1", "--official",
+             "--loadgen-logs", "logs")  # fmt: skip
     assert run("bench", *asked).code == 0
     (plan,) = plans
     assert plan == suite.Plan(
         rows=("torch", "onnxruntime"), scenarios=("files",), networks=("paper-scale",),
-        minutes=1.0, hour=True, threads=1,
+        minutes=1.0, hour=True, threads=1, official=True, keep=Path("logs"),
     )  # fmt: skip
 
 
