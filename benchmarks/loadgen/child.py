@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -29,18 +31,20 @@ from sgn_rt.engines.base import Engine
 from sgn_rt.errors import EngineError, SgnError
 from sgn_rt.model.bundle import Bundle
 
+Answer = Callable[[dict[str, Any]], None]
+
 
 def main(arguments: Sequence[str]) -> int:
     """Do a task; exit code 0 also where it ends with an error that has been told."""
-    answer = _answers()
+    asked, answer = _asked(), _answers()
     try:
-        _serve(json.loads(arguments[0]), answer)
+        _serve(json.loads(arguments[0]), asked, answer)
     except SgnError as error:
         answer({"error": str(error)})
     return 0
 
 
-def _serve(task: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> None:
+def _serve(task: dict[str, Any], asked: SimpleQueue[str], answer: Answer) -> None:
     generator()  # before anything that takes long
     bundle = Bundle.open(task["bundle"])
     engine = _proved(task, bundle)
@@ -53,9 +57,9 @@ def _serve(task: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> No
         # At once: the generator cannot be told to stop, and whoever hears of it ends this process.
         answer({"error": str(failed(engine.name, error))})
 
-    for line in sys.stdin:
-        asked = json.loads(line)
-        run, folder = Run.from_dict(asked["run"]), Path(asked["folder"])
+    while True:
+        told = json.loads(asked.get())
+        run, folder = Run.from_dict(told["run"]), Path(told["folder"])
         drive(engine, sent, categories, run, folder, tell)
         answer({})
 
@@ -103,7 +107,22 @@ def pace_of(engine: Engine, sent: Float, categories: Positions) -> Pace:
     return Pace(rate=rate, latency_s=float(np.median(alone[latest])))
 
 
-def _answers() -> Callable[[dict[str, Any]], None]:
+def _asked() -> SimpleQueue[str]:
+    """Lines of stdin. At its end this process ends: who asked is gone, and would not end a hang."""
+    lines: SimpleQueue[str] = SimpleQueue()
+
+    file = os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8")  # Python's own it wants to close
+
+    def read() -> None:
+        for line in file:
+            lines.put(line)
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
+
+
+def _answers() -> Answer:
     """Writes answers to stdout; whatever else is printed there goes to stderr from now on."""
     file = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from pathlib import Path
@@ -89,6 +90,16 @@ def test_an_engine_that_goes_wrong_ends_with_a_message(setting, fails, way, said
         run = Run(scenario=SINGLE, pace=pace, official=way in ("raises", "late"))
         with fails(EngineError, said, ROW):
             child.run(run, setting.folder / "logs")
+
+
+def test_a_process_ends_with_who_has_started_it(setting):
+    """Also where its engine hangs, and nobody is left that would end it."""
+    with open_child(setting, (*BAD, "hangs")) as child:
+        run = Run(scenario=SINGLE, pace=child.pace)
+        stdin = child._process.stdin
+        stdin.write(json.dumps({"run": run.to_dict(), "folder": str(setting.folder)}) + "\n")
+        stdin.close()
+        assert child._process.wait(timeout=60) == 0
 
 
 def test_what_an_engine_prints_is_no_answer(setting):
