@@ -15,6 +15,7 @@ from sgn_rt.benchmarks.result import Result
 from sgn_rt.benchmarks.scenarios import every
 from sgn_rt.benchmarks.suite import Plan, run
 from sgn_rt.benchmarks.suite import quick as smallest
+from sgn_rt.checks.device.rates import limits_here
 from sgn_rt.cli.bench_output import Output
 from sgn_rt.cli.common import json_option, output_option, progress_bar, threads_option
 from sgn_rt.cli.devices import device_option
@@ -130,7 +131,8 @@ def _measured(
         if named in ENGINES:
             expect_gpu_engine(named, device)
     plan = Plan(rows=rows, devices=checked_devices(device), **choices)
-    return run(Bundle.open(bundle), smallest(plan) if quick else plan, _step)
+    chosen = smallest(plan) if quick else plan
+    return run(Bundle.open(bundle), chosen, _step, gpu_limits=limits_here)
 
 
 def _failures(result: Result, *, named: tuple[str, ...]) -> int:

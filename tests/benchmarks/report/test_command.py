@@ -85,7 +85,7 @@ def test_everything_is_written(run, stored, result, tmp_path, no_run):
 def test_what_is_ours_or_was_asked_for_may_not_fail(run, good, monkeypatch, options, changes, code):
     rows = (good.rows[0], dataclasses.replace(good.rows[1], failure="parity: whole", **changes))
     failed = dataclasses.replace(good, rows=rows)
-    monkeypatch.setattr(command, "run", lambda *arguments: failed)
+    monkeypatch.setattr(command, "run", lambda *arguments, **options: failed)
     assert run("bench", *options).code == code
 
 
@@ -154,7 +154,7 @@ def test_a_run_is_kept_in_a_history_once(run, stored, good, tmp_path):
 
 def test_a_result_that_breaks_the_schema_is_written_and_told(run, good, tmp_path, monkeypatch):
     broken = dataclasses.replace(good, made="yesterday")
-    monkeypatch.setattr(command, "run", lambda *arguments: broken)
+    monkeypatch.setattr(command, "run", lambda *arguments, **options: broken)
     written = tmp_path / "run.json"
     done = run("bench", "--json", written)
     assert done.code == 2
@@ -164,7 +164,9 @@ def test_a_result_that_breaks_the_schema_is_written_and_told(run, good, tmp_path
 
 def test_a_plan_is_what_was_asked_for(run, good, monkeypatch):
     plans = []
-    monkeypatch.setattr(command, "run", lambda bundle, plan, step: plans.append(plan) or good)
+    monkeypatch.setattr(
+        command, "run", lambda bundle, plan, step, **options: plans.append(plan) or good
+    )
     asked = ("--row", "torch", "--engine", "onnxruntime", "--scenario", "files", "--minutes", "1",
              "--network", "paper-scale", "--hour", "--threads", "1", "--official",
              "--loadgen-logs", "logs")  # fmt: skip
