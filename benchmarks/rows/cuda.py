@@ -90,7 +90,8 @@ class InTorchTensorRt(HalfOnCuda):
                 "the package torch_tensorrt", first_line(error), TORCH_TENSORRT_COMMAND
             ) from error
         self.detail = f"torch_tensorrt {torch_tensorrt.__version__}, {self.detail}"
-        torch, config = self._torch, self.config
+        torch: Any = self._torch
+        config = self.config
 
         class Network(torch.nn.Module):  # type: ignore[misc]
             def __init__(self) -> None:

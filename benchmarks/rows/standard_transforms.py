@@ -92,7 +92,7 @@ class _Nodes:
         return name
 
     def dft(self, x: str, *, axis: int, inverse: int = 0, onesided: int = 0) -> str:
-        flags = {"inverse": inverse, "onesided": onesided}
+        flags: dict[str, Any] = {"inverse": inverse, "onesided": onesided}
         if self.opset < _DFT_TAKES_AXIS:
             return self("DFT", [x], axis=axis, **flags)
         return self("DFT", [x, "", self.constant(axis)], **flags)

@@ -9,7 +9,8 @@ import numpy as np
 
 from sgn_rt._types import Float, Positions
 from sgn_rt.benchmarks.rows.opening import Opening
-from sgn_rt.benchmarks.rows.whole_graph import CATEGORIES, MIXTURE, OUTPUTS, WholeGraph, whole_graph
+from sgn_rt.benchmarks.rows.standard_transforms import CATEGORIES, MIXTURE
+from sgn_rt.benchmarks.rows.whole_graph import OUTPUTS, WholeGraph, whole_graph
 from sgn_rt.engines.base import first_line
 from sgn_rt.errors import EngineError
 from sgn_rt.tensorrt.bindings import Flavor, load
