@@ -309,6 +309,8 @@ class Flow:
                 self.output.place(piece[name], place * channels)
                 samples = piece[name].shape[1]
             self.output.commit(samples)
+        # Of no categories there are no samples; but time goes by, and presence with it.
+        self.output.commit(self.state.output.collected - self.output.written)
 
     def _has_room(self, until: int) -> bool:
         return until - self.output.read <= self.output.capacity

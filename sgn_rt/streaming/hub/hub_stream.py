@@ -54,6 +54,16 @@ class HubStream(OneProcess):
         weakref.finalize(self, _abandon, self._current).atexit = False
 
     @property
+    def samples_fed(self) -> int:
+        """Samples of the signal that were taken so far."""
+        return self._flow.input.written
+
+    @property
+    def samples_read(self) -> int:
+        """Samples of the signal that were read so far; they count also of no categories."""
+        return self._flow.output.read
+
+    @property
     def presence(self) -> dict[str, float]:
         """Highest probability of each category in any window so far, 0 to 1."""
         return self._flow.state.presence

@@ -247,6 +247,26 @@ def test_a_window_that_a_reader_held_up_is_not_late(still, noise, clock):
     assert stream.overload == {}
 
 
+def test_a_stream_of_no_categories_goes_on_and_tells_presence(still, noise, alone):
+    hub = still(buffer_s=0.2)
+    signal = noise(1, 16000)
+    stream = hub.hub.open(sample_rate=8000, categories=[], latency_s=0.1)
+    for at in range(0, 16000, 80):
+        stream.feed(signal[:, at : at + 80])
+        hub.work()
+        assert stream.read() == {}
+        assert stream.samples_read == max(0, at + 80 - stream.latency_samples)
+    assert stream.samples_fed == 16000
+    stream._flow.end()
+    hub.work()
+    assert stream.close() == {}
+    expected = hub.separator.stream(sample_rate=8000, categories=[], latency_s=0.1)
+    expected.feed(signal)
+    expected.flush()
+    assert stream.presence == pytest.approx(expected.presence, abs=1e-6)
+    assert max(stream.presence.values()) > 0
+
+
 def test_a_block_longer_than_there_ever_is_room_for(still, noise, fails):
     hub = still(buffer_s=0.1)
     stream = hub.hub.open(sample_rate=8000)
