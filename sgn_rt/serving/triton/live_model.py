@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from sgn_rt._processors import available_cpus
 from sgn_rt.errors import ConfigError, SgnError
 from sgn_rt.model.contract import Tensor
 from sgn_rt.separator import Separator
@@ -31,10 +30,8 @@ class LiveModel:
             settings.bundle, settings.engine, threads=settings.threads, device=settings.device
         )
         idle_s = float(settings.text(wire.IDLE_KEY))
-        engine = self._separator.engine
         self._service = LiveService(
             self._separator,
-            workers=max(settings.threads or available_cpus(), engine.concurrency * engine.batch),
             # Triton gives up a sequence after that time; it is not told here, and its clock is not
             # this one. None is dropped that Triton still knows.
             idle_s=2.0 * idle_s,

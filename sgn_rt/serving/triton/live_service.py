@@ -1,4 +1,4 @@
-"""Live streams by number: blocks of each in their order, streams side by side, stale ones dropped.
+"""Live streams by number: blocks of each in their order, all of one hub, stale ones dropped.
 
 Triton tells a model that a sequence begins and ends, and never that it was given up: a client that
 is gone, or idle for too long, leaves its stream here. So those that nobody has fed for a while are
@@ -7,28 +7,35 @@ dropped.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sgn_rt._process import Workers
+from sgn_rt._process import closed
 from sgn_rt._types import Float
 from sgn_rt.errors import ConfigError, OverloadError, SgnError
 from sgn_rt.separator import Separator
 from sgn_rt.serving.triton.wire import STREAM_OPTIONS
-from sgn_rt.streaming.stream import Stream
+from sgn_rt.streaming.hub.hub_stream import HubStream
+from sgn_rt.streaming.output import RESIDUAL
 
 log = logging.getLogger(__name__)
 
 MOST_AHEAD_S: Final = 60.0
 """Sound of a stream that may wait for the network; a block that comes to none waiting is taken,
 however long."""
+PIECE_S: Final = 1.0
+"""Of a block that is fed at a time; a hub takes some seconds at most."""
+NEVER_S: Final = 1e9
+"""Deadline of windows: who waits for an answer hears from it how late it is."""
 
 
 class Block(NamedTuple):
@@ -76,26 +83,31 @@ Tell = Callable[[LiveAnswer | SgnError], object]
 
 
 class _Live:
-    """A stream, and blocks that wait for it; of one worker at a time."""
+    """A stream, and blocks that wait for it; answered one at a time."""
 
     def __init__(self, options: Mapping[str, Any], now: float) -> None:
         self.options, self.touched = options, now
         self.waiting: deque[tuple[Block, Tell]] = deque()
         self.waiting_samples = 0
         self.is_working = self.has_failed = False
-        self.stream: Stream | None = None
+        self.stream: HubStream | None = None
         self.names: tuple[str, ...] = ()
+
+    def drop(self) -> None:
+        """Nobody wants it any more."""
+        if self.stream is not None:
+            self.stream.abort()
 
 
 class LiveService:
-    """Streams of a separator.
+    """Streams of a separator: windows of all of them that wait share the engine's calls.
+
+    A block is answered when all that is due by then has come. One thread does all but the network.
 
     Parameters
     ----------
     separator
         Makes them; its owner closes it.
-    workers
-        Streams that are worked on at a time.
     idle_s
         A stream that is not fed for so long is dropped.
     clock
@@ -106,14 +118,19 @@ class LiveService:
         self,
         separator: Separator,
         *,
-        workers: int,
         idle_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._separator, self._idle_s, self._clock = separator, idle_s, clock
+        self._hub = separator.hub(deadline_s=NEVER_S, overload="raise")
+        self._idle_s, self._clock = idle_s, clock
         self._streams: dict[int, _Live] = {}
-        self._lock = threading.Lock()
-        self._pool = Workers(workers, "live")
+        self._at_work: set[Future[None]] = set()
+        self._lock, self._is_closed = threading.Lock(), False
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="sgn-rt-live", daemon=True
+        )
+        self._thread.start()
 
     @property
     def streams(self) -> int:
@@ -122,18 +139,33 @@ class LiveService:
 
     def close(self) -> None:
         """Finish what waits, and drop all streams."""
-        self._pool.shutdown()
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        wait(list(self._at_work))
+        self._hub.close()
         self._streams.clear()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def take(self, number: int, block: Block, tell: Tell) -> None:
         """Take a block of stream ``number``; never waits for the network.
 
         What goes wrong with it is told, not raised; a stream whose options cannot be had, or whose
         engine failed, is gone then.
+
+        Raises
+        ------
+        SgnError
+            After `close`.
         """
         now = self._clock()
         self.drop_stale(now)
         with self._lock:
+            if self._is_closed:
+                raise closed("live")
             if block.options is not None:
                 self._streams[number] = _Live(block.options, now)  # of an older one nobody knows
             live = self._streams.get(number)
@@ -146,7 +178,9 @@ class LiveService:
                     del self._streams[number]
                 if not live.is_working:
                     live.is_working = True
-                    self._pool.submit(self._work, number, live)
+                    work = asyncio.run_coroutine_threadsafe(self._work(number, live), self._loop)
+                    self._at_work.add(work)
+                    work.add_done_callback(self._at_work.discard)
         if refused is not None:
             tell(refused)
 
@@ -157,12 +191,12 @@ class LiveService:
             stale = [number for number, live in self._streams.items()
                      if live.touched < oldest and not live.is_working]  # fmt: skip
             for number in stale:
-                del self._streams[number]
+                self._streams.pop(number).drop()
         if stale:
             log.info("%d streams dropped that got no block for %g s", len(stale), self._idle_s)
         return len(stale)
 
-    def _work(self, number: int, live: _Live) -> None:
+    async def _work(self, number: int, live: _Live) -> None:
         """Answer the blocks that wait, until there are none."""
         while True:
             with self._lock:
@@ -172,7 +206,7 @@ class LiveService:
                 block, tell = live.waiting.popleft()
                 live.waiting_samples -= block.audio.shape[-1]
             try:
-                answer: LiveAnswer | SgnError = self._answer(live, block)
+                answer: LiveAnswer | SgnError = await self._answer(live, block)
             except SgnError as error:
                 answer = error
                 self._forget(number, live)
@@ -185,21 +219,21 @@ class LiveService:
                 self._forget(number, live)
             tell(answer)
 
-    def _answer(self, live: _Live, block: Block) -> LiveAnswer:
+    async def _answer(self, live: _Live, block: Block) -> LiveAnswer:
         if live.has_failed:
             raise _unknown()
         if live.stream is None:
             options = _checked(live.options)
-            live.stream = self._separator.stream(**options)
+            live.stream = self._hub.open(**options)
             live.names = live.stream.categories
             if options.get("residual"):
-                live.names += ("residual",)
+                live.names += (RESIDUAL,)
         stream = live.stream
-        pieces = []
-        if not block.abort:
-            pieces.append(stream.feed(block.audio))
-            if block.end:
-                pieces.append(stream.flush())
+        pieces = [] if block.abort else await _heard(stream, block.audio)
+        if block.abort:
+            stream.abort()
+        elif block.end:
+            pieces.append(await stream.aclose())
         ready = [np.stack([piece[name] for name in live.names]) for piece in pieces if live.names]
         empty = np.zeros((len(live.names), stream.channels, 0), np.float32)
         presence = np.array([*stream.presence.values()], np.float32)
@@ -212,6 +246,19 @@ class LiveService:
             if self._streams.get(number) is live:
                 del self._streams[number]
             live.has_failed = True
+        live.drop()
+
+
+async def _heard(stream: HubStream, audio: Float) -> list[dict[str, Float]]:
+    """Feed a block, and wait for all that is due by then."""
+    piece = round(PIECE_S * stream.sample_rate)
+    pieces = []
+    for start in range(0, max(1, audio.shape[-1]), piece):
+        await stream.afeed(audio[:, start : start + piece])
+        pieces.append(stream.read())
+    while stream.samples_read < stream.samples_fed - stream.latency_samples:
+        pieces.append(await stream.aread())
+    return pieces
 
 
 def _unknown() -> SgnError:

@@ -35,9 +35,9 @@ def live(fake_separator):
     """Makes services; keywords are those of the fake engine, and of the service."""
     made = []
 
-    def make(*, idle_s=10.0, clock=lambda: 0.0, workers=2, **engine):
+    def make(*, idle_s=10.0, clock=lambda: 0.0, **engine):
         opened = fake_separator(**engine)
-        made.append(LiveService(opened.separator, workers=workers, idle_s=idle_s, clock=clock))
+        made.append(LiveService(opened.separator, idle_s=idle_s, clock=clock))
         return made[-1], opened
 
     yield make
@@ -162,3 +162,34 @@ def test_an_end_that_aborts_computes_nothing(live, noise):
     service.take(1, Block(noise(1, 0), end=True, abort=True), told)
     assert told.wait(2)[1].sources.shape == (1, 1, 0)
     assert opened.engine.calls == 0
+
+
+def test_windows_of_streams_that_wait_at_a_time_go_together(live, noise, monkeypatch):
+    reached, held, fed = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    def hold(call, answer):
+        reached.set()
+        assert held.wait(60)
+        return answer
+
+    service, opened = live(fault=hold, batch=4)
+    crew = service._hub._board.crew
+    wake = crew.wake
+    monkeypatch.setattr(crew, "wake", lambda flow=None: (wake(flow), fed.release()))
+    signals = [noise(1, 1200, seed) for seed in range(5)]
+    told = [Told() for _ in signals]
+    for number, block in enumerate(signals):
+        service.take(number, Block(block, OPTIONS), told[number])
+        if number == 0:
+            assert reached.wait(60)
+    for _ in signals:
+        assert fed.acquire(timeout=60)
+    opened.engine.seen = []
+    held.set()
+    for number, block in enumerate(signals):
+        service.take(number, Block(block[:, :0], end=True), told[number])
+        got = np.concatenate([answer.sources[0] for answer in told[number].wait(2)], axis=-1)
+        stream = opened.separator.stream(**OPTIONS)
+        expected = [stream.feed(block)["bell"], stream.flush()["bell"]]
+        np.testing.assert_allclose(got, np.concatenate(expected, axis=1), rtol=0, atol=1e-6)
+    assert max(len(mixture) for mixture in opened.engine.seen) == 4
