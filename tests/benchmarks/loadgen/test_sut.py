@@ -67,8 +67,9 @@ def test_a_gpu_engine_on_the_fakes_is_valid(scenario, gpu_engine, sent, module, 
     assert outcome.valid, outcome.words
     assert "Result is : VALID" in (tmp_path / SUMMARY).read_text()
     assert (tmp_path / DETAIL).exists()
-    batches = {batch for _, batch, _ in module.executed}
-    assert max(batches) == (1 if scenario is Scenario.SINGLE_STREAM else gpu_engine.batch)
+    largest = max(batch for _, batch, _ in module.executed)
+    if scenario is not Scenario.SERVER:  # what waits at a time is chance
+        assert largest == (1 if scenario is Scenario.SINGLE_STREAM else gpu_engine.batch)
 
 
 def answers(folder, engine, categories):
