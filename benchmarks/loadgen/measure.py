@@ -92,8 +92,8 @@ def measure(
         Latency bound of the server scenario, for all rows; None for `BOUND` times the least 90th
         percentile of single-stream latency among them.
     out
-        Folder that keeps the generator's own files, as ``ROW/SCENARIO/ROUND``, of the server
-        scenario ``ROUND/STEP``; None to drop them.
+        Folder that keeps the generator's own files, as ``NETWORK/ROW/SCENARIO/ROUND``, of the
+        server scenario ``ROUND/STEP``; they replace those of an earlier run. None to drop them.
     tell
         Told how much is done.
     seed
@@ -118,7 +118,7 @@ def measure(
         Child, bundle=setting.bundle.root, threads=setting.threads, folder=setting.folder,
         devices=setting.devices, categories=categories or setting.bundle.config.categories,
     )  # fmt: skip
-    folder = setting.folder / "loadgen" if out is None else out
+    folder = (setting.folder / "loadgen" if out is None else out) / network
     rows = {
         name: Row(name=name, start=partial(start, name), folder=folder, official=official)
         for name in _names(subjects)

@@ -46,7 +46,7 @@ def test_all_four_are_valid_by_the_generators_own_files(setting, tmp_path, monke
     assert "90th percentile within 1 s, of 2 rates" in by["server"].note
     assert by["server"].percentiles["p90"] <= 1.0
     for figure in figures:
-        folder = out / ROW / figure.scenario / "0"
+        folder = out / "published" / ROW / figure.scenario / "0"
         kept = sorted(folder.rglob(SUMMARY))
         assert len(kept) == (2 if figure.scenario == "server" else 1)
         if figure.scenario != "server":
@@ -223,7 +223,7 @@ def test_rounds_lie_next_to_each_other_and_have_an_interval(paced):
     folders = [folder for _, folder in children["a:core.fp32"].runs]
     assert [folder.name for folder in folders] == ["0", "1", "2", "3"]
     # A name that every file system and archive takes.
-    assert {folder.parts[-3] for folder in folders} == {"a_core.fp32"}
+    assert {folder.parts[-4:-2] for folder in folders} == {("published", "a_core.fp32")}
 
 
 def test_offline_is_told_what_to_expect_once_more(paced):
