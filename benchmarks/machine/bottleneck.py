@@ -10,6 +10,8 @@ from sgn_rt.benchmarks.machine.phases import COPIES, DSP, FILES, NETWORK, REST
 
 IDLE: Final = 0.6
 """Part of the processors' time in use below which waiting is what limits."""
+FREE: Final = 0.1
+"""Part of the whole machine's time that nobody used below which who waits waits for others."""
 NEAR: Final = 0.5
 """Part of a bound from which the bound is what limits."""
 _KINDS: Final = {
@@ -37,6 +39,8 @@ class Measured:
         Bound -> least seconds of a window's network by it, on everything that the row may use.
     took_s
         Seconds of a window's network, as if it had all of that to itself.
+    idle
+        Part of all processors' time that nobody used, 0 to 1; None where it is not known.
     precision
         Of the network's products.
     on_gpu
@@ -47,6 +51,7 @@ class Measured:
     busy: float
     need_s: Mapping[str, float] = field(default_factory=dict)
     took_s: float
+    idle: float | None = None
     precision: str = "fp32"
     on_gpu: bool = False
 
@@ -62,6 +67,11 @@ def _of_cpu(measured: Measured) -> str:
     )
     found = f"{_KINDS[first]} with {share:.0%} of the processor time"
     after = f"; next {_KINDS[second]} ({next_share:.0%})" if next_share else ""
+    if measured.busy < IDLE and measured.idle is not None and measured.idle < FREE:
+        return (
+            f"Other programs: they left it {measured.busy:.0%} of the processors, of which most "
+            f"went to {found}{after}. Measure again on a quiet machine."
+        )
     if measured.busy < IDLE:
         return (
             f"Waiting: the processors were busy {measured.busy:.0%} of the time. "

@@ -65,7 +65,8 @@ def limits_of(
     gpu = on_gpu(row.name)
     per_window = profile.wall_s if gpu else profile.cpu_s[NETWORK] / profile.threads
     measured = Measured(
-        shares=profile.shares, busy=profile.busy, precision=row.precision, on_gpu=gpu,
+        shares=profile.shares, busy=profile.busy, idle=profile.idle,
+        precision=row.precision, on_gpu=gpu,
         need_s={name: bound["need_s"] for name, bound in bounds.items()},
         took_s=per_window / max(1, windows),
     )  # fmt: skip

@@ -108,8 +108,8 @@ def measure(threads: int, *, quick: bool = False) -> Peaks:
 
 def main(threads: int, quick: bool) -> dict[str, Any]:
     """Measure, in this process."""
-    size, repeats = (256, 1) if quick else (GEMM_SIZE, REPEATS)
-    room = 1 << 20 if quick else copy_size()
+    size, repeats = (GEMM_SIZE // 2, 2) if quick else (GEMM_SIZE, REPEATS)
+    room = _LEAST_BYTES if quick else copy_size()
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     of = f"{threads} thread{'s' * (threads != 1)}"
     return {

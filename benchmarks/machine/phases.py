@@ -40,11 +40,15 @@ class Profile:
         to sound in one piece, ``network`` has its transforms, too.
     threads
         Processors that it might use.
+    idle
+        Part of all processors' time that nobody used meanwhile, 0 to 1; None where the system does
+        not tell.
     """
 
     wall_s: float
     cpu_s: dict[str, float]
     threads: int
+    idle: float | None = None
 
     @property
     def busy(self) -> float:
@@ -129,14 +133,32 @@ def _engine_threads_s() -> float:
     return ticks / float(os.sysconf("SC_CLK_TCK"))
 
 
+def _processors(root: Path = Path("/")) -> tuple[int, int] | None:
+    """Ticks of all processors so far: idle ones, and all."""
+    try:
+        first = (root / "proc/stat").read_text(encoding="ascii").splitlines()[0]
+    except (OSError, IndexError):
+        return None
+    ticks = [int(field) for field in first.split()[1:9]]  # what guests take is in these already
+    return ticks[3] + ticks[4], sum(ticks)
+
+
+def _idle(before: tuple[int, int] | None, after: tuple[int, int] | None) -> float | None:
+    if before is None or after is None or after[1] == before[1]:
+        return None
+    return (after[0] - before[0]) / (after[1] - before[1])
+
+
 def profile(engine: Engine, run: Callable[[], object], threads: int) -> Profile:
     """Run a separation on ``engine`` once, with its phases timed."""
     with _metered(engine) as meter:
+        everyone = _processors()
         foreign, wall, cpu = _engine_threads_s(), time.perf_counter(), time.process_time()
         run()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        idle = _idle(everyone, _processors())
         foreign = max(0.0, _engine_threads_s() - foreign)
     seconds = {kind: meter.cpu_s.get(kind, 0.0) for kind in KINDS}
     seconds[NETWORK] += min(foreign, max(0.0, cpu - sum(seconds.values())))
     seconds[REST] = max(0.0, cpu - sum(seconds.values()))
-    return Profile(wall_s=wall, cpu_s=seconds, threads=threads)
+    return Profile(wall_s=wall, cpu_s=seconds, threads=threads, idle=idle)

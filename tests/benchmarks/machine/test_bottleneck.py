@@ -58,6 +58,14 @@ def test_waiting():
     assert found.startswith("Waiting: the processors were busy 40% of the time. Of what they did")
 
 
+@pytest.mark.parametrize(("idle", "begin"), [
+    (0.02, "Other programs: they left it 40% of the processors, of which most went to the network"),
+    (0.3, "Waiting: "), (None, "Waiting: "),
+])  # fmt: skip
+def test_who_waits_for_others(idle, begin):
+    assert told(busy=0.4, idle=idle).startswith(begin)
+
+
 def test_of_a_gpu():
     busy = told(on_gpu=True, busy=0.9)
     assert busy.startswith("The host: its processors were busy 90%")

@@ -104,6 +104,18 @@ def test_phases_add_up_to_the_process(mask_engine, fake_engine, config, bundle_f
         assert "separate" not in vars(type(engine))  # nothing stays patched
 
 
+def test_what_nobody_used(tmp_path):
+    (tmp_path / "proc").mkdir()
+    stat = tmp_path / "proc/stat"
+    stat.write_text("cpu  10 0 10 50 5 0 0 25 7 0\ncpu0 1 2 3 4\n")
+    before = phases._processors(tmp_path)
+    assert before == (55, 100)
+    stat.write_text("cpu  40 0 40 60 15 0 0 45 9 0\n")
+    assert phases._idle(before, phases._processors(tmp_path)) == pytest.approx(0.2)
+    assert phases._idle(before, before) is None
+    assert phases._processors(tmp_path / "none") is None
+
+
 def test_a_call_within_a_call_counts_once(monkeypatch):
     clock = iter([0.0, 1.0, 4.0, 10.0])
     monkeypatch.setattr(phases.time, "thread_time", lambda: next(clock))
