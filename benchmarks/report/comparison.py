@@ -9,7 +9,7 @@ days: the limit has to leave room for that.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -18,6 +18,8 @@ import numpy as np
 from sgn_rt.benchmarks.report.tables import flat
 from sgn_rt.benchmarks.result import CONFIDENCE, Figure, Result, Row
 
+Key = tuple[str, str, str, str, str]
+"""Of a figure."""
 Verdict = Literal["WORSE", "worse", "same", "better", "unsure"]
 
 IDENTITY: Final = ("cpu", "cpus", "threads", "gpus")
@@ -154,7 +156,7 @@ def changes(old: Result, new: Result) -> Iterator[str]:
 
 
 def _gone(
-    before: dict[tuple[str, ...], Figure], now: dict[tuple[str, ...], Figure], rows: Sequence[Row]
+    before: Mapping[Key, Figure], now: Mapping[Key, Figure], rows: Sequence[Row]
 ) -> Iterator[tuple[str, bool]]:
     """What has a figure in the earlier run alone, and whether that is a failure of the new one."""
     known = {(row.name, row.network): row for row in rows}

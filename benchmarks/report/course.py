@@ -14,7 +14,7 @@ import numpy as np
 
 from sgn_rt.benchmarks.report.comparison import changes, others
 from sgn_rt.benchmarks.report.page import document
-from sgn_rt.benchmarks.report.plots import Style, styles
+from sgn_rt.benchmarks.report.plots import Style, from_zero, styles
 from sgn_rt.benchmarks.report.quantities import Unit, unit_for
 from sgn_rt.benchmarks.report.svg import SOFT, Plot, as_svg, drawing
 from sgn_rt.benchmarks.report.tables import Section, Table, group_title, scenario_title
@@ -54,7 +54,7 @@ def course_page(runs: Sequence[Result]) -> str:
     ]
     return document(
         title="The course of each figure",
-        lead=f"{len(runs)} runs, numbered by their time. Values are medians; around them, paler, "
+        lead="Runs are numbered by their time. Values are medians of rounds; around them, paler, "
         f"the bounds within which they lie with {100 * CONFIDENCE:.0f} % confidence. A line breaks "
         "where another machine or model begins.",
         parts=parts,
@@ -116,7 +116,7 @@ def _course(
         shown = range(len(runs))[::step]
         axes.set_xticks([*shown], [f"{n + 1}\n{time_of(runs[n]):%d %b %y}" for n in shown])
         axes.set_xlim(-0.5, len(runs) - 0.5)
-        axes.set_ylim(bottom=0)
+        from_zero(axes, [point.figure for point in points], unit)
         axes.set_ylabel(f"{unit.name}, {first.better} is better")
         axes.yaxis.label.set_color(SOFT)
         figure.legend(loc="outside lower left", ncols=1)

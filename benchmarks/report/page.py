@@ -98,7 +98,7 @@ def _section(part: Section, pictures: Sequence[Plot]) -> Iterator[str]:
 
 def _table(table: Table, key: str) -> Iterator[str]:
     # May be wider than a telephone: then it can be scrolled, also by the keyboard.
-    long = any(len(cell) > 40 for row in table.rows for cell in row)
+    long = any(len(cell) > 40 for row in table.rows for cell in row[1:])
     kind = ' class="prose"' if long else ""
     yield f'<div class="part"><h3 id="{key}">{text(table.title)}</h3>'
     yield f'<div class="table" role="group" aria-labelledby="{key}" tabindex="0">'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -49,7 +50,7 @@ def styles(names: Sequence[str]) -> Style:
 
 def plots(result: Result) -> dict[str, list[Plot]]:
     """Section's key, as in `sgn_rt.benchmarks.report.tables` -> its pictures."""
-    style = styles([each.row for each in (*result.figures, *result.limits)])
+    style = styles([*(f.row for f in result.figures), *(each.row for each in result.limits)])
     found: dict[str, list[Plot]] = {}
     drawn = (plot for group in grouped(result.figures) for plot in _of_group(group, style))
     for number, (key, draw) in enumerate((*drawn, *_of_limits(result, style))):
@@ -65,14 +66,14 @@ def _of_group(group: Sequence[Figure], style: Style) -> Iterator[tuple[str, Draw
     good = [figure for figure in group if figure.failure is None and math.isfinite(figure.value)]
     curve = [figure for figure in good if figure.x is not None]
     if len({figure.x for figure in curve}) > 1:
-        yield scenario, lambda prefix: _curves(curve, style, prefix)
+        yield scenario, partial(_curves, curve, style)
     rest = [figure for figure in good if figure.x is None]
     for case in dict.fromkeys(figure.case for figure in rest):
         of_case = [figure for figure in rest if figure.case == case]
         if any(figure.percentiles for figure in of_case):
-            yield scenario, lambda prefix, shown=of_case: _latencies(shown, style, prefix)
+            yield scenario, partial(_latencies, of_case, style)
         if not (any(figure.percentiles for figure in of_case) and of_case[0].unit == "s"):
-            yield scenario, lambda prefix, shown=of_case: _values(shown, style, prefix)
+            yield scenario, partial(_values, of_case, style)
 
 
 def _titled(group: Sequence[Figure], what: str) -> str:
@@ -169,12 +170,18 @@ def _curves(group: Sequence[Figure], style: Style, prefix: str) -> Plot:
         axes.minorticks_off()
         values = [figure.value / unit.size for figure in group]
         if not _scale(axes, "y", values):
-            axes.set_ylim(bottom=0)
+            from_zero(axes, group, unit)
         axes.set_xlabel(_X.get(scenario, "x"))
         axes.set_ylabel(unit.name)
         axes.yaxis.label.set_color(SOFT)
         figure.legend(loc="outside lower left", ncols=1)
         return as_svg(figure, _titled(group, group_title(group)), prefix)
+
+
+def from_zero(axes: Any, figures: Sequence[Figure], unit: Unit) -> None:
+    """Have the values' axis begin at zero, with room for all of their intervals."""
+    bounds = (bound for figure in figures for bound in (figure.value, *(figure.interval or ())))
+    axes.set_ylim(0, 1.08 * max(*bounds, 0.0) / unit.size or 1.0)
 
 
 def _x(scenario: str, value: float) -> str:
@@ -188,10 +195,10 @@ def _x(scenario: str, value: float) -> str:
 def _of_limits(result: Result, style: Style) -> Iterator[tuple[str, Draw]]:
     shares = [each for each in result.limits if each.shares]
     if shares:
-        yield "limits", lambda prefix: _shares(shares, prefix)
+        yield "limits", partial(_shares, shares)
     roofs = [each for each in result.limits if _roof(each) is not None]
     if roofs:
-        yield "limits", lambda prefix: _roofline(roofs, style, prefix)
+        yield "limits", partial(_roofline, roofs, style)
 
 
 def _label(limits: Limits) -> str:
@@ -224,7 +231,7 @@ def _roof(limits: Limits) -> tuple[float, float, float, float] | None:
     took = flops.get("took_s")
     if not took or not all(told) or (flops.get("unit"), moved.get("unit")) != ("FLOP/s", "B/s"):
         return None
-    peak, rate, work, size = map(float, told)
+    peak, rate, work, size = (float(each or 0) for each in told)
     return peak, rate, work / size, work / took
 
 
@@ -248,7 +255,7 @@ def _roofline(limits: Sequence[Limits], style: Style, prefix: str) -> Plot:
                 share = roof[3] / min(roof[0], roof[1] * roof[2])
                 axes.plot(roof[2], roof[3] / 1e9, **style(each.row) | {"linestyle": ""},
                           label=f"{label}: {share:.0%} of its roof")  # fmt: skip
-        _log(axes, "x", x)
+        _log(axes, "x", [*map(float, x)])
         _log(axes, "y", [*(place[3] / 1e9 for place in places), rate * x[0] / 1e9, peak / 1e9])
         axes.set_xlabel("FLOP for each byte that is moved")
         axes.set_ylabel("GFLOP/s")

@@ -32,7 +32,7 @@ ABOUT: Final = {
 """What is measured, of the scenarios that this page knows more of than their name."""
 
 WHAT_VALUES_ARE: Final = (
-    "Values are medians; in brackets the bounds within which they lie with "
+    "Values are medians of rounds; in brackets the bounds within which they lie with "
     f"{100 * CONFIDENCE:.0f} % confidence in this run."
 )
 

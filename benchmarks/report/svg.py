@@ -58,7 +58,7 @@ def drawing(height: float) -> Iterator[tuple[Any, Any]]:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    style = {
+    style: Any = {
         "font.size": 10, "axes.edgecolor": LINE, "axes.labelcolor": SOFT, "text.color": INK,
         "xtick.color": LINE, "ytick.color": LINE, "xtick.labelcolor": SOFT,
         "ytick.labelcolor": INK, "axes.grid": True, "axes.axisbelow": True, "grid.color": LINE,

@@ -78,6 +78,7 @@ _OF_A_RUN: Final = {
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     bundle: Path | None,
     source: Path | None,
     json_path: Path | None,

@@ -13,8 +13,9 @@ from sgn_rt.benchmarks.report import docs
 from sgn_rt.benchmarks.report.files import told_and_checked
 from sgn_rt.benchmarks.report.markdown import as_markdown
 from sgn_rt.benchmarks.report.quantities import number, spread, unit_for
-from sgn_rt.benchmarks.report.sections import sections
+from sgn_rt.benchmarks.report.sections import ABOUT, sections
 from sgn_rt.benchmarks.result import Figure
+from sgn_rt.benchmarks.scenarios import every
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,10 @@ def test_the_best_of_ours_stands_beside_the_best_of_the_others(result):
     assert (row[1], row[3]) == ("onnxruntime:core.int8", "torch-compile")
     assert 2.0 < float(row[5]) < 2.4
     assert not any(row[0].startswith("length") for row in table.rows)
+
+
+def test_every_scenario_is_explained():
+    assert {*every.NAMES} == {*ABOUT}
 
 
 def test_what_is_not_valid_is_never_the_best(result):
