@@ -56,7 +56,9 @@ def good(result):
 
 
 def test_everything_is_written(run, stored, result, tmp_path, no_run):
-    old = stored("old.json")
+    few = tuple(f for f in result.figures if f.scenario in ("offline", "single-stream"))
+    result = dataclasses.replace(result, figures=few)
+    old = stored("old.json", result)
     files = {name: tmp_path / "new" / name for name in ("run.json", "run.md", "run.html")}
     done = run("bench", "--from", old, "--json", files["run.json"], "--markdown", files["run.md"],
                "--html", files["run.html"], "--history", tmp_path / "history",

@@ -96,10 +96,12 @@ def test_what_is_not_valid_is_never_the_best(result):
 
 def test_a_failure_stands_in_its_cell_and_its_reason_below(result):
     files = next(section for section in sections(result) if section.key == "files")
-    (table,) = files.tables
+    table, ratios = files.tables
     row = dict(zip(table.columns, next(r for r in table.rows if r[0] == "torch"), strict=True))
     assert row["an hour"] == "FAILED"
     assert "torch, an hour: EngineError: out of memory" in table.notes
+    assert ratios.title == "time: times as good as torch"
+    assert "torch" not in [name for name, *_ in ratios.rows]
 
 
 def test_a_run_of_nothing_is_told_too(result):
