@@ -67,6 +67,10 @@ class Grid:
         first, shift, layout = self._stretch(index)
         return layout.final(index - first) + shift
 
+    def step(self, index: int) -> int:
+        """From window ``index`` to the next."""
+        return self._stretch(index).layout.step
+
     def fade(self, index: int) -> int:
         """Samples in which window ``index`` is cross-faded with the next."""
         return self._stretch(index).layout.fade

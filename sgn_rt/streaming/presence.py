@@ -173,28 +173,31 @@ class PresenceTracker:
             )
         self.rule, self.windows = rule, 0
         self._bar = log_odds(np.broadcast_to(thresholds, count))
-        self._weight = min(1.0, step_s / rule.span_s)
+        self._weight = step_s / rule.span_s
         self._most = float(np.log(rule.most_odds))
         self._sum = np.zeros(count)
-        self._length = np.zeros(count, np.int64)
+        self._length, self._heard = np.zeros(count), 0.0  # in steps
         self._best = np.full(count, -np.inf)
         self._highest = np.zeros(count, np.float32)
 
-    def update(self, presence: Float) -> None:
+    def update(self, presence: Float, steps: float = 1.0) -> None:
         """Hear the next window.
 
         Parameters
         ----------
         presence
             Highest probability of every category in any channel, shape = (C,), 0 to 1.
+        steps
+            Of ``step_s``, to the window after it: it counts for as many.
         """
         np.maximum(self._highest, presence, out=self._highest)
         self.windows += 1
+        self._heard += steps
         excess = log_odds(presence) - self._bar
         speaks = excess >= 0.0
-        evidence = self._weight * np.minimum(excess, self._most)
+        evidence = min(1.0, steps * self._weight) * np.minimum(excess, self._most)
         self._sum = np.where(speaks, self._sum + evidence, 0.0)
-        self._length = np.where(speaks, self._length + 1, 0)
+        self._length = np.where(speaks, self._length + steps, 0.0)
         # Of two stretches the one with more of (sum + log length) is ahead whatever comes later, as
         # the length of the recording is the same for both. A single number need be kept.
         stretch = self._sum + np.log(np.maximum(self._length, 1))
@@ -202,7 +205,7 @@ class PresenceTracker:
 
     def _reaches(self, share: float) -> NDArray[np.bool_]:
         """Whether the best stretch has this share of the evidence that is wanted."""
-        wanted = share * np.log(self.rule.plain_share * max(self.windows, 1))
+        wanted = share * np.log(self.rule.plain_share * max(self._heard, 1.0))
         return np.asarray(self._best >= wanted - _ROUNDING)
 
     @property

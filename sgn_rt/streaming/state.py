@@ -182,7 +182,8 @@ class StreamState:
         """
         presence = _highest(heard)
         if presence is not None:
-            self.tracker.update(presence)
+            steps = self.grid.step(window.number) / self._settings.layout.step
+            self.tracker.update(presence, steps)
         self._look(window.number, heard)
         for name, track in self.output.tracks.items():
             position = self._settings.config.categories.index(name)

@@ -166,6 +166,20 @@ def test_windows_that_overlap_count_for_what_they_add(finer):
         assert present(fine, step_s=step_s) == present(coarse)
 
 
+@given(signals)
+def test_a_window_of_a_longer_step_counts_for_all_of_it(presences):
+    """Of twice the step, as two that say the same."""
+    long, short = (PresenceTracker(RULE, ("a",), SPAN_S / 4) for _ in range(2))
+    for presence in presences:
+        window = np.array([presence], np.float32)
+        long.update(window, 2.0)
+        short.update(window)
+        short.update(window)
+    np.testing.assert_allclose(long._best, short._best)
+    assert long.present.tolist() == short.present.tolist()
+    assert long.candidates.tolist() == short.candidates.tolist()
+
+
 def test_thresholds_by_category():
     rule = PresenceRule(span_s=SPAN_S, thresholds=(0.2, 0.9))
     tracker = PresenceTracker(rule, ("a", "b"), SPAN_S)

@@ -144,6 +144,8 @@ def test_a_late_stream_takes_longer_steps_until_there_is_time(live, noise, joine
     assert span.kind == "longer-step"
     assert 0 < span.start_s < span.stop_s < signal.shape[1] / RATE
     assert made.hub.stats().longer_steps == stream.overload["longer-step"]
+    assert made.hub.stats().windows < 115
+    assert stream._flow.state.tracker._heard == pytest.approx(120, abs=3), "each by its length"
 
 
 def test_longer_steps_sound_as_their_layout_alone(live, noise, joined, same):
@@ -181,6 +183,7 @@ def test_what_would_be_late_is_the_mixture(live, noise, joined):
     pieces = made.feed([stream], [signal[:, :half]])[0]
     calls, passed = made.still.engine.calls, stream.overload["pass-through"]
     assert passed > 5
+    assert calls == made.hub.stats().windows - passed, "they cost nothing: the network is not asked"
     made.busy_s = 0.0
     pieces += made.feed([stream], [signal[:, half:]])[0]
     pieces.append(made.still.end(stream))
