@@ -103,6 +103,8 @@ class Hub(Closes, OneProcess):
             share=_checked_share(options.get("share", SHARE)),
             clock=options.get("clock", time.monotonic),
         )
+        # Who has opened it for somebody closes it, also where that one holds its streams alone.
+        self._board.owner = self
         self._board.start()
 
     def open(

@@ -35,6 +35,8 @@ BUFFER_S: Final = 5.0
 HANGS_S: Final = 10.0
 """A call of the engine hangs where it takes longer than this, and than `HANGS_CALLS` of them."""
 HANGS_CALLS: Final = 20.0
+OPENS_S: Final = 300.0
+"""An engine that is to take over hangs where it takes longer than this to open and be proved."""
 
 
 class Guarded(Separates, Protocol):
@@ -103,7 +105,10 @@ class Switchboard(OneProcess):
         self._flows: dict[int, Flow] = {}
         self._keys = itertools.count()
         self._lock = threading.Lock()
+        self.owner: object = None  # kept for as long as there are threads
         self._error: Exception | None = None
+        self._replacer: threading.Thread | None = None
+        self._replacing_since_s: float | None = None
         self.desk, self.tally, self.capacity = Desk(), Tally(), Capacity()
         self.crew = Crew(self)
 
@@ -317,35 +322,65 @@ class Switchboard(OneProcess):
         )
         try:
             self._on_batch(done)
-        except Exception:  # a listener's mistake is not the streams'
+        except BaseException:  # a listener's mistake is not the streams', nor what it wants to end
             log.exception("hub: on_batch has raised")
 
     def watch(self) -> float:
         """Give up calls that hang, and the engine with them."""
         limit_s = max(self._hangs_s, HANGS_CALLS * self.capacity.call_s)
-        for call in self.desk.under_way():
-            if self.engine.replacing:
-                call.began_s = self.clock()  # what opens and proves an engine takes its time
-            elif self.clock() - call.began_s > limit_s:
-                self._give_up(call, limit_s)
+        now, calls = self.clock(), self.desk.under_way()
+        hanging = [call for call in calls if now - call.began_s > limit_s]
+        if self._is_replacing:
+            for call in calls:
+                call.began_s = now  # what opens and proves an engine takes its time
+            self._expect_replacement(now)
+            return min(1.0, limit_s / 4)
+        self._replacing_since_s = None
+        if hanging:
+            # In a thread of its own: the engine that is to take over may hang as well.
+            self._replacer = threading.Thread(
+                target=self._give_up,
+                args=(hanging, limit_s),
+                name="sgn-rt-hub-replacer",
+                daemon=True,
+            )
+            self._replacer.start()
         return min(1.0, limit_s / 4)
 
-    def _give_up(self, call: Call, limit_s: float) -> None:
-        error = EngineError(
-            f"{call.engine.name}: got no answer within {limit_s:.1f} s, expected one. "
-            "Look at the device's load and its driver's log."
-        )
-        try:
-            self.engine.give_up(call.engine, error)
-        except SgnError as none_left:
-            self.fail(none_left)
-        except Warning:  # that someone has made an error: the other engine is in service
-            log.exception("hub: a warning was raised as an error")
-        if self.desk.take_away(call):
-            self.tally.count("given_up")
-            log.warning("hub: %d windows of a call that hangs are computed again", len(call.pieces))
-            self.crew.abandon(call.thread)
-            self.crew.wake()
+    @property
+    def _is_replacing(self) -> bool:
+        return self.engine.replacing or (self._replacer is not None and self._replacer.is_alive())
+
+    def _expect_replacement(self, now: float) -> None:
+        """End all streams where no engine takes over in time."""
+        if self._replacing_since_s is None:
+            self._replacing_since_s = now
+        if now - self._replacing_since_s > OPENS_S:
+            self.fail(
+                EngineError(
+                    f"{self.engine.active.name}: got no other engine in its place within "
+                    f"{OPENS_S:.0f} s, expected one to open. Look at the device's load and its "
+                    "driver's log."
+                )
+            )
+
+    def _give_up(self, calls: Sequence[Call], limit_s: float) -> None:
+        for call in calls:
+            error = EngineError(
+                f"{call.engine.name}: got no answer within {limit_s:.1f} s, expected one. "
+                "Look at the device's load and its driver's log."
+            )
+            try:
+                self.engine.give_up(call.engine, error)
+            except SgnError as none_left:
+                self.fail(none_left)
+            except Warning:  # that someone has made an error: the other engine is in service
+                log.exception("hub: a warning was raised as an error")
+            if self.desk.take_away(call):
+                self.tally.count("given_up")
+                log.warning("hub: %d windows of a call that hangs go again", len(call.pieces))
+                self.crew.abandon(call.thread)
+                self.crew.wake()
 
     def stats(self) -> HubStats:
         """Figures so far."""
@@ -383,6 +418,8 @@ class Switchboard(OneProcess):
         """End all streams, and the threads."""
         self.fail(closed("hub"))
         self.crew.close(self._hangs_s)
+        if self._replacer is not None:
+            self._replacer.join(self._hangs_s)
 
 
 def _advance(pieces: Sequence[Piece]) -> None:

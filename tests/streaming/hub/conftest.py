@@ -10,6 +10,17 @@ import pytest
 from sgn_rt.streaming.hub.crew import Crew, Turn
 
 
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    """Of hubs that a test has opened: it, or who made them for it, has closed them."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("sgn-rt-hub"):
+            thread.join(timeout=60)
+            assert not thread.is_alive(), f"{thread.name} is left"
+
+
 def _joined(pieces):
     return {name: np.concatenate([piece[name] for piece in pieces], axis=1) for name in pieces[0]}
 

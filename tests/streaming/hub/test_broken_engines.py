@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -70,6 +71,12 @@ class Hangs:
             self.left.set()
             answer = answer._replace(sources=answer.sources + 1)  # nobody is to hear it
         return answer
+
+
+def watched(hub):
+    """As the watchdog, and until what hangs was given up."""
+    hub._board.watch()
+    hub._board._replacer.join(timeout=60)
 
 
 def _until_given_up(hub):
@@ -150,7 +157,7 @@ def test_the_last_engine_hangs(fake_separator, noise, fails, clock):
         busy.feed(noise(1, 1000))
         assert hangs.reached.wait(timeout=60)
         clock.now += 21.0
-        hub._board.watch()
+        watched(hub)
         for call in (busy.read, idle.read, lambda: idle.feed(noise(1, 9)), idle.close, busy.close):
             with fails(EngineError, "fake: got no answer within 20.0 s"):
                 call()
@@ -171,10 +178,49 @@ def test_an_engine_that_takes_long_to_be_replaced_does_not_hang(still, noise, cl
         board.watch()
     assert board.desk.under_way() == [call]
     clock.now += 21.0
-    board.watch()
+    watched(hub.hub)
     assert board.desk.under_way() == []
     with pytest.raises(EngineError, match="no answer within"):
         stream.read()
+
+
+@pytest.mark.parametrize("how", ["raises", "hangs"])
+def test_an_engine_that_hangs_while_it_is_opened(
+    open_fakes, fake_engine, config, noise, fails, clock, how
+):
+    first, second = Hangs(at=0), Hangs(at=0)
+
+    def fault(call, answer):
+        if how == "raises":
+            raise EngineError("first: got nothing, expected sources. Look at its log.")
+        return first(call, answer)
+
+    fakes = {"first": fake_engine(config, "first"), "second": fake_engine(config, "second")}
+    with open_fakes(fakes, parity="fallback") as separator:
+        fakes["first"]._fault, fakes["second"]._fault = fault, second
+        options = {"overload": "raise", "deadline_s": 1e9, "clock": clock, "hangs_s": 30.0}
+        with separator.hub(**options) as hub:
+            stream = hub.open(**OPTIONS)
+            stream.feed(noise(1, 1000))
+            if how == "hangs":
+                assert first.reached.wait(timeout=60)
+                clock.now += 31.0
+                hub._board.watch()
+            assert second.reached.wait(timeout=60)  # while it is proved, before it is in service
+            hub._board.watch()
+            clock.now += 299.0
+            hub._board.watch()
+            stream.read()
+            clock.now += 2.0
+            hub._board.watch()
+            for call in (stream.read, stream.close, lambda: hub.open(**OPTIONS)):
+                with fails(EngineError, "first: got no other engine in its place within 300 s"):
+                    call()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ParityWarning)
+                first.let_go.set()
+                second.let_go.set()
+                hub.close()
 
 
 def test_no_engine_is_left(fake_separator, noise, fails):
@@ -234,12 +280,18 @@ def test_spot_checks_look_at_windows_of_all_streams(open_fakes, fake_engine, con
         assert separator.checked_windows >= hub.stats().windows // 2 > 3
 
 
-def test_a_listener_that_raises_is_its_own_trouble(fake_separator, noise, caplog):
+@pytest.mark.parametrize("kind", [ValueError, SystemExit, KeyboardInterrupt])
+def test_a_listener_that_raises_is_its_own_trouble(fake_separator, noise, caplog, kind):
+    told = threading.Semaphore(0)
+
     def listener(done):
-        raise ValueError("no room on the disk")
+        told.release()
+        raise kind("no room on the disk")
 
     with fake_separator().separator.hub(overload="raise", on_batch=listener) as hub:
         stream = hub.open(**OPTIONS)
         stream.feed(noise(1, 3000))
+        assert told.acquire(timeout=20)
+        assert told.acquire(timeout=20), "the thread that told it has ended"
         assert stream.close()["bell"].shape == (1, 3000)
     assert "no room on the disk" in caplog.text

@@ -515,6 +515,15 @@ def test_close_of_the_hub_wakes_who_waits_for_the_rest(fake_separator, noise, ga
     assert errors
 
 
+def test_a_hub_that_nobody_holds_is_closed_with_its_separator(fake_separator, fails):
+    separator = fake_separator().separator
+    stream = separator.hub(overload="raise").open(sample_rate=8000)
+    gc.collect()
+    separator.close()
+    with fails(SgnError, "hub: got a call after close"):
+        stream.read()
+
+
 def test_neither_pickled_nor_used_after_a_fork(fake_separator, fails):
     hub = fake_separator().separator.hub()
     stream = hub.open(sample_rate=8000)
