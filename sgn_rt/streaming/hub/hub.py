@@ -16,14 +16,8 @@ from sgn_rt.model.config import ModelConfig
 from sgn_rt.streaming.hub.hub_stream import HubStream
 from sgn_rt.streaming.hub.overload import Overload, checked_overload, checked_positive
 from sgn_rt.streaming.hub.stats import HubStats
-from sgn_rt.streaming.hub.switchboard import (
-    BUFFER_S,
-    HANGS_S,
-    SHARE,
-    Guarded,
-    OnBatch,
-    Switchboard,
-)
+from sgn_rt.streaming.hub.switchboard import BUFFER_S, SHARE, OnBatch, Switchboard
+from sgn_rt.streaming.hub.watch import HANGS_S, Guarded
 from sgn_rt.streaming.settings import StreamSettings
 
 DEADLINE_S: Final = 0.2

@@ -6,15 +6,14 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final
 
 import numpy as np
 
 from sgn_rt._process import OneProcess, closed
-from sgn_rt._types import Positions
-from sgn_rt.errors import EngineError, OverloadError, SgnError
+from sgn_rt.errors import OverloadError
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.streaming.answers import Separates
+from sgn_rt.streaming.hub.asking import heard_of, union
 from sgn_rt.streaming.hub.capacity import Capacity
 from sgn_rt.streaming.hub.crew import Crew, Turn
 from sgn_rt.streaming.hub.desk import Call, Desk, Piece
@@ -22,7 +21,8 @@ from sgn_rt.streaming.hub.flow import Flow, Pending
 from sgn_rt.streaming.hub.overload import Overload
 from sgn_rt.streaming.hub.policies import POLICIES, Policy, passed
 from sgn_rt.streaming.hub.stats import BatchDone, HubStats, Tally
-from sgn_rt.streaming.jobs import Heard, ask
+from sgn_rt.streaming.hub.watch import Guarded, Watch
+from sgn_rt.streaming.jobs import Heard
 from sgn_rt.streaming.settings import StreamSettings
 
 log = logging.getLogger(__name__)
@@ -32,29 +32,6 @@ SHARE: Final = 0.8
 it queues grow, and a machine has other things to do."""
 BUFFER_S: Final = 5.0
 """Seconds of samples that may wait on either side of the network, beyond the latency."""
-HANGS_S: Final = 10.0
-"""A call of the engine hangs where it takes longer than this, and than `HANGS_CALLS` of them."""
-HANGS_CALLS: Final = 20.0
-OPENS_S: Final = 300.0
-"""An engine that is to take over hangs where it takes longer than this to open and be proved."""
-
-
-class Guarded(Separates, Protocol):
-    """An engine in service that another can take over from."""
-
-    @property
-    def replacing(self) -> bool:
-        """Whether another is about to take over."""
-        ...
-
-    @property
-    def replacements(self) -> Sequence[str]:
-        """What was said of those that did."""
-        ...
-
-    def give_up(self, engine: Any, error: EngineError) -> None:
-        """Have another take over from one that hangs."""
-        ...
 
 
 OnBatch = Callable[[BatchDone], object]
@@ -107,10 +84,8 @@ class Switchboard(OneProcess):
         self._lock = threading.Lock()
         self.owner: object = None  # kept for as long as there are threads
         self._error: Exception | None = None
-        self._replacer: threading.Thread | None = None
-        self._replacing_since_s: float | None = None
         self.desk, self.tally, self.capacity = Desk(), Tally(), Capacity()
-        self.crew = Crew(self)
+        self.crew, self._watch = Crew(self), Watch(self, hangs_s)
 
     # Streams that come and go.
 
@@ -258,7 +233,7 @@ class Switchboard(OneProcess):
         pieces = call.pieces
         began_s = self.clock()
         full = len(self.desk.under_way()) >= self.concurrency
-        heard = self._heard(pieces) if pieces else []
+        heard = heard_of(self.engine, pieces) if pieces else []
         if not self.desk.returned(call):
             return Turn.LOST
         done_s = self.clock()
@@ -273,23 +248,6 @@ class Switchboard(OneProcess):
         else:
             self._tell(pieces, heard, began_s, done_s, full=full)
         return Turn.DONE
-
-    def _heard(self, pieces: Sequence[Piece]) -> Sequence[Heard | Exception]:
-        """What the engine makes of windows; where it fails on them, of each stream's alone."""
-        flows = dict.fromkeys(piece.flow for piece in pieces)
-        chosen = _union([flow.settings for flow in flows])
-        try:
-            heard = ask(self.engine, [piece.job for piece in pieces], chosen)
-        except Exception as error:  # also a warning that someone has made an error
-            if len(flows) == 1:
-                log.warning("hub: a stream has failed: %s", error)
-                return [error] * len(pieces)
-            found: dict[Piece, Heard | Exception] = {}
-            for flow in flows:
-                own = [piece for piece in pieces if piece.flow is flow]
-                found.update(zip(own, self._heard(own), strict=True))
-            return [found[piece] for piece in pieces]
-        return heard
 
     def _tell(
         self,
@@ -307,7 +265,7 @@ class Switchboard(OneProcess):
         if not engines:
             return
         full = full and len(pieces) >= self.engine.active.batch
-        sources = len(_union([flow.settings for flow in flows]))
+        sources = len(union([flow.settings for flow in flows]))
         self.capacity.observe(done_s - began_s, sources, is_full=full)
         if self._on_batch is None:
             return
@@ -326,61 +284,8 @@ class Switchboard(OneProcess):
             log.exception("hub: on_batch has raised")
 
     def watch(self) -> float:
-        """Give up calls that hang, and the engine with them."""
-        limit_s = max(self._hangs_s, HANGS_CALLS * self.capacity.call_s)
-        now, calls = self.clock(), self.desk.under_way()
-        hanging = [call for call in calls if now - call.began_s > limit_s]
-        if self._is_replacing:
-            for call in calls:
-                call.began_s = now  # what opens and proves an engine takes its time
-            self._expect_replacement(now)
-            return min(1.0, limit_s / 4)
-        self._replacing_since_s = None
-        if hanging:
-            # In a thread of its own: the engine that is to take over may hang as well.
-            self._replacer = threading.Thread(
-                target=self._give_up,
-                args=(hanging, limit_s),
-                name="sgn-rt-hub-replacer",
-                daemon=True,
-            )
-            self._replacer.start()
-        return min(1.0, limit_s / 4)
-
-    @property
-    def _is_replacing(self) -> bool:
-        return self.engine.replacing or (self._replacer is not None and self._replacer.is_alive())
-
-    def _expect_replacement(self, now: float) -> None:
-        """End all streams where no engine takes over in time."""
-        if self._replacing_since_s is None:
-            self._replacing_since_s = now
-        if now - self._replacing_since_s > OPENS_S:
-            self.fail(
-                EngineError(
-                    f"{self.engine.active.name}: got no other engine in its place within "
-                    f"{OPENS_S:.0f} s, expected one to open. Look at the device's load and its "
-                    "driver's log."
-                )
-            )
-
-    def _give_up(self, calls: Sequence[Call], limit_s: float) -> None:
-        for call in calls:
-            error = EngineError(
-                f"{call.engine.name}: got no answer within {limit_s:.1f} s, expected one. "
-                "Look at the device's load and its driver's log."
-            )
-            try:
-                self.engine.give_up(call.engine, error)
-            except SgnError as none_left:
-                self.fail(none_left)
-            except Warning:  # that someone has made an error: the other engine is in service
-                log.exception("hub: a warning was raised as an error")
-            if self.desk.take_away(call):
-                self.tally.count("given_up")
-                log.warning("hub: %d windows of a call that hangs go again", len(call.pieces))
-                self.crew.abandon(call.thread)
-                self.crew.wake()
+        """Give up what hangs; seconds until it should be looked again."""
+        return self._watch.look()
 
     def stats(self) -> HubStats:
         """Figures so far."""
@@ -418,22 +323,10 @@ class Switchboard(OneProcess):
         """End all streams, and the threads."""
         self.fail(closed("hub"))
         self.crew.close(self._hangs_s)
-        if self._replacer is not None:
-            self._replacer.join(self._hangs_s)
+        self._watch.wait()
 
 
 def _advance(pieces: Sequence[Piece]) -> None:
     """Have signals go on that an answer has come for: in their order, each once."""
     for flow in dict.fromkeys(piece.flow for piece in pieces):
         flow.advance()
-
-
-def _union(settings: Sequence[StreamSettings]) -> Positions:
-    """Categories of streams together; of one alone in its own order."""
-    first, *others = settings
-    own = first.positions(first.named)
-    if not others:
-        return own
-    all_of_them = [own, *(other.positions(other.named) for other in others)]
-    together: Positions = np.unique(np.concatenate(all_of_them))
-    return together

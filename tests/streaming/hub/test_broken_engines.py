@@ -76,7 +76,7 @@ class Hangs:
 def watched(hub):
     """As the watchdog, and until what hangs was given up."""
     hub._board.watch()
-    hub._board._replacer.join(timeout=60)
+    hub._board._watch._replacer.join(timeout=60)
 
 
 def _until_given_up(hub):
