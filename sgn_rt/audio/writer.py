@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import soundfile
 
 from sgn_rt._types import Float
-from sgn_rt.audio.source import reason
+from sgn_rt.audio.source import printable, reason
 from sgn_rt.errors import AudioError, StorageError
 
 Format = Literal["wav", "flac"]
@@ -41,11 +42,29 @@ def writing(place: Path) -> Iterator[None]:
         yield
     except (soundfile.LibsndfileError, OSError) as error:
         number = error.errno if isinstance(error, OSError) else None
-        full = number in _STORAGE or getattr(error, "code", None) == _SYSTEM
-        raise (StorageError if full else AudioError)(
+        if number in _STORAGE or getattr(error, "code", None) == _SYSTEM:
+            raise StorageError(_of_storage(place, error)) from error
+        raise AudioError(
             f"{place}: got {reason(error)}, expected to write stems there. "
-            "Check the name, permissions, free space and the format's limits."
+            "Check the name, permissions and the format's limits."
         ) from error
+
+
+def _of_storage(place: Path, error: Exception) -> str:
+    """What a user is told of storage that takes nothing more: which, how much is free, what to do.
+
+    libsndfile's word, a system error, says nothing of that.
+    """
+    there = next(path for path in (place, *place.absolute().parents) if path.exists())
+    disk = there.resolve()
+    while not os.path.ismount(disk):
+        disk = disk.parent
+    return (
+        f"{place}: got {reason(error)}, expected to write stems there. The disk at "
+        f"{printable(disk)} has {shutil.disk_usage(there).free / 1e6:.1f} MB free. Make room, see "
+        "whether it is read-only or has a quota or a limit of a file's size, or name another "
+        "output folder."
+    )
 
 
 class AudioWriter:

@@ -13,7 +13,6 @@ import pytest
 import soundfile
 
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.separator import Separator
 from sgn_rt.serving.folders.desk import Work
 from sgn_rt.serving.folders.entry import Entry
 from sgn_rt.serving.folders.state import fingerprint_of
@@ -83,30 +82,6 @@ def nodes() -> Iterator[Nodes]:
     finally:
         cluster.shutdown()
     assert processes_of(session) == []
-
-
-SAMPLES = 1000
-"""Of a recording: one window of the model."""
-
-
-@pytest.fixture(scope="session")
-def material() -> list[np.ndarray]:
-    """Recordings of which others are copies."""
-    rng = np.random.default_rng(5)
-    return [(0.2 * rng.standard_normal(SAMPLES + 37 * i)).astype(np.float32) for i in range(8)]
-
-
-@pytest.fixture(scope="session")
-def stems(small_bundle, material, tmp_path_factory) -> list[dict[str, np.ndarray]]:
-    """What a separator of this process makes of each."""
-    folder = tmp_path_factory.mktemp("reference")
-    with Separator.open(small_bundle, "onnxruntime", threads=1) as separator:
-        made = []
-        for i, samples in enumerate(material):
-            soundfile.write(folder / f"{i}.wav", samples, 8000, subtype="FLOAT")
-            files = separator.separate_to(folder / f"{i}.wav", folder / "out", ["bell", "horn"])
-            made.append({name: soundfile.read(path)[0] for name, path in files.stems.items()})
-    return made
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -15,35 +16,108 @@ import numpy as np
 import pytest
 import soundfile
 
-from sgn_rt.audio.labelled_music import shipped_music
 from sgn_rt.serving.folders.state import STATE_FOLDER
 
-SGN_RT = [sys.executable, "-m", "sgn_rt", "separate"]
-WAIT_S = 120.0
+WAIT_S = 300.0
+"""For what takes seconds, if nobody else is at work."""
+
+PLANTED = """
+import os, signal, sys
+
+def look(event, arguments):
+    if event == "open" and isinstance(arguments[0], (str, bytes)):
+        name = os.path.basename(os.fsdecode(arguments[0]))
+        if name == "killing.wav":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if name == "ending.wav":
+            os._exit(3)
+
+sys.addaudithook(look)
+"""
+"""Python runs it in every process: two recordings end whatever opens them, as a fault of a library
+or too little memory would."""
 
 
-def excerpts(folder: Path, count: int, seconds: float, broken: int = 0) -> None:
-    """Recordings of a fraction of a second, each another; every so many is no audio."""
-    samples, rate = soundfile.read(shipped_music() / "003.mix.flac", dtype="float32")
-    length = round(seconds * rate)
-    for number in range(count):
-        path = folder / f"{number % 7}" / f"{number:03}.wav"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if broken and number % broken == broken // 2:
-            path.write_bytes(b"no audio")
-            continue
-        start = number * 997 % (len(samples) - length)
-        soundfile.write(path, samples[start : start + length], rate, subtype="FLOAT")
+class Place:
+    """Recordings in a folder, and the command on them, in a process of its own."""
+
+    def __init__(self, tmp_path: Path, bundle: Path, material: list[np.ndarray]) -> None:
+        self.top, self.out, self.temporary = (tmp_path / name for name in ("in", "out", "tmp"))
+        self.errors = tmp_path / "stderr"
+        self.temporary.mkdir()
+        self._bundle, self._material = bundle, material
+        self._environment = os.environ | {"TMPDIR": str(self.temporary)}
+        self.good: dict[str, int] = {}
+
+    def add(self, count: int, broken: int = 0, **more: int) -> None:
+        """So many in seven folders, every so many no audio; and others by name, of which sound."""
+        for number in range(count):
+            name = f"{number % 7}/{number:03}.wav"
+            if broken and number % broken == broken // 2:
+                path = self.top / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"no audio")
+            else:
+                self._put(name, number % len(self._material))
+                self.good[name] = number % len(self._material)
+        for name, which in more.items():
+            self._put(f"{name}.wav", which)
+
+    def _put(self, name: str, which: int) -> None:
+        (self.top / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(self.top / name, self._material[which], 8000, subtype="FLOAT")
+
+    def plant(self, code: str) -> None:
+        """Have Python run something in every process of the command."""
+        (self.temporary.parent / "planted").mkdir()
+        (self.temporary.parent / "planted" / "sitecustomize.py").write_text(code)
+        self._environment["PYTHONPATH"] = str(self.temporary.parent / "planted")
+
+    def begin(self, *options: object, inputs=None, **settings) -> subprocess.Popen[str]:
+        """In a process group of its own; lines of JSON on its stdout."""
+        command = [
+            sys.executable, "-m", "sgn_rt", "separate", *(inputs or [self.top]), "-o", self.out,
+            "--bundle", self._bundle, "--engine", "onnxruntime", "--categories", "bell,horn",
+            "--jsonl", "-", *options,
+        ]  # fmt: skip
+        before = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+        with self.errors.open("w") as errors:
+            return subprocess.Popen(
+                [*map(str, command)], stdout=subprocess.PIPE, stderr=errors, text=True,
+                start_new_session=True, env=self._environment, **before | settings,
+            )  # fmt: skip
+
+    def finish(self, run: subprocess.Popen[str]) -> tuple[int, list[dict], str]:
+        """Its exit code, what is left of its rows, and what it said on stderr."""
+        with run:
+            rows = [json.loads(line) for line in run.stdout]
+        return run.returncode, rows, self.errors.read_text()
+
+    def expect_stems(self, rows: list[dict], stems: list[dict[str, np.ndarray]]) -> None:
+        """Every good recording has its stems, sample by sample, and there are no others."""
+        whole = {row["key"]: row["stems"] for row in rows if row["status"] != "failed"}
+        assert whole.keys() == self.good.keys()
+        for key, which in self.good.items():
+            assert whole[key].keys() == stems[which].keys()
+            for name, samples in stems[which].items():
+                np.testing.assert_array_equal(soundfile.read(whole[key][name])[0], samples)
+        written = {path for each in whole.values() for path in each.values()}
+        assert {str(path) for path in self.out.rglob("*.wav")} == written
+        assert self.leftovers() == []
+
+    def leftovers(self) -> list[str]:
+        """Temporaries, and tries that are begun and not ended."""
+        found = (str(path.relative_to(self.out)) for path in self.out.rglob("*"))
+        return [*map(str, self.temporary.glob("sgn-rt-*"))] + [
+            name for name in found
+            if re.search(r"\.sgn-rt-[0-9a-f]{12}|\.owner$|\.part$", name)
+            or re.search(rf"{STATE_FOLDER}/../\w+\.\w+\.\d+$", name)
+        ]  # fmt: skip
 
 
-def begin(top: Path, out: Path, *options: object) -> subprocess.Popen[str]:
-    """A run in a process group of its own, its lines of JSON on stdout."""
-    command = [*SGN_RT, top, "-o", out, "--jsonl", "-", *options]
-    return subprocess.Popen(
-        [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+@pytest.fixture
+def place(tmp_path, small_bundle, material) -> Place:
+    return Place(tmp_path, small_bundle, material)
 
 
 def workers(process: subprocess.Popen[str]) -> list[int]:
@@ -59,21 +133,6 @@ def rows_of(process: subprocess.Popen[str], count: int) -> list[dict]:
     return [json.loads(process.stdout.readline()) for _ in range(count)]
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, list[dict], str]:
-    out, err = process.communicate(timeout=WAIT_S)
-    return process.returncode, [json.loads(line) for line in out.splitlines()], err
-
-
-def leftovers(out: Path) -> list[str]:
-    """Temporaries, and tries that are begun and not ended."""
-    found = (str(path.relative_to(out)) for path in out.rglob("*"))
-    return [
-        name for name in found
-        if re.search(r"\.sgn-rt-[0-9a-f]{12}|\.owner$|\.part$", name)
-        or re.search(rf"{STATE_FOLDER}/../\w+\.\w+\.\d+$", name)
-    ]  # fmt: skip
-
-
 def gone(pids: list[int]) -> bool:
     """Whether processes end, within the time that tests have."""
     deadline = time.monotonic() + WAIT_S
@@ -85,67 +144,134 @@ def gone(pids: list[int]) -> bool:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_it_cleanly_and_the_next_run_goes_on(tmp_path, number, code):
-    excerpts(tmp_path / "in", 12, 0.3)
-    run = begin(tmp_path / "in", tmp_path / "out", "--jobs", 2)
+def test_a_signal_ends_it_cleanly_and_the_next_run_goes_on(place, number, code):
+    place.add(40)
+    run = place.begin("--jobs", 2)
     first = rows_of(run, 3)
     os.killpg(run.pid, number)  # as a terminal does: workers get it, too
-    status, more, err = finish(run)
+    status, more, err = place.finish(run)
     assert status == code, err
     assert "Traceback" not in err
-    assert leftovers(tmp_path / "out") == []
-    status, rows, err = finish(begin(tmp_path / "in", tmp_path / "out", "--jobs", 2))
+    assert place.leftovers() == []
+    status, rows, err = place.finish(place.begin("--jobs", 2))
     assert (status, err) == (0, "")
     before = {row["key"] for row in rows if row["status"] == "skipped"}
     assert {row["key"] for row in first + more} <= before
-    assert len(rows) == 12
+    assert len(rows) == 40
     assert {row["tries"] for row in rows} == {1}
 
 
-def test_500_recordings_interrupted_three_times(tmp_path):
+def test_500_recordings_interrupted_three_times(place, stems):
     """One in a hundred is broken; SIGTERM, SIGKILL of the parent, SIGKILL of a worker."""
-    top, out = tmp_path / "in", tmp_path / "out"
-    excerpts(top, 500, 0.1, broken=100)
-    options = ("--jobs", 2, "--categories", "tuba")
-    run = begin(top, out, *options)
+    place.add(500, broken=100)
+    run = place.begin("--jobs", 2)
     rows_of(run, 40)
     run.send_signal(signal.SIGTERM)
-    assert finish(run)[0] == 143
-    assert leftovers(out) == []
+    assert place.finish(run)[0] == 143
+    assert place.leftovers() == []
 
-    run = begin(top, out, *options)
+    run = place.begin("--jobs", 2)
     rows_of(run, 150)
     pids = workers(run)
     run.kill()
-    run.communicate()
+    with run:
+        pass
     assert gone(pids)
-    assert leftovers(out) == []  # workers end cleanly where their parent is gone
+    assert place.leftovers() == []  # workers end cleanly where their parent is gone
 
-    run = begin(top, out, *options)
+    run = place.begin("--jobs", 2)
     rows_of(run, 300)
     pids = workers(run)
     assert pids
     os.kill(pids[0], signal.SIGKILL)
-    status, rows, err = finish(run)
+    status, rows, err = place.finish(run)
     assert status == 2
     assert "a worker ended by signal SIGKILL" in err
 
-    status, rows, err = finish(begin(top, out, *options))
+    status, rows, err = place.finish(place.begin("--jobs", 2))
     assert status == 2
     assert len(rows) == len({row["key"] for row in rows}) == 500
     failed = {row["key"] for row in rows if row["status"] == "failed"}
     assert failed == {f"{n % 7}/{n:03}.wav" for n in range(50, 500, 100)}
     assert {row["status"] for row in rows if row["key"] not in failed} == {"skipped"}
     assert "5 x got a file that does not read as audio" in err
-    assert leftovers(out) == []
-    whole = {row["key"]: Path(row["stems"]["tuba"]) for row in rows if row["key"] not in failed}
-    assert sorted(out.rglob("*.wav")) == sorted(whole.values())
-    picked = sorted(whole)[::33]
-    single = [*SGN_RT, *(top / key for key in picked), "-o", tmp_path / "single",
-              "--categories", "tuba"]  # fmt: skip
-    subprocess.run([*map(str, single)], check=True, capture_output=True)
-    for key in picked:
-        alone = tmp_path / "single" / Path(key).stem / "tuba.wav"
-        assert np.array_equal(soundfile.read(alone)[0], soundfile.read(whole[key])[0])
-    for key, stem in whole.items():
-        assert soundfile.info(stem).frames == soundfile.info(top / key).frames
+    place.expect_stems(rows, stems)
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["a folder", "named files"])
+def test_recordings_that_end_their_process_are_given_up_and_take_none_along(place, stems, named):
+    place.plant(PLANTED)
+    place.add(20, killing=0, ending=1)
+    inputs = sorted(place.top.rglob("*.wav")) if named else [place.top]
+    if named:
+        place.good = {Path(key).name: which for key, which in place.good.items()}
+    options = ("--jobs", 2, "--tries", 2)
+    status, rows, err = place.finish(place.begin(*options, inputs=inputs))
+    assert status == 2, err
+    failed = {row["key"]: row for row in rows if row["status"] == "failed"}
+    assert failed.keys() == {"killing.wav", "ending.wav"}
+    for row in failed.values():
+        assert row["tries"] == 2
+        assert "got 2 tries that failed or ended their process" in row["error"]
+    assert err.count("a worker ended by signal SIGKILL") == 2
+    assert err.count("a worker ended by exit code 3") == 2
+    place.expect_stems(rows, stems)
+    assert (place.out / STATE_FOLDER).exists() != named
+    if not named:
+        status, again, err = place.finish(place.begin(*options))
+        assert (status, len(again)) == (2, 22)
+        assert "a worker ended" not in err, "who was given up is not tried again"
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Has a folder on a file system of a size, or changes that, where this user may."""
+    mounted = []
+
+    def mount(folder: Path, size: str) -> None:
+        folder.mkdir(exist_ok=True)
+        options = f"size={size}" + (",remount" if folder in mounted else "")
+        command = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mount: not permitted")
+        if folder not in mounted:
+            mounted.append(folder)
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_the_run_and_the_next_goes_on(place, stems, disk):
+    disk(place.out, "512k")
+    place.add(50)
+    status, rows, err = place.finish(place.begin("--jobs", 2))
+    assert status == 2
+    (line,) = err.splitlines()
+    assert line.startswith("sgn-rt: error: ")
+    assert "expected to write stems there. The disk at " in line
+    assert re.search(rf"at {place.out} has \d\.\d MB free\. Make room, ", line), line
+    assert 0 < len(rows) < 50
+    assert {row["status"] for row in rows} == {"separated"}
+    assert place.leftovers() == []
+    disk(place.out, "16m")
+    status, again, err = place.finish(place.begin("--jobs", 2))
+    assert (status, err) == (0, "")
+    assert {row["key"] for row in rows} <= {r["key"] for r in again if r["status"] == "skipped"}
+    place.expect_stems(again, stems)
+
+
+def test_a_file_that_may_not_grow_is_told_and_leaves_nothing(place):
+    """What libsndfile calls a system error: it keeps no word of which."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    place.top.mkdir()
+    soundfile.write(place.top / "a.wav", np.ones(100_000) * 0.1, 8000, subtype="PCM_16")
+    status, rows, err = place.finish(place.begin(inputs=[place.top / "a.wav"], preexec_fn=limit))
+    assert (status, rows) == (2, [])
+    (line,) = err.splitlines()
+    assert f"{place.out / 'a'}: got " in line
+    assert "MB free" in line
+    assert not place.out.exists()
