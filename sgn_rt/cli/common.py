@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sgn_rt._atomic import is_written_in_place, write_named
-from sgn_rt.cli.process import printable
+from sgn_rt.cli.process import bar_shown, make_way, printable
 from sgn_rt.cli.verbosity import is_quiet
 from sgn_rt.errors import AudioError, CategoryError, ConfigError, SgnError
 
@@ -126,6 +126,8 @@ class _Console(Console):
     """Prints what is `printable` of texts; tables see to theirs."""
 
     def print(self, *objects: Any, **options: Any) -> None:
+        if not self.stderr:  # whereon bars are drawn, by this very method
+            make_way()
         super().print(
             *(printable(each) if isinstance(each, str) else each for each in objects), **options
         )
@@ -175,26 +177,28 @@ def progress_bar(title: str) -> Iterator[Callable[..., None]]:
         TimeRemainingColumn(),
         console=console(err=True),
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # else results would go to stderr, above the bar
+        redirect_stdout=False,  # or results would go to stderr, whatever stdout is
+        redirect_stderr=False,
     )
     task = shown.add_task(printable(title), total=1.0)
     began = time.monotonic()
-    started, wanted = False, sys.stderr.isatty() and not is_quiet()
+    stack, wanted = ExitStack(), sys.stderr.isatty() and not is_quiet()
 
     def tell(done: float, title: str | None = None) -> None:
-        nonlocal started
-        if not started and wanted and time.monotonic() - began > 1.0:
+        nonlocal wanted
+        if wanted and time.monotonic() - began > 1.0:
+            wanted = False
+            stack.enter_context(bar_shown())
+            stack.callback(shown.stop)
             shown.start()
-            started = True
         named = None if title is None else printable(title)
         shown.update(task, completed=done, description=named)
 
     try:
         yield tell
     finally:
-        if started:
-            with suppress(OSError):  # a terminal that was hung up, perhaps the reason to stop
-                shown.stop()
+        with suppress(OSError):  # a terminal that was hung up, perhaps the reason to stop
+            stack.close()
 
 
 def expect_file(path: Path) -> None:

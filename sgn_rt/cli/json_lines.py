@@ -12,6 +12,7 @@ from typing import Any, Self
 import click
 
 from sgn_rt.cli.common import writing_file
+from sgn_rt.cli.process import make_way
 
 
 class JsonLines:
@@ -49,6 +50,7 @@ class JsonLines:
             If it cannot be written.
         """
         if self._file is None:
+            make_way()
             click.echo(json.dumps(dict(value), allow_nan=False))
             return
         with writing_file(self._path):

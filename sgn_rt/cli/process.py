@@ -103,8 +103,31 @@ def printable(text: str) -> str:
     )
 
 
+_bars: list[object] = []
+"""Those that are drawn on the terminal now, of one line each."""
+
+
+@contextmanager
+def bar_shown() -> Iterator[None]:
+    """While a bar is drawn again and again on the last line of the terminal, by stderr."""
+    _bars.append(None)
+    try:
+        yield
+    finally:
+        _bars.pop()
+
+
+def make_way() -> None:
+    """Erase a bar that is drawn, before something else is printed; it is drawn anew below."""
+    if _bars:
+        with suppress(OSError):  # a terminal that was hung up
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+
 def say(kind: str, message: str) -> None:
     """Tell of something on stderr, in one line; where that is gone, nobody is told."""
+    make_way()
     with suppress(OSError):  # a terminal that was hung up
         click.echo(f"sgn-rt: {kind}: {printable(' '.join(message.split()))}", err=True)
 

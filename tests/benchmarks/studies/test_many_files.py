@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
-from click.testing import CliRunner
 
-from sgn_rt.benchmarks.studies.many_files import Took, concluded, expect_same, main, ways
+from sgn_rt.benchmarks.studies import many_files
+from sgn_rt.benchmarks.studies.many_files import Took, concluded, expect_same, ways
 from sgn_rt.errors import ParityError
 
 from ...serving.conftest import small_bundle  # noqa: F401 - a fixture
@@ -44,14 +46,16 @@ def test_other_stems_are_no_result(tmp_path):
 
 def test_it_runs(small_bundle, tmp_path):  # noqa: F811
     report = tmp_path / "many.json"
-    options = ["--bundle", small_bundle, "--files", 3, "--seconds", 0.2, "--rounds", 1,
-               "--threads", 2, "--json", report]  # fmt: skip
-    done = CliRunner().invoke(main, [*map(str, options)], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
+    command = [
+        sys.executable, "-P", "-m", many_files.__name__, "--bundle", small_bundle, "--files", 3,
+        "--seconds", 0.2, "--rounds", 1, "--threads", 2, "--json", report,
+    ]  # fmt: skip
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     told = json.loads(report.read_text())
     assert told["ways"].keys() == told["measured"].keys()
     for name, figures in told["measured"].items():
-        assert f"{name}: " in done.output
+        assert f"{name}: " in done.stdout
         assert figures["files_per_second"] > 0
         (run,) = figures["runs"]
         assert 0 < run["after_first_s"] < run["whole_s"]
