@@ -17,7 +17,7 @@ from sgn_rt.errors import SgnError
 
 BEGIN: Final = "<!-- written by make bench -->"
 END: Final = "<!-- end -->"
-LEVEL: Final = 2
+LEVEL: Final = 3
 """Of the figures' heading on the page."""
 
 

@@ -127,7 +127,7 @@ def test_the_page_of_the_docs_takes_the_figures_between_its_marks(result, tmp_pa
         assert text.startswith("# How fast?\n\nRead it so.\n\n" + docs.BEGIN)
         assert text.endswith(f"{docs.END}\n\nThe rest.\n")
         assert "last year" not in text
-        assert "## sgn-instruments on Example CPU" in text
+        assert "### sgn-instruments on Example CPU" in text
 
 
 @pytest.mark.parametrize("text", ["", "no marks", docs.BEGIN, f"{docs.END} {docs.BEGIN}"])
