@@ -14,8 +14,8 @@ import sgn_rt
 HEAVY = ("torch", "tensorrt", "pycuda", "cuda", "onnxruntime", "onnx", "onnxscript", "onnx_ir",
          "safetensors", "matplotlib", "openvino", "polygraphy", "starlette", "uvicorn",
          "websockets", "prometheus_client", "python_multipart", "opentelemetry",
-         "httpx", "anyio", "playwright", "jsonschema", "tritonclient", "google", "grpc", "ray", "pyarrow",
-         "pandas", "pynvml", "mlperf_loadgen")  # fmt: skip
+         "httpx", "anyio", "playwright", "tritonclient", "google", "grpc", "ray", "pyarrow",
+         "pandas", "jsonschema", "pynvml", "mlperf_loadgen")  # fmt: skip
 ROOT = Path(sgn_rt.__file__).parent
 NEEDS_TORCH = ("reference", "export", "benchmarks")  # for who has installed it
 RUNTIME = sorted(

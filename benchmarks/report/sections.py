@@ -38,6 +38,8 @@ WHAT_VALUES_ARE: Final = (
 
 OURS: Final = "sgn-rt's engines"
 OTHERS: Final = "the others"
+_ALSO: Final = "peak memory"
+"""What is told in short beside a scenario's main figure, which is its first."""
 _BESIDE: Final = 2
 """Cases at the most whose ratios stand beside their values, and in no table of their own."""
 
@@ -64,8 +66,13 @@ def sections(result: Result) -> list[Section]:
 def _summary(result: Result) -> Iterator[Table]:
     """Of each case that is no point of a curve: the best of ours beside the best of the others."""
     kinds = {(row.name, row.network): row.kind for row in result.rows}
+    main: dict[str, str] = {}
+    for figure in result.figures:
+        main.setdefault(figure.scenario, figure.name)
     rows = []
     for group in grouped(f for f in result.figures if f.x is None and f.failure is None):
+        if group[0].name not in (main[group[0].scenario], _ALSO):
+            continue
         unit = group_unit(group)
         for case in dict.fromkeys(figure.case for figure in group):
             sides: dict[str, list[Figure]] = {"engine": [], "competitor": []}

@@ -116,6 +116,15 @@ def test_another_machine_is_not_judged(result, slower, key, value):
     assert comparison_section(compared).about.startswith("NOT JUDGED: another machine")
 
 
+def test_on_another_machine_nothing_is_lost_either(result):
+    failed = dataclasses.replace(
+        result.figures[0], value=float("nan"), values=(), failure="EngineError: no memory"
+    )
+    figures, machine = (failed, *result.figures[1:]), result.machine | {"cpu": "Other"}
+    new = dataclasses.replace(result, figures=figures, machine=machine)
+    assert compare(result, new, LIMIT).exit_code == 2
+
+
 def test_a_machine_whose_gpus_are_unknown_is_one_without(result, slower):
     old = dataclasses.replace(result, machine=result.machine | {"gpus": "no NVML here"})
     assert compare(old, slower(result, 1.0), LIMIT).exit_code == 0

@@ -81,6 +81,15 @@ def test_the_best_of_ours_stands_beside_the_best_of_the_others(result):
     assert not any(row[0].startswith("length") for row in table.rows)
 
 
+def test_in_short_only_main_figures_are_told(result):
+    first = next(figure for figure in result.figures if figure.scenario == "files")
+    more = [dataclasses.replace(first, name=name) for name in ("import time", "peak memory")]
+    (table,) = sections(dataclasses.replace(result, figures=(first, *more)))[0].tables
+    assert [row[0] for row in table.rows] == [
+        "files, all named, cold, time (s)", "files, all named, cold, peak memory (s)",
+    ]  # fmt: skip
+
+
 def test_every_scenario_is_explained():
     assert {*every.NAMES} == {*ABOUT}
 
