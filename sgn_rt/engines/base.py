@@ -382,9 +382,9 @@ class MaskEngine(Engine):
     def _synthesize(self, analysis: Analysis, categories: Positions) -> Float:
         spectrum, state = analysis.state
         sources = np.empty((len(categories), self.config.window_samples), np.float32)
+        synthesize = self.transform.synthesis(spectrum)
         for row, category in enumerate(categories):
-            mask = self._mask(state, int(category))
-            sources[row] = self.transform.synthesize(spectrum, mask)
+            sources[row] = synthesize(self._mask(state, int(category)))
         return sources
 
 

@@ -6,14 +6,17 @@ a time, framing and overlap-add are sums of whole rows, and the two-tap warps re
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from sgn_rt._types import Float
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import LOG_AXIS_BASE
+from sgn_rt.model.prime_factor import Frames, ProductsInverse, prime_factor
 
 
 def _warp_positions(bins: int, log_bins: int) -> NDArray[np.float64]:
@@ -40,20 +43,26 @@ class RowInterpolation:
     """
 
     def __init__(self, positions: NDArray[np.float64], rows: int) -> None:
-        self.rows = rows
+        self.rows, self._positions = rows, positions
         self.low = np.clip(np.floor(positions).astype(np.int64), 0, max(rows - 2, 0))
+        self._next = np.minimum(self.low + 1, rows - 1)
         high = positions - self.low
         self.low_weight = (1.0 - high).astype(np.float32)[:, None]
         self.high_weight = high.astype(np.float32)[:, None]
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """``x`` [rows, columns] to [positions, columns]."""
-        out = x[self.low]
+        # Clipping changes no place, and spares a look whether all of them are there.
+        out: NDArray[np.float32] = np.take(x, self.low, axis=0, mode="clip")
         out *= self.low_weight
-        high = x[self.low + 1]
+        high = np.take(x, self._next, axis=0, mode="clip")
         high *= self.high_weight
         out += high
         return out
+
+    def at(self, places: NDArray[np.integer]) -> RowInterpolation:
+        """Some of the positions, by their number, in any order."""
+        return RowInterpolation(self._positions[places], self.rows)
 
     def matrix(self) -> NDArray[np.float32]:
         """The same as a dense matrix, shape = (positions, rows)."""
@@ -103,6 +112,12 @@ class Transform:
         self._window = hann(config.n_fft).astype(np.float32)[:, None]
         self._warp = log_warp(config.bins, config.frequency_bins)
         self._unwarp = log_unwarp(config.bins, config.frequency_bins)
+        prime = prime_factor(config.n_fft)
+        self._inverse = (
+            None if prime is None else ProductsInverse(config.n_fft, prime, hann(config.n_fft))
+        )
+        if self._inverse is not None:
+            self._arranged_unwarp = self._unwarp.at(self._inverse.frequencies)
         # A frame is cut into blocks of one hop: block r of frame t is block t + r of the signal.
         self._blocks = -(-config.n_fft // config.hop_length)
         self._columns = config.frames - 1 + self._blocks
@@ -163,12 +178,37 @@ class Transform:
         mask
             On the log axis, shape = (L, T), float32, 0 to 1.
         """
-        config, pad = self.config, self.config.n_fft // 2
+        return self.synthesis(spectrum)(mask)
+
+    def synthesis(self, spectrum: NDArray[np.complex64]) -> Callable[[Float], Float]:
+        """As `synthesize`, for masks of one mixture: what they have in common is done once.
+
+        What is returned belongs to one thread at a time.
+        """
+        inverse = self._inverse
+        if inverse is None:
+            return lambda mask: self._overlap_add([(0, self._frames(spectrum, mask))])
+        frames = inverse.of(spectrum)
+        return lambda mask: self._overlap_add(self._pieces(inverse.columns, frames, mask))
+
+    def _frames(self, spectrum: NDArray[np.complex64], mask: Float) -> Float:
         masked = spectrum * self._unwarp(mask)
-        frames = scipy.fft.irfft(masked, n=config.n_fft, axis=0, overwrite_x=True)
+        frames: Float = scipy.fft.irfft(masked, n=self.config.n_fft, axis=0, overwrite_x=True)
         frames *= self._window
+        return frames
+
+    def _pieces(self, size: int, frames: Frames, mask: Float) -> Iterator[tuple[int, Float]]:
+        for at in range(0, self.config.frames, size):
+            gain = self._arranged_unwarp(np.ascontiguousarray(mask[:, at : at + size]))
+            yield at, frames.times(at, gain)
+
+    def _overlap_add(self, pieces: Iterable[tuple[int, Float]]) -> Float:
+        """The signal of windowed frames [n_fft, columns], each piece with its first column."""
+        config, pad = self.config, self.config.n_fft // 2
         blocks = np.zeros((config.hop_length, self._columns), np.float32)
-        for _, rows, offsets, columns in self._frame_blocks():
-            blocks[offsets, columns] += frames[rows]
+        for at, frames in pieces:
+            for r, rows, offsets, _ in self._frame_blocks():
+                first = at + r
+                blocks[offsets, first : first + frames.shape[1]] += frames[rows]
         blocks *= self._synthesis_scale
         return blocks.T.reshape(-1)[pad : pad + config.window_samples]

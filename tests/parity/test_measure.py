@@ -103,8 +103,13 @@ def test_the_start_up_probe_refuses_it_by_stage_figure_and_limit(
 
 def test_a_wrong_synthesis_is_seen_with_the_references_masks(mask_engine, config, probe):
     engine = mask_engine(config)
-    right = engine.transform.synthesize
-    engine.transform.synthesize = lambda spectrum, mask: np.roll(right(spectrum, mask), 1)
+    right = engine.transform.synthesis
+
+    def late(spectrum):
+        synthesize = right(spectrum)
+        return lambda mask: np.roll(synthesize(mask), 1)
+
+    engine.transform.synthesis = late
     assert failed(measure(engine, probe)) == {Stage.SYNTHESIS, W, L, S, Q}
 
 
