@@ -1,6 +1,6 @@
 """Networks of other sizes with random weights, as bundles: what they cost, not what they are worth.
 
-Each is written in 15 to 30 s on two cores, most of it PyTorch's exporter. Graphs are proved where
+Each takes about half a minute, most of it in PyTorch's exporter. Graphs are proved where
 they are opened to be timed (`sgn_rt.benchmarks.rows.subjects.gather`).
 """
 

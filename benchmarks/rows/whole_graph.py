@@ -73,6 +73,10 @@ class WholeGraph(WholeEngine):
 class WholeInOnnxRuntime(WholeGraph):
     """ONNX Runtime on the CPU, with default options.
 
+    Its transform of a length that is no power of two goes by way of a convolution in float32: of
+    1022 samples 81 dB are right (1.32), which the logarithm behind it amplifies until the published
+    model is beyond the limits of float32 (whole: 79 dB, of 90).
+
     Parameters
     ----------
     opening
