@@ -132,7 +132,7 @@ def test_only_threads_that_are_not_pythons_are_an_engines():
     over = threading.Event()
 
     def work():
-        until = time.thread_time() + 0.1
+        until = time.thread_time() + 0.3
         while time.thread_time() < until:
             pass
         over.set()
@@ -143,7 +143,7 @@ def test_only_threads_that_are_not_pythons_are_an_engines():
     thread.start()
     assert over.wait(60)
     try:
-        assert phases._engine_threads_s() - before < 0.1  # nothing of this one
+        assert phases._engine_threads_s() - before < 0.15  # nothing of this one
     finally:
         hold.set()
         thread.join()
