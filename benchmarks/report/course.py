@@ -106,7 +106,7 @@ def _course(
     unit = unit_for(first.unit, (point.figure.value for point in points))
     rows = list(dict.fromkeys(point.figure.row for point in points))
     title = ": ".join(filter(None, (first.case, group_title([first]))))
-    with drawing(_HEIGHT + 0.19 * len(rows)) as (figure, axes):
+    with drawing(_HEIGHT + 0.21 * len(rows)) as (figure, axes):
         for row in rows:
             of_row = [point for point in points if point.figure.row == row]
             _draw_row(axes, of_row, starts, unit, style(row), row)

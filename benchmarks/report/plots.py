@@ -153,7 +153,7 @@ def _curves(group: Sequence[Figure], style: Style, prefix: str) -> Plot:
     unit = group_unit(group)
     scenario = group[0].scenario
     rows = list(dict.fromkeys(figure.row for figure in group))
-    with drawing(_CURVE + 0.19 * len(rows)) as (figure, axes):
+    with drawing(_CURVE + 0.21 * len(rows)) as (figure, axes):
         for row in rows:
             points = sorted((f for f in group if f.row == row), key=lambda f: f.x or 0.0)
             x = [point.x for point in points]
@@ -242,7 +242,7 @@ def _roofline(limits: Sequence[Limits], style: Style, prefix: str) -> Plot:
     ridges = [peak / rate for peak, rate, _, _ in places]
     x = np.geomspace(min(*ridges, *(p[2] for p in places)) / 4,
                      max(*ridges, *(p[2] for p in places)) * 4, 60)  # fmt: skip
-    with drawing(_CURVE + 0.19 * len(found)) as (figure, axes):
+    with drawing(_CURVE + 0.21 * len(found)) as (figure, axes):
         for peak, rate in dict.fromkeys((peak, rate) for peak, rate, _, _ in places):
             axes.plot(x, np.minimum(peak, rate * x) / 1e9, color=INK, linewidth=1.5)
             axes.annotate(f"{peak / 1e9:.4g} GFLOP/s", (x[-1], peak / 1e9), ha="right",
