@@ -104,6 +104,20 @@ def test_permissions_are_those_of_the_users_umask(tmp_path, noise):
     assert (tmp_path / "bell.wav").stat().st_mode & 0o777 == 0o664
 
 
+def test_two_files_of_the_same_sound_are_the_same(tmp_path, noise):
+    """No peak, which takes longer to find than to write the file, and no time of day beside it."""
+    first, again = tmp_path / "first.wav", tmp_path / "again.wav"
+    for path in (first, again):
+        write(path, noise(2, 1000))
+    assert b"PEAK" not in first.read_bytes()[:200]
+    assert first.read_bytes() == again.read_bytes()
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_peak_is_of_either_sign(tmp_path, sign):
+    assert write(tmp_path / "bell.wav", np.float32([[0.1, sign * 0.75, -0.2, 0.3]])).peak == 0.75
+
+
 FULL = """
 import sys
 from pathlib import Path
