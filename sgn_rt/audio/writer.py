@@ -60,9 +60,10 @@ def _of_storage(place: Path, error: Exception) -> str:
     disk = there.resolve()
     while not os.path.ismount(disk):
         disk = disk.parent
+    free_mb = shutil.disk_usage(there).free / 1e6
     return (
         f"{place}: got {reason(error)}, expected to write stems there. The disk at "
-        f"{printable(disk)} has {shutil.disk_usage(there).free / 1e6:.1f} MB free. Make room, see "
+        f"{printable(disk)} has {free_mb:.1f} MB of free space. Make room, see "
         "whether it is read-only or has a quota or a limit of a file's size, or name another "
         "output folder."
     )

@@ -23,6 +23,8 @@ from sgn_rt.cli.process import bar_shown, make_way, printable
 from sgn_rt.cli.verbosity import is_quiet
 from sgn_rt.errors import AudioError, CategoryError, ConfigError, SgnError
 
+_DRAWN_EVERY_S: Final = 0.1
+"""From one drawing of a bar to the next."""
 _NOT_TEXT: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -177,22 +179,26 @@ def progress_bar(title: str) -> Iterator[Callable[..., None]]:
         TimeRemainingColumn(),
         console=console(err=True),
         transient=True,
+        auto_refresh=False,  # or it would be drawn into what is printed meanwhile
         redirect_stdout=False,  # or results would go to stderr, whatever stdout is
         redirect_stderr=False,
     )
     task = shown.add_task(printable(title), total=1.0)
-    began = time.monotonic()
+    began = drawn = time.monotonic()
     stack, wanted = ExitStack(), sys.stderr.isatty() and not is_quiet()
 
     def tell(done: float, title: str | None = None) -> None:
-        nonlocal wanted
-        if wanted and time.monotonic() - began > 1.0:
+        nonlocal wanted, drawn
+        now = time.monotonic()
+        if wanted and now - began > 1.0:
             wanted = False
             stack.enter_context(bar_shown())
             stack.callback(shown.stop)
             shown.start()
         named = None if title is None else printable(title)
-        shown.update(task, completed=done, description=named)
+        due = now - drawn > _DRAWN_EVERY_S
+        shown.update(task, completed=done, description=named, refresh=due)
+        drawn = now if due else drawn
 
     try:
         yield tell
