@@ -13,7 +13,8 @@ from typing import Any
 
 from sgn_rt.errors import ParityError
 from sgn_rt.export.layer_result import first_departure
-from sgn_rt.export.layerwise import Run, compare_layers, layers_of, with_outputs
+from sgn_rt.export.layerwise import compare_layers, layers_of, with_outputs
+from sgn_rt.export.operators import Run
 from sgn_rt.export.pair import load_graph
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import FLOATS

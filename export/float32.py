@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 
 def widened(graph: ModelProto, weights: Mapping[str, np.ndarray]) -> ModelProto:
@@ -15,13 +15,10 @@ def widened(graph: ModelProto, weights: Mapping[str, np.ndarray]) -> ModelProto:
     result.CopyFrom(graph)
     body = result.graph
     del body.value_info[:]
-    kept = [node for node in body.node if not set(node.output) & weights.keys()]
-    del body.node[:]
-    body.node.extend(kept)
-    own = [_wide(tensor) for tensor in body.initializer if tensor.name not in weights]
+    put(body, weights)
+    own = [_wide(tensor) for tensor in body.initializer]
     del body.initializer[:]
     body.initializer.extend(own)
-    body.initializer.extend(numpy_helper.from_array(v, name) for name, v in weights.items())
     for value in (*body.input, *body.output):
         if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
             value.type.tensor_type.elem_type = TensorProto.FLOAT
@@ -34,6 +31,16 @@ def widened(graph: ModelProto, weights: Mapping[str, np.ndarray]) -> ModelProto:
                 attribute.i = TensorProto.FLOAT
     onnx.checker.check_model(result, full_check=True)
     return result
+
+
+def put(body: GraphProto, weights: Mapping[str, np.ndarray]) -> None:
+    """Give a graph weights in the place of those that it has, or makes, under their names."""
+    kept = [node for node in body.node if not set(node.output) & weights.keys()]
+    own = [tensor for tensor in body.initializer if tensor.name not in weights]
+    del body.node[:], body.initializer[:]
+    body.node.extend(kept)
+    body.initializer.extend(own)
+    body.initializer.extend(numpy_helper.from_array(v, name) for name, v in weights.items())
 
 
 def _wide(tensor: TensorProto) -> TensorProto:

@@ -11,14 +11,12 @@ inputs.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 import onnx
-import onnxruntime
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, numpy_helper
 from polygraphy.backend.base import BaseRunner
 from polygraphy.backend.onnx import modify_outputs
 from polygraphy.backend.onnx.util import get_input_metadata
@@ -30,13 +28,12 @@ from sgn_rt.errors import EngineError
 from sgn_rt.export.checkpoint_values import CheckpointValues, Values
 from sgn_rt.export.float32 import widened, without_int8
 from sgn_rt.export.layer_result import LIMITS, WEIGHT, WEIGHT_LIMITS, LayerResult
+from sgn_rt.export.operators import Layer, OperatorByOperator, Run, session_of, types_of
 from sgn_rt.export.pair import load_graph
 from sgn_rt.export.standard import standard_copy
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.contract import Kind, Precision, Tensor
 from sgn_rt.model.probe import Probe
-
-Run = Callable[[Values], Values]
 
 MOVERS: Final = frozenset(
     (
@@ -47,20 +44,6 @@ MOVERS: Final = frozenset(
 """Operators that compute nothing: what is wrong behind them was wrong before, or shows behind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A value that a node computes: its name in the graph, and the node's operator."""
-
-    name: str
-    operator: str
-
-
-def _types(graph: ModelProto) -> dict[str, int]:
-    """Element type of every value that a node computes."""
-    inferred = onnx.shape_inference.infer_shapes(graph).graph
-    return {v.name: v.type.tensor_type.elem_type for v in (*inferred.value_info, *inferred.output)}
-
-
 def layers_of(graph: ModelProto) -> list[Layer]:
     """The layers of a graph, in order: every floating-point value that is computed, not moved.
 
@@ -68,7 +51,7 @@ def layers_of(graph: ModelProto) -> list[Layer]:
     """
     graph = without_int8(graph)
     floating = {TensorProto.FLOAT, TensorProto.FLOAT16}
-    types = _types(graph)
+    types = types_of(graph)
     return [
         Layer(name, node.op_type)
         for node in graph.graph.node
@@ -109,35 +92,74 @@ def compare_layers(bundle: Bundle, artifact: Artifact, run: Run | None = None) -
     EngineError
         If one of the two does not run or lacks a layer, or if there is no checkpoint.
     """
-    graph = load_graph(bundle, artifact)
-    truth = CheckpointValues(bundle, artifact, without_int8(graph))
-    layers = [layer for layer in layers_of(graph) if layer.name not in truth.weights]
-    standard = standard_copy(graph, bundle.config) if artifact.kind == Kind.PLUGIN else graph
-    plain = without_int8(standard)
-    sides = (_right(plain, layers, truth), run or OperatorByOperator(standard, layers))
-    runners = [_Runner(graph, side, layers) for side in sides]
-    compare = SnrCompareFunc()
-    shapes: dict[str, tuple[int, ...]] = {}
-    ratios: list[Mapping[str, Any]] = []
-    feeds = _feeds(graph, bundle.probe)
-    try:
-        with G_LOGGER.verbosity(G_LOGGER.CRITICAL), np.errstate(all="ignore"):
-            # All windows at once would hold every layer of each.
-            for (_, (theirs,)), (_, (ours,)) in Comparator.run(runners, feeds, streaming=True):
-                ratios.append(compare(theirs, ours))
-                shapes = {name: tuple(value.shape) for name, value in theirs.items()}
-    except PolygraphyException as error:
-        raise EngineError(
-            f"{artifact.name}: got {error}, expected its layers. Please report this."
-        ) from error
-    found = {layer.name: _result(layer, shapes[layer.name], ratios, artifact) for layer in layers}
-    found |= _weight_results(plain, truth.weights, artifact.precision, feeds[0])
-    return _in_order(plain, found)
+    return LayerComparison(bundle, artifact).results(run)
+
+
+class LayerComparison:
+    """The layers of one graph, and the truth of them: for several that claim to be the same.
+
+    Attributes
+    ----------
+    graph
+        In standard operators, with what int8 rounds.
+    layers
+        Its own, weights apart.
+    right
+        What the checkpoint has for the layers.
+
+    Parameters and errors are those of `compare_layers`.
+    """
+
+    def __init__(self, bundle: Bundle, artifact: Artifact) -> None:
+        given = load_graph(bundle, artifact)
+        truth = CheckpointValues(bundle, artifact, without_int8(given))
+        is_plugin = artifact.kind == Kind.PLUGIN
+        self.layers = [layer for layer in layers_of(given) if layer.name not in truth.weights]
+        self.graph = standard_copy(given, bundle.config) if is_plugin else given
+        self.right: Run = _right(without_int8(self.graph), self.layers, truth)
+        self._given, self._weights, self._artifact = given, truth.weights, artifact
+        self._feeds = _feeds(given, bundle.probe)
+
+    def results(self, run: Run | None = None, graph: ModelProto | None = None) -> list[LayerResult]:
+        """Compare what gives the layers, and the weights of a graph, with what is right.
+
+        Parameters
+        ----------
+        run
+            As in `compare_layers`.
+        graph
+            In the place of `graph`, with values of the same names; None for that itself.
+        """
+        graph = graph or self.graph
+        plain = without_int8(graph)
+        sides = (self.right, run or OperatorByOperator(graph, self.layers))
+        runners = [_Runner(self._given, side, self.layers) for side in sides]
+        compare = SnrCompareFunc()
+        shapes: dict[str, tuple[int, ...]] = {}
+        ratios: list[Mapping[str, Any]] = []
+        try:
+            with G_LOGGER.verbosity(G_LOGGER.CRITICAL), np.errstate(all="ignore"):
+                # All windows at once would hold every layer of each.
+                for (_, (theirs,)), (_, (ours,)) in Comparator.run(
+                    runners, self._feeds, streaming=True
+                ):
+                    ratios.append(compare(theirs, ours))
+                    shapes = {name: tuple(value.shape) for name, value in theirs.items()}
+        except PolygraphyException as error:
+            raise EngineError(
+                f"{self._artifact.name}: got {error}, expected its layers. Please report this."
+            ) from error
+        found = {
+            each.name: _result(each, shapes[each.name], ratios, self._artifact)
+            for each in self.layers
+        }
+        found |= _weight_results(plain, self._weights, self._artifact.precision, self._feeds[0])
+        return _in_order(plain, found)
 
 
 def _right(graph: ModelProto, layers: list[Layer], truth: CheckpointValues) -> Run:
     """What the checkpoint has for the layers of a graph."""
-    session = _session(with_outputs(widened(graph, truth.weights), layers))
+    session = session_of(with_outputs(widened(graph, truth.weights), layers))
     names = [output.name for output in session.get_outputs()]
 
     def run(feed: Values) -> Values:
@@ -153,7 +175,7 @@ def _weight_results(
     held = {t.name: numpy_helper.to_array(t) for t in graph.graph.initializer}
     made = [Layer(name, WEIGHT) for name in weights if name not in held]  # of shared weights
     if made:
-        session = _session(with_outputs(graph, made))
+        session = session_of(with_outputs(graph, made))
         names = [output.name for output in session.get_outputs()]
         held |= zip(names, session.run(names, feed), strict=True)
     return {
@@ -221,49 +243,6 @@ def _feeds(graph: ModelProto, probe: Probe) -> list[Values]:
     ]
 
 
-class OperatorByOperator:
-    """Runs a graph one node at a time, so that every value is rounded to its type in the graph."""
-
-    def __init__(self, graph: ModelProto, layers: list[Layer]) -> None:
-        self._types = _types(graph)
-        self._graph, self._layers = graph, {layer.name for layer in layers}
-        self._weights = {t.name: numpy_helper.to_array(t) for t in graph.graph.initializer}
-        self._sessions: dict[bytes, onnxruntime.InferenceSession] = {}
-
-    def __call__(self, feed: Values) -> Values:
-        """Values of the layers for the graph's inputs."""
-        values, found = self._weights | feed, {}
-        for node in self._graph.graph.node:
-            inputs = {name: values[name] for name in node.input if name}
-            alone = self._alone(node, inputs)
-            if alone not in self._sessions:
-                self._sessions[alone] = _session(alone)
-            outputs = self._sessions[alone].run(list(node.output), inputs)
-            for name, value in zip(node.output, outputs, strict=True):
-                values[name] = value
-                if name in self._layers:
-                    found[name] = value
-        return found
-
-    def _alone(self, node: NodeProto, inputs: Values) -> bytes:
-        graph = helper.make_graph(
-            [node],
-            node.name,
-            [
-                helper.make_tensor_value_info(
-                    name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
-                )
-                for name, value in inputs.items()
-            ],
-            [helper.make_tensor_value_info(name, self._types[name], None) for name in node.output],
-        )
-        model = helper.make_model(
-            graph, opset_imports=self._graph.opset_import, ir_version=self._graph.ir_version
-        )
-        content: bytes = model.SerializeToString()
-        return content
-
-
 class _Runner(BaseRunner):  # type: ignore[misc]
     """A function as Polygraphy wants it."""
 
@@ -279,10 +258,3 @@ class _Runner(BaseRunner):  # type: ignore[misc]
         self.inference_time = 0.0  # nobody asks
         values = self._run(dict(feed_dict)).items()
         return OrderedDict((name, value) for name, value in values if name in self._wanted)
-
-
-def _session(content: bytes) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1  # of hundreds of sessions, each with its own
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

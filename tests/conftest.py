@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -397,6 +399,45 @@ def _write_bundle(folder: Path, config: ModelConfig, probe: Probe) -> Path:
 def bundle_folder(tmp_path, config) -> Path:
     """A bundle whose graphs are not graphs; its probes hold `FakeEngine` to be the reference."""
     return _write_bundle(tmp_path / "bundle", config, _probe_of(FakeEngine(config)))
+
+
+class OuterPytest:
+    """Runs pytest with the plugin of `sgn_rt.parity`, in an empty folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.engines: dict[str, dict[str, str]] = {}  # as the last run left them: stage -> state
+
+    def __call__(self, *options: object, code: str = "") -> tuple[int, str, dict[str, str]]:
+        """Exit code, what it says, test -> state; those of several engines are in `engines`."""
+        report = self.folder / "report.xml"
+        program = f"import sys, pytest\n{code}\nsys.exit(pytest.main(sys.argv[1:]))"
+        plugin = ["-p", "sgn_rt.parity.pytest_plugin", "-p", "no:cacheprovider"]
+        done = subprocess.run(
+            [sys.executable, "-c", program, *plugin, f"--junitxml={report}", *map(str, options)],
+            cwd=self.folder,
+            env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # others take long to load
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.engines = {}
+        if report.exists():
+            for case in ElementTree.parse(report).getroot().iter("testcase"):
+                kinds = [child.tag for child in case if child.tag != "properties"]
+                engine = case.attrib["classname"].removeprefix("sgn-rt.")
+                stages = self.engines.setdefault(engine, {})
+                stages[case.attrib["name"]] = (kinds or ["passed"])[0]
+        states = {name: state for each in self.engines.values() for name, state in each.items()}
+        return done.returncode, done.stdout + done.stderr, states
+
+
+@pytest.fixture
+def outer(tmp_path) -> OuterPytest:
+    """See `OuterPytest`."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return OuterPytest(folder)
 
 
 @pytest.fixture

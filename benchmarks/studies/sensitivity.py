@@ -8,7 +8,6 @@ on music: exit code 1 if it differs there by more than a right engine of its pre
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,8 +23,9 @@ from sgn_rt._atomic import write_named
 from sgn_rt._types import Float, Separated
 from sgn_rt.audio.labelled_music import load_music
 from sgn_rt.benchmarks.studies.faults import Fault, faults
+from sgn_rt.benchmarks.studies.page import written
 from sgn_rt.benchmarks.studies.suspect import Suspect
-from sgn_rt.errors import ConfigError, EngineError
+from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import Bundle, embedded
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Precision
 from sgn_rt.model.probe import Probe
@@ -46,8 +46,8 @@ NOT_FINITE: Final = "error"
 _EXACT: Final = 200.0
 """dB, in the place of no difference at all."""
 
-BEGIN, END = "<!-- sensitivity -->", "<!-- end of sensitivity -->"
-"""Between these the page is written by the command."""
+PLACE: Final = "sensitivity"
+"""Of the table on the page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,22 +245,6 @@ def _counts(names: Iterable[str | None]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.most_common())
 
 
-def written(page: str, text: str) -> str:
-    """A page with the table in its place.
-
-    Raises
-    ------
-    ConfigError
-        If it has no place for it.
-    """
-    parts = re.fullmatch(f"(.*{BEGIN}\n).*(\n{END}.*)", page, re.DOTALL)
-    if parts is None:
-        raise ConfigError(
-            f"page: got one without the lines {BEGIN} and {END}, expected both. Put them in."
-        )
-    return f"{parts[1]}\n{text}\n{parts[2]}"
-
-
 @click.command()
 @click.option("--write", "page", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Page to print the table into.")  # fmt: skip
@@ -270,7 +254,7 @@ def written(page: str, text: str) -> str:
 def main(page: Path | None, path: Path | None, kind: str) -> None:
     """Put every fault into the published network, and tell the stage that names it."""
     if page is not None:
-        written(page.read_text(encoding="utf-8"), "")  # told before the work
+        written(page.read_text(encoding="utf-8"), "", PLACE)  # told before the work
     findings = _all(kind, click.echo)
     text = table(findings)
     click.echo(text)
@@ -278,7 +262,7 @@ def main(page: Path | None, path: Path | None, kind: str) -> None:
         content = json.dumps([finding.to_dict() for finding in findings], indent=2)
         write_named(path, content.encode())
     if page is not None:
-        write_named(page, written(page.read_text(encoding="utf-8"), text).encode())
+        write_named(page, written(page.read_text(encoding="utf-8"), text, PLACE).encode())
     epsilon = Bundle.open(None).config.log_epsilon
     loud = [f for f in findings if f.heard and not f.heard.within(f.precision, epsilon)]
     for finding in loud:

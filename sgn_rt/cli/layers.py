@@ -21,7 +21,7 @@ from sgn_rt.tensorrt.device.factory import open_device
 
 if TYPE_CHECKING:
     from sgn_rt.export.layer_result import LayerResult
-    from sgn_rt.export.layerwise import Run
+    from sgn_rt.export.operators import Run
 
 WORST = 5
 """Layers of the least ratio that are shown where all hold."""

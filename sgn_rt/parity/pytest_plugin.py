@@ -93,6 +93,17 @@ class EngineGroup(pytest.Collector):
             raise self._measured
         return self._measured
 
+    def why_not(self, stage: str) -> str:
+        """Why there is no figure of a stage."""
+        from sgn_rt.model.stages import Stage
+
+        probe = self._bundle.probe
+        if stage == Stage.QUALITY and not probe.stem_known.any():
+            return f"{self.name}: {stage}: the probes have no true stems"
+        if stage == Stage.SHARES and probe.shares is None:
+            return f"{self.name}: {stage}: the probes are older than it"
+        return f"{self.name} does not show {stage} from outside"
+
     def _measure(self) -> dict[str, StageResult]:
         from sgn_rt.engines.factory import open_engine
         from sgn_rt.parity.measure import measure
@@ -113,7 +124,7 @@ class StageItem(pytest.Item):
         """Fails with the figure and its limit; skipped where the engine does not show the stage."""
         result = self.parent.measured().get(self.name)
         if result is None:
-            pytest.skip(f"{self.parent.name} does not show {self.name} from outside")
+            pytest.skip(self.parent.why_not(self.name))
         self.user_properties.append(("figure", f"{result.figure:.4g} {result.limit.unit}".strip()))
         if not result.passed:
             raise _BeyondLimitError(str(result))

@@ -12,7 +12,7 @@ from sgn_rt.checks.tensorrt.world import World
 from sgn_rt.errors import EngineError, ParityError
 from sgn_rt.export import engine_layers as subject
 from sgn_rt.export.engine_layers import check_layers
-from sgn_rt.export.layerwise import Layer, OperatorByOperator
+from sgn_rt.export.operators import Layer, OperatorByOperator
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import FLOATS, Kind
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT

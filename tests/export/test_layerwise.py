@@ -14,13 +14,8 @@ from onnx import TensorProto, numpy_helper
 from sgn_rt.errors import EngineError
 from sgn_rt.export.checkpoint_values import CheckpointValues
 from sgn_rt.export.layer_result import LIMITS, WEIGHT, WEIGHT_LIMITS, LayerResult, first_departure
-from sgn_rt.export.layerwise import (
-    OperatorByOperator,
-    compare_layers,
-    layers_of,
-    widened,
-    with_outputs,
-)
+from sgn_rt.export.layerwise import compare_layers, layers_of, widened, with_outputs
+from sgn_rt.export.operators import OperatorByOperator
 from sgn_rt.export.pair import load_graph
 from sgn_rt.export.standard import standard_copy
 from sgn_rt.model.bundle import Bundle, embedded

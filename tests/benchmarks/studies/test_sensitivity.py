@@ -9,8 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from sgn_rt.benchmarks.studies.sensitivity import BEGIN, END, Bench, table, written
-from sgn_rt.errors import ConfigError
+from sgn_rt.benchmarks.studies.sensitivity import PLACE, Bench, table
 from sgn_rt.model.bundle import Bundle
 
 PAGE = Path(__file__).parents[3] / "docs" / "parity.md"
@@ -26,7 +25,8 @@ def bench():
 @pytest.fixture(scope="module")
 def stated():
     """Rows of both tables: kind -> cells."""
-    text = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    text = PAGE.read_text(encoding="utf-8").partition(f"<!-- {PLACE} -->")[2]
+    text = text.partition(f"<!-- end of {PLACE} -->")[0]
     counts, unseen = text.split("What no stage sees")
 
     def rows(of: str) -> dict[str, list[str]]:
@@ -78,11 +78,3 @@ def test_faults_leave_nothing_behind(bench):
     assert (whole.heard.level, whole.heard.presence) < (1e-6, 1e-6)
     text = table([whole])
     assert "| none | 1 |  |  | 1 |" in text
-
-
-def test_a_page_without_a_place_for_the_table():
-    with pytest.raises(ConfigError, match="expected both"):
-        written("# Page?", "table")
-    page = f"a\n{BEGIN}\nold\n{END}\nb"
-    assert written(page, "new") == f"a\n{BEGIN}\n\nnew\n\n{END}\nb"
-    assert written(written(page, "new"), "new") == written(page, "new")
