@@ -180,7 +180,7 @@ def progress_bar(title: str) -> Iterator[Callable[..., None]]:
         console=console(err=True),
         transient=True,
         auto_refresh=False,  # or it would be drawn into what is printed meanwhile
-        redirect_stdout=False,  # or results would go to stderr, whatever stdout is
+        redirect_stdout=False,  # who prints makes way: `make_way`
         redirect_stderr=False,
     )
     task = shown.add_task(printable(title), total=1.0)
