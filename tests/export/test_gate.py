@@ -49,6 +49,13 @@ def test_every_graph_in_every_precision_is_gated(outer, small_bundle):
     assert "onnxruntime:core.fp32: quality: the probes have no true stems" in out
 
 
+def test_int8_is_gated_too(outer, published_int8):
+    code, out, _ = outer("--sgn-bundle", published_int8)
+    assert code == 0, out
+    assert outer.engines == expected(published_int8)
+    assert {"onnxruntime:core.fp32", "onnxruntime:core.int8"} == outer.engines.keys()
+
+
 @pytest.fixture
 def broken(small_bundle, tmp_path, edit_manifest):
     """A bundle with one weight of some of its graphs scaled: (graph, weight, factor)."""
