@@ -221,4 +221,4 @@ def ratios_to(reference: str, figures: Sequence[Figure]) -> list[Ratio]:
 
 
 def _comparable(figure: Figure) -> bool:
-    return all(value > 0 for value in (*figure.values, figure.value))
+    return figure.valid is not False and all(value > 0 for value in (*figure.values, figure.value))
