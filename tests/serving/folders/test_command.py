@@ -212,8 +212,10 @@ def test_recordings_that_end_their_process_are_given_up_and_take_none_along(plac
     for row in failed.values():
         assert row["tries"] == 2
         assert "got 2 tries that failed or ended their process" in row["error"]
-    assert err.count("a worker ended by signal SIGKILL") == 2
-    assert err.count("a worker ended by exit code 3") == 2
+    # Two tries each; but both may once have been at the same worker, whose end was a try of either.
+    ends = [err.count(f"a worker ended by {how}") for how in ("signal SIGKILL", "exit code 3")]
+    assert set(ends) <= {1, 2}
+    assert sum(ends) >= 3
     place.expect_stems(rows, stems)
     assert (place.out / STATE_FOLDER).exists() != named
     if not named:
