@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from sgn_rt._optional import require
+from sgn_rt._process import Closes
 from sgn_rt.errors import DependencyError
 
 
-class Nvml:
+class Nvml(Closes):
     """The library, from `open` until ``close``; also a context manager.
 
     Parameters
@@ -40,17 +40,6 @@ class Nvml:
     def close(self) -> None:
         """Let go of it."""
         self._library.nvmlShutdown()
-
-    def __enter__(self) -> Nvml:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def gpus(self) -> list[dict[str, Any]]:
         """Facts of every GPU: clocks in MHz, power in W, memory in bytes, temperature in C."""

@@ -6,16 +6,16 @@ import json
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import click
 
+from sgn_rt._process import Closes
 from sgn_rt.cli.common import writing_file
 from sgn_rt.cli.process import make_way
 
 
-class JsonLines:
+class JsonLines(Closes):
     """A file that gets a line of JSON whenever there is something to tell; ``-`` is stdout.
 
     What was in it is lost. Use as a context manager.
@@ -32,12 +32,8 @@ class JsonLines:
                 self._file = self._path.open("wb", buffering=0)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of the file."""
         if self._file is not None:
             self._file.close()
 

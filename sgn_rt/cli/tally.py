@@ -7,9 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Final, Self
 
+from sgn_rt._process import Closes
 from sgn_rt.cli.common import console, progress_bar
 from sgn_rt.cli.process import say
 from sgn_rt.cli.verbosity import is_quiet
@@ -21,7 +21,7 @@ LINE_EVERY_S: Final = 30.0
 _MOST_FAULTS: Final = 10
 
 
-class Tally:
+class Tally(Closes):
     """Counts, and shows how far the whole is. Use as a context manager.
 
     Parameters
@@ -52,12 +52,8 @@ class Tally:
         self._bar = self._stack.enter_context(progress_bar(self._title()))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take the bar away."""
         self._stack.close()
 
     def entries(self) -> Iterator[Entry]:
