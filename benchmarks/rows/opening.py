@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from sgn_rt._optional import require
 from sgn_rt._processors import available_cpus
-from sgn_rt.errors import UnavailableError
+from sgn_rt.engines.base import first_line
+from sgn_rt.engines.onnxruntime_session import CPU
+from sgn_rt.errors import EngineError, UnavailableError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT
 
@@ -107,13 +110,38 @@ class Opening:
         content = self.bundle.read(BUNDLE_CHECKPOINT)
         return load_content(content, self.bundle.root / BUNDLE_CHECKPOINT)
 
-    def session_options(self, ort: Any) -> Any:
-        """ONNX Runtime's defaults, but for the number of threads where not all are to be used."""
+    def session(
+        self, ort: Any, graph: str | bytes, what: str, providers: Sequence[Any] = (CPU,)
+    ) -> Any:
+        """A session of ONNX Runtime, by default options but for the number of threads.
+
+        Parameters
+        ----------
+        ort
+            The package, as `require` gives it.
+        graph
+            Its file, or its content.
+        what
+            It is called in the message.
+        providers
+            Names, or names with options.
+
+        Raises
+        ------
+        EngineError
+            If it does not load.
+        """
         options = ort.SessionOptions()
         options.log_severity_level = 4
         if self.threads != available_cpus():
             options.intra_op_num_threads = self.threads
-        return options
+        try:
+            return ort.InferenceSession(graph, options, providers=list(providers))
+        except Exception as error:  # ONNX Runtime's exceptions have no common base but this
+            raise EngineError(
+                f"{self.name}: got {first_line(error)}, expected ONNX Runtime to load {what}. "
+                "Leave this row out."
+            ) from error
 
     def unavailable(self, expected: str, got: str, command: str | None = None) -> UnavailableError:
         """That the machine, or a package, lacks what the row needs."""

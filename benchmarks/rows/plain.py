@@ -139,15 +139,7 @@ class InOnnxRuntime(PlainGraph):
         super().__init__(opening)
         ort = opening.require("onnxruntime", "cpu")
         path = plain_graph(opening)
-        try:
-            self._session: Any = ort.InferenceSession(
-                str(path), opening.session_options(ort), providers=list(providers)
-            )
-        except Exception as error:  # ONNX Runtime's exceptions have no common base but this
-            raise EngineError(
-                f"{self.name}: got {first_line(error)}, expected ONNX Runtime to load "
-                "the plain export. Leave this row out."
-            ) from error
+        self._session: Any = opening.session(ort, str(path), "the plain export", providers)
         self.detail = (
             f"torch.onnx.export as it comes, torch.stft around it, onnxruntime {ort.__version__}, "
             f"{self.detail}"

@@ -18,7 +18,6 @@ from sgn_rt.benchmarks.rows.standard_transforms import (
     with_transforms,
 )
 from sgn_rt.engines.base import WholeEngine, first_line
-from sgn_rt.engines.onnxruntime_session import CPU
 from sgn_rt.errors import EngineError
 from sgn_rt.model.contract import Precision
 
@@ -96,15 +95,7 @@ class WholeInOnnxRuntime(WholeGraph):
         super().__init__(opening)
         ort = opening.require("onnxruntime", "cpu")
         content = whole_graph(opening, forward, "DFT")
-        try:
-            self._session: Any = ort.InferenceSession(
-                content, opening.session_options(ort), providers=[CPU]
-            )
-        except Exception as error:  # ONNX Runtime's exceptions have no common base but this
-            raise EngineError(
-                f"{self.name}: got {first_line(error)}, expected ONNX Runtime to load the "
-                "graph. Leave this row out."
-            ) from error
+        self._session: Any = opening.session(ort, content, "the graph")
         self.detail = (
             f"torch.onnx.export as it comes, ONNX {forward} before it, inverse DFT and Col2Im "
             f"behind it, one graph, onnxruntime {ort.__version__}"
