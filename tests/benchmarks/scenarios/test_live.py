@@ -125,7 +125,7 @@ OPTIONS = {"sample_rate": 8000, "categories": ["bell"], "latency_s": 0.1}
 def lasts(fake_separator, noise):
     """A run of streams on a fake engine, which answers nothing while they last where it hangs."""
 
-    def outcome(seconds=60.0, streams=3, *, hangs=False, **options):
+    def outcome(seconds=60.0, streams=3, *, hangs=False, deadline_s=0.01, **options):
         over = threading.Event()
 
         def fault(call, answer):
@@ -134,7 +134,7 @@ def lasts(fake_separator, noise):
 
         with fake_separator(fault=fault).separator.hub(**options) as hub:
             try:
-                return run(hub, noise(1, 8000), streams, seconds, 0.01, **OPTIONS)
+                return run(hub, noise(1, 8000), streams, seconds, deadline_s, **OPTIONS)
             finally:
                 over.set()
 
@@ -142,7 +142,7 @@ def lasts(fake_separator, noise):
 
 
 def test_what_holds_is_served_to_the_end(lasts):
-    outcome = lasts(seconds=0.5)
+    outcome = lasts(seconds=0.5, deadline_s=60.0)
     assert outcome.stopped == ""
     assert outcome.seconds >= 0.5
     assert outcome.lateness_s["p50"] >= 0.0
