@@ -68,7 +68,7 @@ class Plan:
     networks: tuple[Network, ...] = ("published",)
     minutes: float = 3.0
     repeats: int = 5
-    calls: int = 30
+    calls: int = 20
     starts: int = 3
     official: bool = False
     rounds: int = 3

@@ -83,7 +83,8 @@ def measure(
     official
         By MLPerf's own rules, 10 minutes or more a run; else as short as a VALID run can be.
     rounds
-        Runs of each scenario and row; their median is the figure.
+        Runs of each scenario and row; their median is the figure. The server scenario is a search,
+        of several runs, and done once.
     categories
         Names of those whose sources are made; None for all.
     network
@@ -127,7 +128,7 @@ def measure(
         (scenario, turn, name)
         for scenario in Scenario
         if scenario in needed
-        for turn, order in enumerate(orders(list(rows), rounds, seed))
+        for turn, order in enumerate(orders(list(rows), _rounds(scenario, rounds), seed))
         for name in order
     ]
     with ExitStack() as stack:
@@ -152,6 +153,10 @@ def measure(
         if scenario in wanted
         for row in rows.values()
     ]
+
+
+def _rounds(scenario: Scenario, rounds: int) -> int:
+    return 1 if scenario is Scenario.SERVER else rounds
 
 
 def _names(subjects: Iterable[Subject | str]) -> list[str]:

@@ -1,9 +1,10 @@
 """Two runs compared: how many times as good the new one is, and whether that is more than chance.
 
 What is compared are the figures of two runs of one machine and one model. The interval of a ratio
-is from both runs' rounds, resampled each by itself, as rounds of two runs are no pairs. It knows
-what varied within the runs, and nothing of what is different between them, as the load of other
-days: the limit has to leave room for that.
+is from the intervals of both (variance estimates recovery, on logarithms: Zou and Donner 2008). It
+knows what varied within the runs, and nothing of what is different between them, as the load of
+other days: the limit has to leave room for that. Ratios to another row of the same run are
+compared, too: what slows all of a run down is not in them.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-import numpy as np
-
 from sgn_rt.benchmarks.report.tables import flat
-from sgn_rt.benchmarks.result import CONFIDENCE, Figure, Result, Row
+from sgn_rt.benchmarks.result import Figure, Ratio, Result, Row
 
 Key = tuple[str, str, str, str, str]
 """Of a figure."""
@@ -26,10 +25,6 @@ IDENTITY: Final = ("cpu", "cpus", "threads", "gpus")
 """Of a machine: where these differ, it is another one."""
 _EACH_TIME: Final = ("load", "processor mhz")
 """Of a machine: what is different in every run."""
-
-_RESAMPLES: Final = 2000
-_FEWEST: Final = 3
-"""Rounds of which a bootstrap can be made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +62,8 @@ class Comparison:
         Why their figures must not be compared, such as another machine; nothing is judged then.
     pairs
         Figures that both have.
+    ratios
+        Ratios to another row that both have, as figures; no verdict on them counts as worse.
     lost
         What had a figure and failed now, with the reason.
     missing
@@ -78,6 +75,7 @@ class Comparison:
     limit: float
     others: tuple[str, ...]
     pairs: tuple[Pair, ...]
+    ratios: tuple[Pair, ...]
     lost: tuple[str, ...]
     missing: tuple[str, ...]
     changes: tuple[str, ...]
@@ -105,17 +103,14 @@ def compare(old: Result, new: Result, limit: float) -> Comparison:
     """
     foreign = tuple(others(old, new))
     before, now = ({f.key: f for f in run.figures} for run in (old, new))
-    pairs = [
-        _pair(figure, now[key], limit, judged=not foreign)
-        for key, figure in before.items()
-        if key in now and figure.failure is None and now[key].failure is None
-    ]
+    of_rows, of_rows_now = (_as_figures(run.ratios) for run in (old, new))
     gone = list(_gone(before, now, new.rows))
     added = len([key for key in now if key not in before])
     return Comparison(
         limit=limit,
         others=foreign,
-        pairs=tuple(pairs),
+        pairs=tuple(_pairs(before, now, limit, judged=not foreign)),
+        ratios=tuple(_pairs(of_rows, of_rows_now, limit, judged=not foreign)),
         lost=tuple(text for text, lost in gone if lost),
         missing=(
             *_counted(text for text, lost in gone if not lost),
@@ -185,13 +180,30 @@ def figure_name(figure: Figure) -> str:
     return ", ".join(filter(None, (figure.scenario, figure.case, network, figure.row, figure.name)))
 
 
-def _pair(old: Figure, new: Figure, limit: float, *, judged: bool) -> Pair:
-    ratio = _goodness(old.value, new.value, new.better)
-    interval = _interval(old, new)
-    return Pair(
-        old=old, new=new, ratio=ratio, interval=interval,
-        verdict=_verdict(interval, limit) if judged else "unsure",
+def _as_figures(ratios: Sequence[Ratio]) -> dict[Key, Figure]:
+    made = (
+        Figure(
+            scenario=each.scenario, row=each.row, case=each.case, network=each.network,
+            name=f"{each.name} against {each.to}", unit="x", better="higher", value=each.value,
+            interval=each.interval,
+        )
+        for each in ratios
     )  # fmt: skip
+    return {figure.key: figure for figure in made}
+
+
+def _pairs(
+    before: Mapping[Key, Figure], now: Mapping[Key, Figure], limit: float, *, judged: bool
+) -> Iterator[Pair]:
+    for key, old in before.items():
+        new = now.get(key)
+        if new is None or old.failure is not None or new.failure is not None:
+            continue
+        interval = _interval(old, new)
+        yield Pair(
+            old=old, new=new, ratio=_goodness(old.value, new.value, new.better), interval=interval,
+            verdict=_verdict(interval, limit) if judged else "unsure",
+        )  # fmt: skip
 
 
 def _verdict(interval: tuple[float, float] | None, limit: float) -> Verdict:
@@ -211,27 +223,15 @@ def _goodness(old: float, new: float, better: str) -> float:
 
 
 def _interval(old: Figure, new: Figure) -> tuple[float, float] | None:
-    """Bounds of the ratio, from the rounds of both; from both intervals where there are none."""
-    if min(len(old.values), len(new.values)) >= _FEWEST:
-        random = np.random.default_rng(0)
-        medians = [_medians(figure.values, random) for figure in (old, new)]
-        of, to = medians[::-1] if new.better == "higher" else medians
-        if np.all(to > 0):
-            tail = 50.0 * (1.0 - CONFIDENCE)
-            low, high = np.percentile(of / to, (tail, 100.0 - tail))
-            return float(low), float(high)
+    """Bounds of the ratio from those of both; of what may be nothing, by the extremes of both."""
     if old.interval is None or new.interval is None:
         return None
-    found = (
-        _goodness(old.interval[0], new.interval[1], new.better),
-        _goodness(old.interval[1], new.interval[0], new.better),
-    )
-    return min(found), max(found)
-
-
-def _medians(values: Sequence[float], random: np.random.Generator) -> np.ndarray:
-    array = np.asarray(values, float)
-    drawn: np.ndarray = np.median(
-        array[random.integers(len(array), size=(_RESAMPLES, len(array)))], axis=1
-    )
-    return drawn
+    of, to = (new, old) if new.better == "higher" else (old, new)
+    assert of.interval is not None
+    assert to.interval is not None
+    if min(*of.interval, *to.interval) <= 0:
+        found = [_goodness(old.interval[i], new.interval[1 - i], new.better) for i in (0, 1)]
+        return min(found), max(found)
+    below = math.hypot(math.log(of.value / of.interval[0]), math.log(to.interval[1] / to.value))
+    above = math.hypot(math.log(of.interval[1] / of.value), math.log(to.value / to.interval[0]))
+    return of.value / to.value * math.exp(-below), of.value / to.value * math.exp(above)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from sgn_rt.benchmarks.report.comparison import Comparison, Verdict, figure_name
+from sgn_rt.benchmarks.report.comparison import Comparison, Pair, Verdict, figure_name
 from sgn_rt.benchmarks.report.quantities import spread, unit_for
 from sgn_rt.benchmarks.report.tables import Section, Table
 
@@ -15,21 +16,11 @@ WORDS: Final[dict[Verdict, str]] = {
     "better": "better",
     "unsure": "no interval",
 }
+_ORDER: Final[list[Verdict]] = ["WORSE", "worse", "better", "unsure", "same"]
 
 
 def comparison_section(compared: Comparison) -> Section:
     """A comparison as tables, the worst first."""
-    order: list[Verdict] = ["WORSE", "worse", "better", "unsure", "same"]
-    rows = []
-    for pair in sorted(compared.pairs, key=lambda each: (order.index(each.verdict), each.ratio)):
-        unit = unit_for(pair.old.unit, (pair.old.value, pair.new.value))
-        rows.append((
-            f"{figure_name(pair.new)} ({unit.name})",
-            unit.spread(pair.old.value, pair.old.interval),
-            unit.spread(pair.new.value, pair.new.interval),
-            spread(pair.ratio, pair.interval),
-            "not judged" if compared.others else WORDS[pair.verdict],
-        ))  # fmt: skip
     tables = [
         Table(title, ("what",), tuple((line,) for line in lines))
         for title, lines in (
@@ -38,9 +29,13 @@ def comparison_section(compared: Comparison) -> Section:
         )
         if lines
     ]
-    if rows:
-        title = "Ratios: more than 1 is better than before"
-        tables.append(Table(title, ("figure", "before", "now", "ratio", ""), tuple(rows)))
+    for title, pairs in (
+        ("Ratios: more than 1 is better than before", compared.pairs),
+        ("Against other rows of the same run: more than 1 is better", compared.ratios),
+    ):
+        if pairs:
+            rows = tuple(_rows(pairs, judged=not compared.others))
+            tables.append(Table(title, ("figure", "before", "now", "ratio", ""), rows))
     tables += [
         Table(title, ("what",), tuple((line,) for line in lines))
         for title, lines in (
@@ -50,6 +45,18 @@ def comparison_section(compared: Comparison) -> Section:
         if lines
     ]
     return Section("comparison", "Against the earlier run", verdict(compared), tuple(tables))
+
+
+def _rows(pairs: Sequence[Pair], *, judged: bool) -> Iterator[tuple[str, ...]]:
+    for pair in sorted(pairs, key=lambda each: (_ORDER.index(each.verdict), each.ratio)):
+        unit = unit_for(pair.old.unit, (pair.old.value, pair.new.value))
+        yield (
+            f"{figure_name(pair.new)} ({unit.name})",
+            unit.spread(pair.old.value, pair.old.interval),
+            unit.spread(pair.new.value, pair.new.interval),
+            spread(pair.ratio, pair.interval),
+            WORDS[pair.verdict] if judged else "not judged",
+        )
 
 
 def verdict(compared: Comparison) -> str:
@@ -68,6 +75,12 @@ def verdict(compared: Comparison) -> str:
     ]
     if count["unsure"]:
         said.append(f"{count['unsure']} without an interval, which nobody can judge")
+    sure = [pair for pair in compared.ratios if pair.verdict != "unsure"]
+    if sure:
+        said.append(
+            f"and of {len(sure)} ratios to another row of the same run, which no drift of the "
+            f"machine is in, {sum(p.verdict == 'same' for p in sure)} without such a difference"
+        )
     if compared.lost:
         said.append(f"{len(compared.lost)} LOST")
     return ", ".join(said) + "."

@@ -13,7 +13,7 @@ from sgn_rt.benchmarks.scenarios import isolated
 from sgn_rt.benchmarks.scenarios.setting import Setting
 
 NAME: Final = "length"
-LONG_S: Final = 300.0
+LONG_S: Final = 60.0
 """Seconds of sound from which a recording is separated once: it is its own repetition."""
 
 

@@ -82,7 +82,9 @@ def test_of_a_single_value_the_intervals_decide(result):
     new = dataclasses.replace(figure([3.0]), interval=(2.9, 3.1))
     found, code, pair = verdict(result, old, new)
     assert (found, code) == ("WORSE", 1)
-    assert pair.interval == pytest.approx((1.9 / 3.1, 2.1 / 2.9))
+    below = np.hypot(np.log(2.0 / 1.9), np.log(3.1 / 3.0))
+    above = np.hypot(np.log(2.1 / 2.0), np.log(3.0 / 2.9))
+    assert pair.interval == pytest.approx((2 / 3 * np.exp(-below), 2 / 3 * np.exp(above)))
     assert verdict(result, figure([2.0]), new)[:2] == ("unsure", 2)
 
 
