@@ -51,7 +51,7 @@ $(TRITON)/.server: $(TEST)/.torch
 test: $(TOOLS) $(TRITON)/.server
 	$(call install,$(TEST),test)
 	test ! -e $(TRITON)/.server || $(TRITON)/bin/python -m pip install --quiet --disable-pip-version-check ".[cpu]"
-	$(TEST)/bin/pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST_ARGS)
+	$(TEST)/bin/pytest -n auto --maxprocesses 4 --dist loadscope $(PYTEST_ARGS)
 
 # The tests of numbers as other processors run them: fourteen times all of these, so it takes long.
 test-kernels: $(TOOLS)

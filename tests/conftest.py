@@ -63,14 +63,25 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where two processes share the tests, a folder stays in one: it shares what it has built."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where processes share the tests, a folder stays in one: it shares what it has built.
+
+    Not by marks of groups: pytest-xdist 3.8 adds them to the names of tests, where pytest 9.2 does
+    not look.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return folder_of(nodeid)
+
+    return ByFolder(config, log) if config.getoption("dist") == "loadscope" else None
+
+
+def folder_of(nodeid: str) -> str:
+    """The folder of a test."""
+    return nodeid.partition("::")[0].rpartition("/")[0]
 
 
 @pytest.hookimpl(wrapper=True)
