@@ -94,7 +94,7 @@ def measure(
         percentile of single-stream latency among them.
     out
         Folder that keeps the generator's own files, as ``NETWORK/ROW/SCENARIO/ROUND``, of the
-        server scenario ``ROUND/STEP``; they replace those of an earlier run. None to drop them.
+        server scenario ``ROUND/STEP``. None to drop them.
     tell
         Told how much is done.
     seed

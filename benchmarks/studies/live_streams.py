@@ -50,9 +50,10 @@ def main(
 ) -> None:
     """Measure how late live streams of one hub are on this machine."""
     outcomes: list[Outcome] = []
+    machine = describe(available_cpus())
     with Separator.open(bundle, engine) as separator:
         music = music_at(rate, separator.config.sample_rate)
-        click.echo(f"{describe(available_cpus())}; {separator.engine.name}")
+        click.echo(f"{machine['cpu']}, {machine['threads']} processors; {separator.engine.name}")
 
         def attempt(number: int) -> bool:
             with separator.hub(deadline_s=deadline_s, share=1.0) as hub:
@@ -69,7 +70,6 @@ def main(
             click.echo(f"the most streams in time: {found}")
         is_well = most or (attempt(streams) and outcomes[-1].is_flat)
     if json_path is not None:
-        machine = describe(available_cpus())
         found_by = {"machine": machine, "runs": [asdict(outcome) for outcome in outcomes]}
         json_path.write_text(json.dumps(found_by, indent=2) + "\n", encoding="utf-8")
     raise SystemExit(0 if is_well else 1)

@@ -57,7 +57,7 @@ _OF_A_RUN: Final = {
                    "for each row, scenario and round.")  # fmt: skip
 @click.option("--loadgen-logs", "keep", metavar="FOLDER",
               type=click.Path(path_type=Path, file_okay=False),
-              help="Keep the load generator's own files there.")  # fmt: skip
+              help="Keep the load generator's own files there; new or empty.")  # fmt: skip
 @device_option
 @threads_option
 @click.option("--from", "source", type=click.Path(path_type=Path), metavar="FILE",
@@ -127,6 +127,12 @@ def _measured(
         raise ConfigError(
             "--official: got --quick beside it, expected one of both: MLPerf's rules take their "
             "time. Leave one out."
+        )
+    keep: Path | None = choices["keep"]
+    if keep is not None and keep.is_dir() and any(keep.iterdir()):
+        raise ConfigError(
+            f"--loadgen-logs: got {str(keep)!r} with files in it, expected a folder that is new or "
+            "empty: those of another run are not replaced. Name another one."
         )
     for named in rows:
         if named in ENGINES:

@@ -130,6 +130,7 @@ def test_codes_of_a_comparison(run, stored, good, slower):
         (["--scenario", "nonesuch"], "nonesuch"),
         (["--official", "--quick"], "--official: got --quick beside it"),
         (["--loadgen-logs", __file__], "is a file"),
+        (["--loadgen-logs", str(Path(__file__).parent)], "with files in it, expected a folder"),
     ],
 )
 def test_what_cannot_work_is_told_before_the_run(run, no_run, options, said):

@@ -249,4 +249,6 @@ def test_each_of_a_hundred_thousand_takes_little(tmp_path, listed):
         tracemalloc.stop()
         return peak
 
-    assert (peak(6000) - peak(2000)) / 4000 < 900
+    # The interpreter's own table of names may be laid out anew in one of them.
+    many, few = (min(peak(count) for _ in range(2)) for count in (6000, 2000))
+    assert (many - few) / 4000 < 900
