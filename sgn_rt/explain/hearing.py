@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +90,16 @@ class Hearing:
     @cached_property
     def power(self) -> Float:
         """Of the mixture at each row and column, shape = (L, K), float32."""
-        magnitude = np.exp(self.log_magnitude) - np.float32(self.config.log_epsilon)
-        return np.square(np.maximum(magnitude, 0.0))
+        return _power(self.config, self.log_magnitude)
+
+    def power_of(self, signal: Float) -> Float:
+        """As `power`, of another signal of the recording's length, such as a true stem."""
+        transform, windows = Transform(self.config), self.windows
+        seen = {
+            int(index): transform.log_magnitude(transform.stft(windows.cut(signal, index)))[0]
+            for index in np.flatnonzero(windows.own)
+        }
+        return _power(self.config, _joined(self.config, windows, seen))
 
 
 def listen(
@@ -118,7 +127,8 @@ def listen(
         Told what part is done, 0 to 1.
     """
     windows, transform = Windows.of(config, len(signal)), Transform(config)
-    count, steps = len(windows.starts), len(windows.starts) + int(windows.own.sum())
+    count = len(windows.starts)
+    steps = count + int(windows.own.sum())
     seen: dict[int, Float] = {}
     found = []
     for index in range(count):
@@ -145,9 +155,7 @@ def listen(
     )
 
 
-def _joined(
-    config: ModelConfig, windows: Windows, values: Mapping[int, NDArray[np.generic]]
-) -> NDArray[np.generic]:
+def _joined(config: ModelConfig, windows: Windows, values: Mapping[int, NDArray[Any]]) -> Any:
     """Values of a separation's own windows [..., T] as columns of the recording [..., K]."""
     window, frame = _places(config, windows)
     first = next(iter(values.values()))
@@ -156,6 +164,12 @@ def _joined(
         here = window == index
         out[..., here] = value[..., frame[here]]
     return out
+
+
+def _power(config: ModelConfig, log_magnitude: Float) -> Float:
+    magnitude = np.exp(log_magnitude) - np.float32(config.log_epsilon)
+    power: Float = np.square(np.maximum(magnitude, 0.0))
+    return power
 
 
 def _column_samples(config: ModelConfig, samples: int) -> NDArray[np.int64]:
