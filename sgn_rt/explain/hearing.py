@@ -179,6 +179,6 @@ def _column_samples(config: ModelConfig, samples: int) -> NDArray[np.int64]:
 def _places(config: ModelConfig, windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Of each column the window that it is of, and the frame in that."""
     at = _column_samples(config, windows.samples)
-    window = windows.nearest(at.astype(np.float64))
+    window = windows.heard_at(at)
     frame = np.rint((at - windows.starts[window]) / config.hop_length).astype(np.int64)
     return window, np.clip(frame, 0, config.frames - 1)

@@ -25,6 +25,8 @@ class Windows:
         First sample of each, shape = (W,), int64, rising.
     own
         Which of them a separation of the whole file hears, shape = (W,), bool.
+    borders
+        Sample at which each own window but the first takes over, the middle of a cross-fade.
     samples
         Of the recording.
     length
@@ -33,45 +35,34 @@ class Windows:
 
     starts: NDArray[np.int64]
     own: NDArray[np.bool_]
+    borders: NDArray[np.int64]
     samples: int
     length: int
 
     @classmethod
     def of(cls, config: ModelConfig, samples: int) -> Windows:
-        """As a separation lays them (`WindowLayout.offline`), and `BETWEEN`."""
+        """As a separation lays them, the last one ending with the recording, and `BETWEEN`."""
         layout = WindowLayout.offline(config)
-        count = 1
-        while layout.final(count - 1) < samples:
-            count += 1
-        places = np.arange((count - 1) * BETWEEN + 1)
-        starts = layout.start(0) + places * layout.step // BETWEEN
-        # Beside its own a separation would hear no window that holds hardly any sound.
-        own = places % BETWEEN == 0
-        whole = starts + config.window_samples <= samples
-        kept = own | whole
-        return cls(starts[kept], own[kept], samples, config.window_samples)
-
-    @property
-    def sounding(self) -> NDArray[np.float64]:
-        """Part of each window that lies within the recording, 0 to 1; the rest is silence."""
-        inside = np.minimum(self.starts + self.length, self.samples) - np.maximum(self.starts, 0)
-        return inside / self.length
+        own: list[int] = []
+        while layout.stop(len(own)) <= samples:
+            own.append(layout.start(len(own)))
+        if layout.final(len(own) - 1) < samples:
+            own.append(max(samples - layout.window, layout.start(0)))
+        borders = [layout.final(i) + layout.fade // 2 for i in range(len(own) - 1)]
+        between = range(own[0], own[-1], max(1, layout.step // BETWEEN))
+        starts = np.array(sorted({*between, *own}), np.int64)
+        return cls(
+            starts, np.isin(starts, own), np.array(borders, np.int64), samples, layout.window
+        )
 
     def cut(self, signal: Float, index: int) -> Float:
-        """Window ``index`` of a signal [samples]: silence where the signal is not."""
+        """Window ``index`` of a signal [samples]; beyond its end mirrored, as a separation does."""
         start = int(self.starts[index])
-        window = np.zeros(self.length, np.float32)
-        part = signal[max(0, start) : max(0, start + self.length)]
-        first = max(0, -start)
-        window[first : first + len(part)] = part
+        part = signal[start : start + self.length]
+        window: Float = np.pad(part, (0, self.length - len(part)), mode="symmetric")
         return window
 
-    def nearest(self, at: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Of a separation's own windows the one whose middle is nearest to each sample ``at``.
-
-        That is the one that is heard most there: the border lies in the middle of a cross-fade.
-        """
+    def heard_at(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Number of the window that a separation hears at each sample, the most in cross-fades."""
         own = np.flatnonzero(self.own)
-        middles = self.starts[own] + self.length / 2
-        borders = (middles[1:] + middles[:-1]) / 2
-        return own[np.searchsorted(borders, at, side="right")]
+        return own[np.searchsorted(self.borders, at, side="right")]
