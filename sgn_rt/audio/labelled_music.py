@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,7 @@ import numpy as np
 
 from sgn_rt._types import Float
 from sgn_rt.audio.reader import open_audio
-from sgn_rt.audio.resample import SpanResampler
+from sgn_rt.audio.resample import at_rate
 from sgn_rt.errors import AudioError
 
 MIXTURE = "mix"
@@ -68,15 +69,12 @@ def load_music(folder: str | Path | None, sample_rate: int) -> list[Piece]:
     files = sorted(path for path in root.iterdir() if path.is_file()) if root.is_dir() else []
     pieces = []
     for path in files:
-        name, extension = path.stem.removesuffix(f".{MIXTURE}"), path.suffix
+        name = path.stem.removesuffix(f".{MIXTURE}")
         if name == path.stem:
             continue
         mixture = read_mono(path, sample_rate)
         stems = {}
-        for stem in files:
-            category = stem.stem.removeprefix(f"{name}.")
-            if stem.suffix != extension or category in (stem.stem, MIXTURE):
-                continue
+        for category, stem in stems_of(path, files).items():
             stems[category] = read_mono(stem, sample_rate)
             if len(stems[category]) != len(mixture):
                 raise AudioError(
@@ -90,6 +88,19 @@ def load_music(folder: str | Path | None, sample_rate: int) -> list[Piece]:
             "NAME.<category>.flac beside them. Name the folder that holds them."
         )
     return pieces
+
+
+def stems_of(mixture: Path, files: Iterable[Path]) -> dict[str, Path]:
+    """Of some files the stems of ``NAME.mix.EXT``, by category; none for another name."""
+    name = mixture.stem.removesuffix(f".{MIXTURE}")
+    if name == mixture.stem:
+        return {}
+    found = {}
+    for path in files:
+        category = path.stem.removeprefix(f"{name}.")
+        if path.suffix == mixture.suffix and category not in (path.stem, MIXTURE):
+            found[category] = path
+    return found
 
 
 def load_mixtures(folder: str | Path, sample_rate: int) -> list[Piece]:
@@ -118,11 +129,4 @@ def read_mono(path: Path, sample_rate: int) -> Float:
     """
     reader = open_audio(path)
     signal = np.concatenate(list(reader.blocks(1 << 20)), axis=1).mean(axis=0, dtype=np.float32)
-    resample = SpanResampler(reader.sample_rate, sample_rate)
-    length = int(reader.frames * resample.ratio)
-    start, stop = resample.source_span(0, length)
-    span = np.zeros((1, stop - start), np.float32)
-    kept = signal[:stop]
-    span[0, -start : -start + len(kept)] = kept
-    converted: Float = resample(span, 0, length)[0]
-    return converted
+    return at_rate(signal, reader.sample_rate, sample_rate)

@@ -111,3 +111,17 @@ class SpanResampler:
             np.ascontiguousarray(source.T), self.source_rate, self.target_rate, quality=QUALITY
         )
         return without_tiny(np.array(converted[skip : skip + stop - start].T, order="C"))
+
+
+def at_rate(
+    signal: NDArray[np.float32], source_rate: int, target_rate: int
+) -> NDArray[np.float32]:
+    """All of a signal, shape = (samples,), at another rate, Hz."""
+    resample = SpanResampler(source_rate, target_rate)
+    length = int(len(signal) * resample.ratio)
+    start, stop = resample.source_span(0, length)
+    span = np.zeros((1, stop - start), np.float32)
+    kept = signal[:stop]
+    span[0, -start : -start + len(kept)] = kept
+    converted: NDArray[np.float32] = resample(span, 0, length)[0]
+    return converted
