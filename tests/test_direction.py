@@ -21,7 +21,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "parity",
         "report separator",
         "serving",
-        "checks benchmarks export",
+        "checks benchmarks explain export",
         "cli",
     )
 )

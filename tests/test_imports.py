@@ -12,7 +12,7 @@ import pytest
 import sgn_rt
 
 HEAVY = ("torch", "tensorrt", "pycuda", "cuda", "onnxruntime", "onnx", "onnxscript", "onnx_ir",
-         "safetensors", "matplotlib", "openvino", "polygraphy", "starlette", "uvicorn",
+         "safetensors", "matplotlib", "sklearn", "umap", "openvino", "polygraphy", "starlette", "uvicorn",
          "websockets", "prometheus_client", "python_multipart", "opentelemetry",
          "httpx", "anyio", "playwright", "tritonclient", "google", "grpc", "ray", "pyarrow",
          "pandas", "jsonschema", "pynvml", "mlperf_loadgen")  # fmt: skip

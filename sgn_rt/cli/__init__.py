@@ -22,6 +22,7 @@ from sgn_rt.errors import SgnError, SgnWarning
 COMMANDS = {
     "separate": "One file per category from each recording.",
     "ray-job": "Print or submit a job that separates on a Ray cluster.",
+    "explain": "Show why a model hears what it hears in a recording.",
     "stream": "Separate raw PCM from stdin to stdout, live.",
     "serve": "Serve files and live streams over HTTP.",
     "export": "Export a checkpoint to a bundle.",
