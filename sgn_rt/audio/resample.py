@@ -113,9 +113,7 @@ class SpanResampler:
         return without_tiny(np.array(converted[skip : skip + stop - start].T, order="C"))
 
 
-def at_rate(
-    signal: NDArray[np.float32], source_rate: int, target_rate: int
-) -> NDArray[np.float32]:
+def at_rate(signal: NDArray[np.float32], source_rate: int, target_rate: int) -> NDArray[np.float32]:
     """All of a signal, shape = (samples,), at another rate, Hz."""
     resample = SpanResampler(source_rate, target_rate)
     length = int(len(signal) * resample.ratio)

@@ -78,9 +78,9 @@ def taken_from(masks: NDArray[Any], stems: Float) -> Float:
     ndarray
         shape = (S, M), float32; rows sum to 1, or are 0 where nothing goes through.
     """
-    taken = np.stack([
-        np.sum(np.square(mask, dtype=np.float64) * stems, axis=(1, 2)) for mask in masks
-    ])
+    taken = np.stack(
+        [np.sum(np.square(mask, dtype=np.float64) * stems, axis=(1, 2)) for mask in masks]
+    )
     whole = taken.sum(axis=1, keepdims=True)
     return np.divide(taken, whole, out=np.zeros_like(taken), where=whole > 0).astype(np.float32)
 

@@ -97,6 +97,8 @@ def explain(
     """
     config = bundle.config
     chosen = None if request.categories is None else checked_categories(config, request.categories)
+    if request.labels is not None:
+        checked_categories(config, request.labels)
     require_figures()
     mixture = _read(request.path, request, config.sample_rate)
     labels, stems = _truth(request, config.categories, config.sample_rate)
