@@ -12,8 +12,8 @@ import pytest
 import sgn_rt
 
 HEAVY = ("torch", "tensorrt", "pycuda", "cuda", "onnxruntime", "onnx", "onnxscript", "onnx_ir",
-         "safetensors", "matplotlib", "sklearn", "umap", "openvino", "polygraphy", "starlette", "uvicorn",
-         "websockets", "prometheus_client", "python_multipart", "opentelemetry",
+         "safetensors", "matplotlib", "sklearn", "umap", "openvino", "polygraphy", "starlette",
+         "uvicorn", "websockets", "prometheus_client", "python_multipart", "opentelemetry",
          "httpx", "anyio", "playwright", "tritonclient", "google", "grpc", "ray", "pyarrow",
          "pandas", "jsonschema", "pynvml", "mlperf_loadgen")  # fmt: skip
 ROOT = Path(sgn_rt.__file__).parent

@@ -62,7 +62,7 @@ def command(
     with progress_bar("explaining") as tell:
         explanation, files = explain_to(
             request, output, Bundle.open(bundle), engine=engine, threads=threads,
-            tell=lambda done, what: tell(done, what),
+            tell=tell,
         )  # fmt: skip
     said = console()
     for name, sentences in why(explanation).items():

@@ -108,7 +108,7 @@ def listen(
     signal: Float,
     *,
     wanted: Callable[[Float], Sequence[int]],
-    tell: Callable[[float], object] = lambda done: None,
+    tell: Callable[[float], object],
 ) -> Hearing:
     """Have a network hear a recording, window by window.
 

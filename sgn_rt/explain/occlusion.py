@@ -47,7 +47,7 @@ def occlude(
     windows: Windows,
     presence: Float,
     shown: tuple[int, ...],
-    tell: Callable[[float], object] = lambda done: None,
+    tell: Callable[[float], object],
 ) -> list[Occlusion]:
     """Silence every part of the window in which each category is most present, one at a time.
 
@@ -63,6 +63,8 @@ def occlude(
         Of every window, shape = (W, C).
     shown
         Categories.
+    tell
+        Told what part is done, 0 to 1.
     """
     own = np.flatnonzero(windows.own)
     strongest = {i: int(own[np.argmax(presence[own, i])]) for i in shown}

@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from sgn_rt._types import Float
 from sgn_rt.explain.explanation import Explanation
 from sgn_rt.explain.figures import Clusters
-from sgn_rt.explain.why import why
+from sgn_rt.explain.why import LEAST_CLAIM, why
 
 COLUMNS: Final = 1500
 """Of planes in the page, at most; the arrays beside it have all."""
 RANGE_DB: Final = 80.0
 _NOT_TEXT: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"  # fmt: skip
+_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+)
 """Nothing is asked of a network, whatever is in the names that are shown."""
 _ICON: Final = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E"
 
@@ -82,8 +84,8 @@ def _clustered(what: str, found: Clusters) -> str:
     if found.silhouette is None or found.nearest is None:
         return f"{what}: no figure, as there are {found.labels} labels of {found.points} points."
     return (
-        f"{what}: silhouette {found.silhouette:.2f} (-1 to 1); {found.nearest:.0%} of {found.points}"
-        " points have a point of their own label nearest."
+        f"{what}: silhouette {found.silhouette:.2f} (-1 to 1); {found.nearest:.0%} of "
+        f"{found.points} points have a point of their own label nearest."
     )
 
 
@@ -128,7 +130,8 @@ def _data(explanation: Explanation) -> dict[str, Any]:
     skip = -(-len(hearing.column_s) // COLUMNS)
     level = 10.0 * np.log10(np.maximum(hearing.power[:, ::skip], 1e-30))
     claims = hearing.joined_claims[:, :, ::skip]
-    most = claims.max(axis=(1, 2), initial=1e-30)
+    most = claims.max(axis=(1, 2))
+    scale = np.maximum(most, LEAST_CLAIM)  # or rounding would look like a claim
     loudest = max(1.0, *(float(np.abs(s).max()) for s in explanation.sources.values()))
     return {
         "duration": hearing.duration_s,
@@ -144,7 +147,8 @@ def _data(explanation: Explanation) -> dict[str, Any]:
         "own": hearing.windows.own.tolist(),
         "masks": [_plane(mask[:, ::skip].astype(np.float32)) for mask in hearing.masks],
         "claims": [
-            {"most": float(m), **_plane(claim / m)} for claim, m in zip(claims, most, strict=True)
+            {"most": float(m), "scale": float(s), **_plane(claim / s)}
+            for claim, m, s in zip(claims, most, scale, strict=True)
         ],
         "occlusions": {
             str(shown.index(o.category)): {

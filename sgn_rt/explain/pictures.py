@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from sgn_rt._optional import require
 from sgn_rt.explain.explanation import Explanation
+from sgn_rt.explain.why import LEAST_CLAIM
 
 _RANGE_DB: Final = 80.0
 _WIDTH: Final = 12.0
 _ROW: Final = 1.7
 _COLUMNS: Final = 2000
 """Of a spectrogram at most: more is finer than a screen."""
-_TICKS_HZ: Final = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
+_TICKS_HZ: Final = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 _SPECTROGRAM, _MAP = "magma", "viridis"
 
 
@@ -117,10 +118,12 @@ def _rows(explanation: Explanation, draw: Callable[[Any, Explanation], None]) ->
 
 def _claims(figure: Any, explanation: Explanation) -> None:
     hearing, every = explanation.hearing, _planes(figure, explanation)
-    image = None
+    image, level = None, _level(explanation)
     for axes, name, claims in zip(every, hearing.names, hearing.joined_claims, strict=True):
         most = float(claims.max())
-        image = _plane(axes, explanation, claims / max(most, 1e-30), _MAP, 0.0, 1.0)
+        scale = max(most, LEAST_CLAIM)  # or rounding would look like a claim
+        _plane(axes, explanation, level, "gray", -_RANGE_DB, 0.0)
+        image = _plane(axes, explanation, claims / scale, _MAP, 0.0, 1.0, alpha=0.65)
         axes.set_title(
             f"{name}: claims {float(claims.mean()):.2g} of all feature tokens, at most {most:.2g} "
             "of one",
@@ -169,9 +172,7 @@ def _planes(figure: Any, explanation: Explanation) -> NDArray[Any]:
     """Axes of time and frequency for each category shown, below those of the mixture."""
     hearing = explanation.hearing
     every = figure.subplots(len(hearing.shown) + 1, 1, sharex=True, sharey=True)
-    level = 10.0 * np.log10(np.maximum(hearing.power, 1e-30))
-    loudest = float(level.max())
-    _plane(every[0], explanation, level - loudest, _SPECTROGRAM, -_RANGE_DB, 0.0)
+    _plane(every[0], explanation, _level(explanation), _SPECTROGRAM, -_RANGE_DB, 0.0)
     every[0].set_title(f"{explanation.title}, as the network sees it", loc="left",
                        fontsize="medium")  # fmt: skip
     for axes in every:
@@ -181,15 +182,28 @@ def _planes(figure: Any, explanation: Explanation) -> NDArray[Any]:
     return found
 
 
+def _level(explanation: Explanation) -> NDArray[Any]:
+    """Of the mixture at each row and column, dB, the loudest 0."""
+    level = 10.0 * np.log10(np.maximum(explanation.hearing.power, 1e-30))
+    loudest: NDArray[Any] = level - level.max()
+    return loudest
+
+
 def _plane(
-    axes: Any, explanation: Explanation, values: NDArray[Any], cmap: str, low: float, high: float
+    axes: Any,
+    explanation: Explanation,
+    values: NDArray[Any],
+    cmap: str,
+    low: float,
+    high: float,
+    alpha: float = 1.0,
 ) -> Any:
     hearing = explanation.hearing
     hz = hearing.row_hz
     skip = -(-values.shape[1] // _COLUMNS)
     image = axes.imshow(
         values[:, ::skip], origin="lower", aspect="auto", cmap=cmap, vmin=low, vmax=high,
-        interpolation="nearest", extent=(0.0, hearing.duration_s, 0.0, len(hz)),
+        interpolation="nearest", alpha=alpha, extent=(0.0, hearing.duration_s, 0.0, len(hz)),
     )  # fmt: skip
     ticks = [tick for tick in _TICKS_HZ if hz[1] <= tick <= hz[-1]]
     axes.set_yticks(np.interp(ticks, hz, np.arange(len(hz)) + 0.5), [f"{tick}" for tick in ticks])

@@ -46,6 +46,11 @@ Tell = Callable[[float, str], object]
 """Told what part is done, 0 to 1, and of what."""
 
 
+def unheard(*told: object) -> None:
+    """Tell nobody."""
+    del told
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is to be explained.
@@ -75,7 +80,7 @@ def explain(
     *,
     engine: str = "auto",
     threads: int | None = None,
-    tell: Tell = lambda done, what: None,
+    tell: Tell = unheard,
 ) -> Explanation:
     """Look into what a model hears in a file. Channels are averaged.
 
@@ -164,7 +169,7 @@ def explain_to(
     *,
     engine: str = "auto",
     threads: int | None = None,
-    tell: Tell = lambda done, what: None,
+    tell: Tell = unheard,
 ) -> tuple[Explanation, dict[str, Path]]:
     """As `explain`, written to ``folder/<file's name>.explain/``: whole, or not at all.
 

@@ -13,7 +13,8 @@ from sgn_rt.explain.explanation import Explanation
 from sgn_rt.explain.occlusion import Occlusion
 
 LEAST_CLAIM = 0.01
-"""Of all tokens, below which a category's claims are called next to nothing."""
+"""Weight of what a category gathers beside its own token, 0 to 1, below which it is called next to
+nothing."""
 LEAST_FALL = 0.05
 """Of a presence, below which no part of a window is said to carry it."""
 STRONGEST = 3
@@ -88,7 +89,8 @@ def _claims(explanation: Explanation, name: str) -> Iterator[str]:
     hearing, row = explanation.hearing, explanation.hearing.names.index(name)
     claims = hearing.joined_claims[row].astype(np.float64)
     share = float(claims.mean())
-    if share < LEAST_CLAIM:
+    gathered = hearing.assignment[hearing.windows.own, _position(explanation, name)].sum(axis=-1)
+    if float(gathered.max()) < LEAST_CLAIM:
         yield (
             f"Its token claims {share:.2g} of all feature tokens, next to nothing (at most "
             f"{claims.max():.2g} of one): what it knows of the recording came to it by the "
@@ -96,7 +98,6 @@ def _claims(explanation: Explanation, name: str) -> Iterator[str]:
         )
     else:
         yield f"Its token claims {share:.0%} of all feature tokens."
-    if claims.any():
         seconds = _joined_s(_most(claims.sum(axis=0)), hearing.column_s, hearing.duration_s)
         low, high = _quartiles(claims.sum(axis=1))
         edges = _row_edges(explanation)

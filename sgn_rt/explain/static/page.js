@@ -153,7 +153,7 @@ function tell(second, height) {
     if (row !== null) {
       const claims = data.claims[i];
       said.unshift(`mask ${at(data.masks[i], row, column).toFixed(2)}`,
-        `claims ${(at(claims, Math.floor(row * claims.rows / plane.rows), column) * claims.most).toPrecision(2)}`);
+        `claims ${(at(claims, Math.floor(row * claims.rows / plane.rows), column) * claims.scale).toPrecision(2)}`);
     }
     return `${name}: ${said.join(", ")}`;
   });
