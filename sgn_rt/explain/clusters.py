@@ -44,10 +44,13 @@ class Heard:
         shape = (W, C, D).
     held
         Whether the category sounds, shape = (W, C), bool.
+    recording
+        Number of the window's recording, shape = (W,).
     """
 
     embedding: Float
     held: NDArray[np.bool_]
+    recording: NDArray[np.int64]
 
 
 def recordings(music: list[Piece], known: tuple[str, ...]) -> Iterator[dict[str, Float]]:
@@ -68,8 +71,8 @@ def recordings(music: list[Piece], known: tuple[str, ...]) -> Iterator[dict[str,
 
 def hear(network: Network, config: ModelConfig, music: list[Piece]) -> Heard:
     """Every window of every one of `recordings`."""
-    transform, embeddings, held = Transform(config), [], []
-    for stems in recordings(music, config.categories):
+    transform, embeddings, held, number = Transform(config), [], [], []
+    for recording, stems in enumerate(recordings(music, config.categories)):
         mixture: Float = np.sum(list(stems.values()), axis=0)
         windows = Windows.of(config, len(mixture))
         count = range(len(windows.starts))
@@ -82,26 +85,29 @@ def hear(network: Network, config: ModelConfig, music: list[Piece]) -> Heard:
             spectrum = transform.stft(windows.cut(mixture, index))
             embeddings.append(network.signals(transform.log_magnitude(spectrum)[0]).embedding)
         held.append(sounds)
-    return Heard(embedding=np.stack(embeddings), held=np.concatenate(held))
+        number += [recording] * len(count)
+    return Heard(
+        embedding=np.stack(embeddings), held=np.concatenate(held), recording=np.array(number)
+    )
 
 
 def figures(heard: Heard, names: tuple[str, ...]) -> dict[str, Clusters]:
     """Held embeddings by category, without each category's mean, and held or not within each."""
-    points, labels = _held(heard.embedding, heard, names)
-    without, _ = _held(heard.embedding - heard.embedding.mean(axis=0), heard, names)
-    found = {
-        "held, by category": clusters(points, labels),
-        "held, by category, without the category's mean": clusters(without, labels),
-    }
-    for category in np.flatnonzero(heard.held.any(axis=0)):
-        told = ["held" if held else "not" for held in heard.held[:, category]]
-        found[f"{names[category]}, held or not"] = clusters(heard.embedding[:, category], told)
-    return found
-
-
-def _held(embedding: Float, heard: Heard, names: tuple[str, ...]) -> tuple[Float, list[str]]:
     window, category = np.nonzero(heard.held)
-    return embedding[window, category], [names[i] for i in category]
+    labels, groups = [names[i] for i in category], heard.recording[window].tolist()
+    without = heard.embedding - heard.embedding.mean(axis=0)
+    found = {
+        "held, by category": clusters(heard.embedding[window, category], labels, groups),
+        "held, by category, without the category's mean": clusters(
+            without[window, category], labels, groups
+        ),
+    }
+    for each in np.flatnonzero(heard.held.any(axis=0)):
+        told = ["held" if held else "not" for held in heard.held[:, each]]
+        found[f"{names[each]}, held or not"] = clusters(
+            heard.embedding[:, each], told, heard.recording.tolist()
+        )
+    return found
 
 
 def draw(heard: Heard, names: tuple[str, ...], path: Path) -> None:

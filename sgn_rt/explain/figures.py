@@ -95,7 +95,8 @@ class Clusters:
         Mean silhouette by cosine distance, -1 to 1: above 0 points are closer to those of their own
         label than to those of the next one. None where there are not two labels and more points.
     nearest
-        Part of the points whose nearest other point, by cosine, has the same label, 0 to 1.
+        Part of the points whose nearest other point, by cosine, has the same label, 0 to 1; of
+        points that have their label in another group, where there are groups.
     points, labels
         How many there are.
     """
@@ -110,8 +111,16 @@ class Clusters:
         return asdict(self)
 
 
-def clusters(points: Float, labels: Sequence[str]) -> Clusters:
+def clusters(points: Float, labels: Sequence[str], groups: Sequence[int] | None = None) -> Clusters:
     """Measure how points [N, D] cluster by label.
+
+    Parameters
+    ----------
+    points, labels
+        What is measured.
+    groups
+        Of points such as windows of one recording, which are near to each other anyway: the
+        nearest is looked for in other groups. None where every point is its own.
 
     Raises
     ------
@@ -119,18 +128,19 @@ def clusters(points: Float, labels: Sequence[str]) -> Clusters:
         If scikit-learn is not installed.
     """
     named = np.asarray(labels)
-    known, counts = np.unique(named, return_counts=True)
+    known = np.unique(named)
     if not (2 <= len(known) < len(named)):
         return Clusters(silhouette=None, nearest=None, points=len(named), labels=len(known))
     metrics = require("sklearn.metrics", extra="explain", purpose="explain")
     distances = metrics.pairwise.cosine_distances(points.astype(np.float64))
     silhouette = float(metrics.silhouette_score(distances, named, metric="precomputed"))
-    np.fill_diagonal(distances, np.inf)
-    alone = np.isin(named, known[counts == 1])  # nothing of their label could be near
-    same = named[np.argmin(distances, axis=1)] == named
+    group = np.arange(len(named)) if groups is None else np.asarray(groups)
+    apart = group[:, None] != group
+    could = ((named[:, None] == named) & apart).any(axis=1)
+    same = named[np.argmin(np.where(apart, distances, np.inf), axis=1)] == named
     return Clusters(
         silhouette=silhouette,
-        nearest=float(np.mean(same[~alone])),
+        nearest=float(np.mean(same[could])) if could.any() else None,
         points=len(named),
         labels=len(known),
     )

@@ -82,3 +82,13 @@ def test_umap_is_asked_where_it_is_installed(monkeypatch):
     assert [laid.method for laid in flat_maps(points)] == ["pca", "umap"]
     assert asked[0]["metric"] == "cosine"
     assert [laid.method for laid in flat_maps(points[:15])] == ["pca"]
+
+
+def test_the_nearest_is_looked_for_in_other_groups():
+    points = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]], np.float32)
+    labels, groups = ["a", "b", "b", "a"], [0, 0, 1, 1]
+    # Without groups each point is nearest to its neighbour, of the other label.
+    assert clusters(points, labels).nearest == 0
+    # (1, 0) sees (0.1, 1) nearer than (0, 1), and so on.
+    assert clusters(points, labels, groups).nearest == 0.5
+    assert clusters(points, labels, [0, 0, 0, 0]).nearest is None

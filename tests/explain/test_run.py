@@ -13,8 +13,7 @@ from sgn_rt.explain.network import open_network
 from sgn_rt.explain.run import Request, explain, explain_to
 from sgn_rt.model.bundle import Bundle
 
-FILES = {"index.html", "explain.npz", "why.md", "presence.png", "similarity.png", "map.png",
-         "claims.png", "masks.png", "rests-on.png"}  # fmt: skip
+FILES = {"index.html", "explain.npz", "why.md", "presence.png"}
 
 
 @pytest.fixture
@@ -40,6 +39,7 @@ def tone(tmp_path, signal, config) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_everything_is_written_and_written_anew(bundle, tone, tmp_path, tree):
     told = []
     first, files = explain_to(Request(path=tone), tmp_path / "out", bundle,

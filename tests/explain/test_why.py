@@ -53,12 +53,11 @@ def test_what_a_mask_takes_is_told_by_stem(explanation, signal, config):
     explained = explanation(labels=frozenset(stems), stems=stems)
     (bell, _), (_, horn) = explained.taken
     assert 0.95 < bell < 1
-    assert 0.9 < horn < 1
-    first = (
-        f"What its mask lets through is, of the true stems, {bell:.0%} bell, {1 - bell:.0%} horn."
-    )
-    assert first in why(explained)["bell"]
-    assert any(f"stems, {horn:.0%} horn, " in line for line in why(explained)["horn"])
+    assert 0.8 < horn < 1
+    parts = f"{bell:.0%} bell, {1 - bell:.0%} horn"
+    told = why(explained)
+    assert f"What its mask lets through is, of the true stems, {parts}." in told["bell"]
+    assert any(f"stems, {horn:.0%} horn, " in line for line in told["horn"])
 
 
 def test_claims_are_told_in_seconds_and_hertz(explanation, config):
