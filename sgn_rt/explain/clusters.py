@@ -132,7 +132,8 @@ def draw(heard: Heard, names: tuple[str, ...], path: Path) -> None:
             axes.plot(*points[place][held].T, "o", color=f"C{place}", label=names[category])
         axes.set_title(f"{title}, PCA, {laid.kept:.0%} of the variance", loc="left",
                        fontsize="medium")  # fmt: skip
-    every[1].legend(title="filled: it sounds", frameon=False)
+    every[1].legend(title="filled: it sounds", loc="center left", bbox_to_anchor=(1.0, 0.5),
+                    frameon=False)  # fmt: skip
     figure.savefig(path, dpi=80)
 
 
