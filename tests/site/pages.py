@@ -8,8 +8,23 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
-_VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
-_BREAKS = {"p", "li", "tr", "td", "th", "div", "pre", "br", "h1", "h2", "h3", "h4", "h5", "h6", "dt", "dd"}  # fmt: skip
+_VOID = {
+    "area",
+    "base",
+    "br",
+    "col",
+    "embed",
+    "hr",
+    "img",
+    "input",
+    "link",
+    "meta",
+    "source",
+    "wbr",
+}
+_BREAKS = {"p", "li", "tr", "td", "th", "div", "pre", "br", "dt", "dd"} | {
+    f"h{n}" for n in range(1, 7)
+}
 _PERMALINK = "headerlink"
 
 
@@ -137,7 +152,7 @@ class Site:
 
     def follow(self, page: Page, called: str) -> Page:
         """Click on a link of a page."""
-        places = {text: link for text, link in reversed(page.links)}
+        places = dict(reversed(page.links))
         if called not in places:
             raise LookupError(f"{page.name}: no link called {called!r}: {sorted(places)}")
         there = self.target(page, places[called])
