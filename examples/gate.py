@@ -1,4 +1,4 @@
-"""A gate for CI: every graph of a bundle that runs here has to answer as the network that was trained.
+"""A gate for CI: every graph of a bundle that runs here has to answer as the trained network does.
 
     python examples/gate.py BUNDLE
 

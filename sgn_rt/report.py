@@ -62,7 +62,7 @@ class Report:
         RMS of what sounds in the recording, dBFS, where the model says for which levels it was
         trained; None else, and for silence.
     gain_db
-        By which the network heard it louder; the sources are at the recording's own level.
+        dB by which the network heard it louder; the sources are at the recording's own level.
     salvaged
         What is missing of a damaged file that was read as far as it goes; None of a whole one.
     """

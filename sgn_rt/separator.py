@@ -215,7 +215,7 @@ class Separator(Closes, OneProcess):  # over 300 lines with the docstrings of al
         residual
             Also give what is left of the mixture without the categories.
         gain_db
-            What the network hears is louder by so much, and the sources come back at the input's
+            What the network hears is so many dB louder, and the sources come back at the input's
             own level. A LevelWarning, once, says where the model was not trained on what it hears.
         threshold
             Presence from which a window speaks for a category, as for `separate`.

@@ -214,14 +214,17 @@ class Engine(OneProcess, ABC):
         return None
 
     def resampler(self, source_rate: int, target_rate: int) -> Resampler:
-        """What converts sample rates, Hz, where the engine works: on the CPU soxr."""
+        """What converts ``source_rate`` to ``target_rate``, Hz, where the engine works.
+
+        On the CPU that is soxr.
+        """
         return SpanResampler(source_rate, target_rate)
 
     def close(self) -> None:
         """Free what it holds; calls that come after it, or are under way, may be EngineErrors."""
 
     def proved(self, results: Sequence[StageResult]) -> None:
-        """Told what the start-up probe has measured, all within limits."""
+        """Told the ``results`` of the start-up probe, all within limits."""
         del results  # nothing to do for most
 
     @abstractmethod

@@ -37,7 +37,15 @@ Checker = Callable[[Engine, Windows, Positions, Sequence[Part], list[Answered]],
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An engine that is not in service, and why."""
+    """An engine that is not in service, and why.
+
+    Attributes
+    ----------
+    engine
+        Its name.
+    reason
+        In words: what it needs, or the stage, figure and limit that it failed.
+    """
 
     engine: str
     reason: str

@@ -41,7 +41,17 @@ _PLUGIN_CUT = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRecord:
-    """A file of a bundle as the manifest lists it: lower-case SHA-256 and size in bytes."""
+    """A file of a bundle as the manifest lists it.
+
+    Attributes
+    ----------
+    path
+        Relative to the bundle.
+    sha256
+        Of its content, lower-case hexadecimal digits.
+    size
+        Bytes.
+    """
 
     path: str
     sha256: str
@@ -317,7 +327,7 @@ class Bundle:
             )
 
     def read(self, name: str) -> bytes:
-        """The verified content of a file: what is parsed is what was hashed.
+        """The verified content of the file ``name`` of `files`: what is parsed is what was hashed.
 
         Raises
         ------

@@ -72,6 +72,13 @@ class Probe:
     def check(self, config: ModelConfig, where: Path) -> None:
         """Compare every array's shape and type with the model's, and the categories' range.
 
+        Parameters
+        ----------
+        config
+            The model's.
+        where
+            A name for messages.
+
         Raises
         ------
         BundleError
@@ -98,6 +105,15 @@ class Probe:
     @classmethod
     def from_bytes(cls, content: bytes, config: ModelConfig, where: Path) -> Probe:
         """From an .npz file; nothing in it is unpickled, nor unpacked before its size is known.
+
+        Parameters
+        ----------
+        content
+            All of the file.
+        config
+            Of the model that it has to fit.
+        where
+            Its name for messages.
 
         Raises
         ------

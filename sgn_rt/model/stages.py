@@ -37,7 +37,15 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """Bound of a figure; ``at_least`` where more is better."""
+    """Bound of a figure.
+
+    Attributes
+    ----------
+    value, unit
+        ``unit`` is dB, or empty for a number without one.
+    at_least
+        Whether more is better.
+    """
 
     value: float
     unit: str
@@ -186,7 +194,8 @@ def _conditioning(log_epsilon: float) -> float:
 def limit_for(stage: Stage, precision: Precision, log_epsilon: float) -> Limit:
     """The limit of a stage: that of `LIMITS`, or what a model's ``log_epsilon`` allows.
 
-    What no float32 engine can hold because of the logarithm, a float16 one need not hold either.
+    What no float32 engine can hold because of the logarithm, one of a coarser ``precision`` need
+    not hold either.
     """
     limit = LIMITS[stage][precision]
     if stage not in _BEHIND_THE_LOGARITHM:
@@ -225,7 +234,17 @@ def checked_parity(values: object) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
-    """A measured figure and its limit."""
+    """A measured figure and its limit.
+
+    Attributes
+    ----------
+    stage
+        What was compared.
+    figure
+        In the limit's unit; infinite where there is no error at all.
+    limit
+        That it has to keep.
+    """
 
     stage: Stage
     figure: float

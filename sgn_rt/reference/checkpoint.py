@@ -86,8 +86,8 @@ def read_checkpoint(
 ) -> tuple[ModelConfig, dict[str, Tensor]]:
     """Configuration and tensors of a checkpoint, as stored and under this package's names.
 
-    Parameters and errors are those of `load`; the tensors are not yet compared with the
-    configuration.
+    Shapes are those of the parameters of `Sgn`. Parameters and errors are those of `load`; the
+    tensors are not yet compared with the configuration.
     """
     path = Path(path)
     mapping = None if key_map is None else read_key_map(Path(key_map))

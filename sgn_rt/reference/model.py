@@ -137,7 +137,15 @@ class Separation(NamedTuple):
 
 
 class Sgn(nn.Module):
-    """The network. Tensor names are those of the checkpoint; nothing is trained here."""
+    """The network. Tensor names are those of the checkpoint; nothing is trained here.
+
+    Attributes
+    ----------
+    window
+        Of the STFT, shape = (n_fft,), float32.
+    warp, unwarp
+        Between the linear and the logarithmic frequency axis, shapes = (L, F) and (F, L), float32.
+    """
 
     window: Tensor
     warp: Tensor
@@ -199,11 +207,14 @@ class Sgn(nn.Module):
         )
 
     def log_magnitude(self, spectrum: Tensor) -> Tensor:
-        """Network input [B, 1, L, T]: natural logarithm on the log-frequency axis (step 2)."""
+        """Network input [B, 1, L, T] of ``spectrum`` [B, F, T] (step 2).
+
+        The natural logarithm of its magnitude on the log-frequency axis.
+        """
         return (self.warp @ spectrum.abs() + self.config.log_epsilon).log().unsqueeze(1)
 
     def encode(self, log_magnitude: Tensor) -> list[Tensor]:
-        """Encoder levels e0 [B, c0, L/2, T/2] .. e6 (step 3)."""
+        """Encoder levels e0 [B, c0, L/2, T/2] .. e6 of ``log_magnitude`` [B, 1, L, T] (step 3)."""
         levels = []
         x = self.input_norm(log_magnitude)
         for level in self.encoder:
@@ -237,7 +248,8 @@ class Sgn(nn.Module):
     def masks(self, log_magnitude: Tensor, categories: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Masks [B, S, L, T] of ``categories`` [S], presence [B, C], embedding [B, C, D] (3 to 9).
 
-        The cost of a mask is paid per chosen category, whatever the number the model knows.
+        ``log_magnitude`` is [B, 1, L, T]. The cost of a mask is paid per chosen category, whatever
+        the number the model knows.
         """
         basis, guide, presence, embedding = self.network(log_magnitude)
         return self.mask(basis, guide.index_select(1, categories)), presence, embedding
@@ -245,7 +257,8 @@ class Sgn(nn.Module):
     def network(self, log_magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What masks are made of, and what is there (steps 3 to 8).
 
-        Returns basis maps [B, K, L, T], guides [B, C, K + 1], presence [B, C], embedding [B, C, D].
+        Of ``log_magnitude`` [B, 1, L, T]: basis maps [B, K, L, T], guides [B, C, K + 1], presence
+        [B, C], embedding [B, C, D].
         """
         levels = self.encode(log_magnitude)
         embedding, _, presence, _ = self.group(levels[self.config.token_level])
@@ -259,7 +272,10 @@ class Sgn(nn.Module):
         return masks
 
     def category_logits(self, class_tokens: Tensor) -> Tensor:
-        """Training head: which category each class token is, [B, C, C] from [B, C, D] (step 7)."""
+        """Training head: which category each class token is (step 7).
+
+        [B, C, C] from ``class_tokens`` [B, C, D].
+        """
         logits: Tensor = self.category_head(class_tokens)
         return logits
 

@@ -117,7 +117,7 @@ class ClientStream:
         return self._portal.call(self._stream.events)
 
     def close(self) -> dict[str, Float]:
-        """End the signal, wait for the rest and give it."""
+        """End the signal, wait for the rest and give it, shape = (channels, samples)."""
         return _called(self._portal, self._stream.aclose)
 
     def reset(self) -> None:

@@ -122,7 +122,7 @@ class AsyncClientStream:
         return events
 
     async def aclose(self) -> dict[str, Float]:
-        """End the signal, wait for the rest and give it.
+        """End the signal, wait for the rest and give it, shape = (channels, samples).
 
         Joined, exactly as many samples have come out then as went in.
         """

@@ -49,7 +49,7 @@ class StreamOptions(TypedDict, total=False):
     residual
         Whether what is left of the mixture is wanted, too.
     gain_db
-        What the network hears is louder by so much.
+        What the network hears is so many dB louder.
     threshold
         Presence from which a window speaks for a category.
     sample_format

@@ -33,6 +33,11 @@ class RunOptions:
         Of page-locked memory of the host for sources on their way: they stay where the GPU put
         them until the caller has read them. 2.5 MB a window of the published model with all
         sources. Where it does not suffice, they are copied.
+
+    Raises
+    ------
+    ConfigError
+        For a number that is none, or too small.
     """
 
     lanes: int = 2
