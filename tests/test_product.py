@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from sgn_rt.separator import Separator
 
 TOP = Path(__file__).parents[1]
 README = TOP / "README.md"
+START = TOP / "docs" / "index.md"
 PAGES = (README, *sorted((TOP / "docs").glob("*.md")))
 
 STATED_DB = {
@@ -56,10 +58,44 @@ def test_true_instruments_are_found(separator):
         assert all(found[name] > 0.5 for name in piece.stems)
 
 
+class Block(NamedTuple):
+    """A piece of code on a page, and what is said of running it in a comment above it."""
+
+    page: Path
+    mark: str
+    language: str
+    code: str
+
+
+def _blocks_of(page: Path) -> list[Block]:
+    found = re.findall(
+        r"(?:^<!-- ((?:not run|run by)[^\n]*?) -->\n)?^```(\w*)\n(.*?)^```$",
+        page.read_text(encoding="utf-8"),
+        re.DOTALL | re.MULTILINE,
+    )
+    return [Block(page, *parts) for parts in found]
+
+
+BLOCKS = tuple(block for page in PAGES for block in _blocks_of(page))
+
+
 def _blocks(language: str) -> list[str]:
-    """Of all pages but the one on TensorRT, whose commands need a GPU."""
-    pages = [page.read_text(encoding="utf-8") for page in PAGES if page.name != "tensorrt.md"]
-    return re.findall(rf"```{language}\n(.*?)```", "\n".join(pages), re.DOTALL)
+    """What is run here."""
+    return [block.code for block in BLOCKS if block.language == language and not block.mark]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_is_run_or_says_why_not(page):
+    for block in (block for block in BLOCKS if block.page == page):
+        way, _, what = block.mark.partition(" run: " if "not run" in block.mark else " by ")
+        if way == "run":  # by another test, which reads this page
+            assert page.name in (TOP / what).read_text(encoding="utf-8"), block.mark
+        elif way == "not":
+            assert len(what) > 5, block.code
+        else:
+            assert block.language in ("bash", "python"), block.code
+    fences = page.read_text(encoding="utf-8").count("\n```")
+    assert fences == 2 * len(_blocks_of(page)), "a fence that is not read"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -70,12 +106,22 @@ def test_links_lead_somewhere(page):
         assert (page.parent / link).exists(), link
 
 
-def test_every_page_is_a_question_that_the_readme_asks():
-    readme = README.read_text(encoding="utf-8")
+def test_every_page_is_a_question_that_the_start_page_asks():
+    """Each once, under a short name: the site's menu is made of these rows."""
+    start = START.read_text(encoding="utf-8")
     for page in PAGES[1:]:
         title = page.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
         assert title.endswith("?"), page.name
-        assert f"| {title} | [docs/{page.name}](docs/{page.name}) |" in readme
+        row = rf"^\| {re.escape(title)} \| \[[^\]]+\]\({re.escape(page.name)}\) \|$"
+        assert len(re.findall(row, start, re.MULTILINE)) == (page != START), page.name
+
+
+def test_what_the_readme_asks_is_what_the_pages_are_called():
+    readme = README.read_text(encoding="utf-8")
+    assert "(docs/index.md)" in readme
+    for title, name in re.findall(r"^\| (.+\?) \| \[.+\]\(docs/(.+)\) \|$", readme, re.MULTILINE):
+        page = TOP / "docs" / name
+        assert page.read_text(encoding="utf-8").splitlines()[0] == f"# {title}"
 
 
 def test_the_readme_is_one_page():

@@ -15,7 +15,7 @@ from typing import Any
 from mkdocs.structure.files import File, InclusionLevel
 
 TOP = Path(__file__).parents[2]
-FOLDER = "files"
+FOLDER = "repository"
 """Of the site, in which files of the repository are."""
 _LINK = re.compile(r"(?<=\]\()([^)#\s]+)(?=[)#])")
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)

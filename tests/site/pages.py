@@ -108,7 +108,7 @@ class _Reader(HTMLParser):
             self.link = None
         if self.heading is not None and re.fullmatch("h[1-6]", tag):
             self.heading = None
-        while self.open and self.open.pop() != tag:
+        while tag in self.open and self.open.pop() != tag:
             pass
 
     def handle_data(self, data: str) -> None:
