@@ -22,7 +22,7 @@ EXAMPLE := sgn_rt/data/music/003.mix.flac
 # What `make test-kernels` runs under each choice of kernels; all tests of numbers if empty.
 KERNEL_TESTS ?=
 
-.PHONY: demo test test-kernels lint bench gpu bundle clean
+.PHONY: demo test test-kernels lint bench gpu bundle docs wheels clean
 
 # setuptools would put files that are long gone from build/lib into the wheel.
 define install
@@ -83,6 +83,17 @@ bundle: $(TEST)/.torch
 	$(TEST)/bin/sgn-rt export $(MODEL)/checkpoint.safetensors --output build/bundle --overwrite \
 		--kind core --precision fp32 --shared-weights --name sgn-instruments --licence Apache-2.0
 	cp build/bundle/* $(MODEL)/
+
+# The site, into build/site: a folder for any web server, and for no server at all.
+docs: $(TEST)/.torch
+	$(call install,$(TEST),docs)
+	NO_MKDOCS_2_WARNING=1 $(TEST)/bin/python -m mkdocs build --strict --config-file docs/site/mkdocs.yml
+
+# sdist and wheel into dist/, looked through, and installed as a user would by every Python of 3.11 to 3.14 that is here.
+wheels: $(TEST)/.torch
+	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check "build>=1.2" "twine>=6.1"
+	rm -rf dist
+	$(TEST)/bin/python tests/packaging/wheels.py dist
 
 clean:
 	rm -rf .venv build demo *.egg-info

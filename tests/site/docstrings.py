@@ -113,7 +113,7 @@ def _resolved(thing: Any) -> Any:
 def _of_value(name: str, told: str) -> Iterator[str]:
     """A parameter or attribute is spoken of, with its unit where it has one."""
     words = re.escape(name.lstrip("*"))
-    if not re.search(rf"\b{words}\b", told):
+    if not re.search(rf"\b{words}\b", told, re.IGNORECASE):
         yield f"nothing of {name}"
         return
     for ending, unit in UNITS.items():
