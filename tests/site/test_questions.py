@@ -64,7 +64,7 @@ QUESTIONS = (
         "How do I put my own training into it?",
         "Own checkpoints",
         "the bundle",
-        r"checkpoint\.safetensors .* probe\.npz",
+        r"checkpoint\.safetensors, probe\.npz",
     ),
     Question(
         "Which shapes, dtypes and errors has the call that I am about to write?",
