@@ -11,7 +11,6 @@ from typing import Any
 
 from mkdocs.structure.files import File
 
-OVERVIEW = "python.md"
 PUBLIC = {
     "Separating": (
         "sgn_rt.Separator",
@@ -94,16 +93,8 @@ def page_of(group: str) -> str:
 
 
 def on_config(config: Any) -> Any:
-    """Put the pages below their overview in the menu."""
-    below = [{group: page_of(group)} for group in PUBLIC]
-    for section in config.nav:
-        for name, entries in section.items():
-            if isinstance(entries, list):
-                section[name] = [
-                    {title: [page, *below]} if page == OVERVIEW else {title: page}
-                    for entry in entries
-                    for title, page in entry.items()
-                ]
+    """Put the pages at the end of the menu."""
+    config.nav.append({"Reference": [{group: page_of(group)} for group in PUBLIC]})
     return config
 
 

@@ -67,6 +67,10 @@ def referring(samples: Float, gain_db: float) -> Float:
     """As `told`."""
 
 
+def further(samples: Float, other: int) -> None:
+    """As `told`."""
+
+
 def bare(): ...
 '''
 
@@ -84,7 +88,8 @@ def test_what_is_missing_is_seen():
             "it raises ConfigError, and does not say so",
         ],
         "told": [],
-        "referring": ["nothing of samples"],
+        "referring": [],
+        "further": ["nothing of other"],
         "bare": ["no docstring"],
     }
 
