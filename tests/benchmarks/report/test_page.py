@@ -7,9 +7,7 @@ SGN_RT_REQUIRE_BROWSER=1.
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -18,31 +16,17 @@ from sgn_rt.benchmarks.report.comparison import compare
 from sgn_rt.benchmarks.report.course import course_page
 from sgn_rt.benchmarks.report.page import as_page
 from sgn_rt.benchmarks.report.verdict import comparison_section
+from tests.browser import chromium
 
 pytest.importorskip("matplotlib")
 
-REQUIRE = "SGN_RT_REQUIRE_BROWSER"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update")  # fmt: skip
 WIDTHS = "() => [document.documentElement.scrollWidth, innerWidth]"
 
 
 @pytest.fixture(scope="module")
 def browser():
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        path = None
-    if path is None:
-        if os.environ.get(REQUIRE) == "1":
-            pytest.fail(f"no Chromium or no playwright, and {REQUIRE}=1")
-        pytest.skip("no Chromium or no playwright")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

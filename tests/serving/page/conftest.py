@@ -6,29 +6,18 @@ SGN_RT_REQUIRE_BROWSER=1.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from sgn_rt.separator import Separator
+from tests.browser import chromium
 
 from ..server.conftest import Running
 from ..server.tools import PATIENCE_S
 
-REQUIRE = "SGN_RT_REQUIRE_BROWSER"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
-    "--headless=new",
-    "--no-sandbox",  # as root there is none
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
     "--use-fake-device-for-media-stream",  # a microphone that beeps, lent without asking
     "--use-fake-ui-for-media-stream",
 )
@@ -59,26 +48,11 @@ addEventListener("DOMContentLoaded", listen);
 document, ``#`` for one that sounded within the last third of a second."""
 
 
-def _missing(what: str) -> None:
-    if os.environ.get(REQUIRE) == "1":
-        pytest.fail(f"{what}, and {REQUIRE}=1")
-    pytest.skip(what)
-
-
 @pytest.fixture(scope="module")  # while it is there, the thread has a loop, and can run no other
 def browser() -> Iterator[Any]:
     """Chromium."""
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        _missing("no Chromium is installed")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError as error:
-        _missing(str(error))
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    with chromium(*FLAGS) as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="session")
