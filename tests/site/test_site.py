@@ -56,6 +56,17 @@ def test_links_and_anchors_lead_somewhere(site: Site):
     assert checked > 200
 
 
+def test_names_of_the_interface_lead_to_the_reference(site: Site):
+    text = (DOCS / "python.md").read_text(encoding="utf-8")
+    page = site.page("python.html")
+    links = dict(page.links)
+    for name in set(re.findall(r"`(sgn_rt\.[\w.]+)`", text)):
+        there = site.target(page, links[name])
+        assert there is not None
+        assert there[0].startswith("reference/")
+        assert there[1].rpartition(".")[2] == name.rpartition(".")[2]
+
+
 def test_nothing_is_loaded_from_elsewhere(site: Site):
     for name in site.names():
         page = site.page(name)
