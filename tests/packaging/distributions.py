@@ -13,15 +13,21 @@ from pathlib import Path
 TOP = Path(__file__).parents[2]
 HOMES = {"sgn_rt": "sgn_rt", "benchmarks": "sgn_rt/benchmarks", "export": "sgn_rt/export"}
 """Folder of the sources -> where it is in the package."""
-_AWAY = shutil.ignore_patterns(
-    ".git", ".venv", "build", "dist", "demo", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"
-)
+_MADE = ("build", "dist", "demo")
+"""Folders beside the sources that `make` makes; sgn_rt.tensorrt.build is another."""
+
+
+def _not_sources(folder: str, names: list[str]) -> set[str]:
+    made = {name for name in names if name == "__pycache__" or name.endswith(".egg-info")}
+    if Path(folder) == TOP:
+        made |= {name for name in names if name in _MADE or name.startswith(".")}
+    return made
 
 
 def build(folder: Path, *options: str) -> tuple[Path, Path]:
     """Build the sdist, and the wheel from it, into a folder; nothing is left in the sources."""
     sources = folder / "sources"
-    shutil.copytree(TOP, sources, ignore=_AWAY)
+    shutil.copytree(TOP, sources, ignore=_not_sources)
     try:
         run(sys.executable, "-m", "build", *options, "--outdir", folder, sources, cwd=folder)
     finally:
