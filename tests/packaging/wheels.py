@@ -9,6 +9,7 @@ would be installed: less, and told as less.
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -21,12 +22,14 @@ PYENV = Path.home() / ".pyenv/versions"
 
 
 def interpreter(minor: int) -> Path | None:
-    """A Python 3.``minor``: on PATH, or of pyenv."""
-    found = [Path(p) for p in [shutil.which(f"python3.{minor}")] if p]
-    found += sorted(PYENV.glob(f"3.{minor}.*/bin/python"), reverse=True)
-    if sys.version_info[:2] == (3, minor):
-        found.insert(0, Path(sys.executable).resolve())
-    return found[0] if found else None
+    """A Python 3.``minor`` that runs: this one, one of pyenv, or one on PATH."""
+    found = [Path(sys.executable), *sorted(PYENV.glob(f"3.{minor}.*/bin/python"), reverse=True)]
+    found += [Path(path) for path in [shutil.which(f"python3.{minor}")] if path]
+    asked = ("-c", f"import sys; sys.exit(sys.version_info[:2] != (3, {minor}))")
+    for path in found:
+        if subprocess.run([path, *asked], capture_output=True, check=False).returncode == 0:
+            return path.resolve()
+    return None
 
 
 def install(python: Path, wheel: Path, work: Path) -> str:
