@@ -84,6 +84,7 @@ PUBLIC = {
         )
     ),
 }  # fmt: skip
+_SOURCE = '<details class="mkdocstrings-source"'
 _NAME = re.compile(r"<code>(sgn_rt(?:\.\w+)+)</code>")
 
 
@@ -107,6 +108,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
-    """Whatever is called by its full name leads to what the reference says of it."""
+    """Names in full lead to what the reference says of them; the search leaves out sources."""
+    html = html.replace(_SOURCE, f"{_SOURCE} data-search-exclude")
     del page, config, files
     return _NAME.sub(r'<autoref identifier="\1" optional><code>\1</code></autoref>', html)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import subprocess
@@ -65,6 +66,14 @@ def test_names_of_the_interface_lead_to_the_reference(site: Site):
         assert there is not None
         assert there[0].startswith("reference/")
         assert there[1].rpartition(".")[2] == name.rpartition(".")[2]
+
+
+def test_the_search_knows_what_is_said_and_not_how_it_is_done(site: Site):
+    index = json.loads((site.root / "search/search_index.json").read_text(encoding="utf-8"))
+    texts = {entry["location"]: entry["text"] for entry in index["docs"]}
+    separate = texts["reference/separating.html#sgn_rt.Separator.separate"]
+    assert "shape = (channels, samples)" in separate
+    assert "def separate" not in "".join(texts.values())
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Site):
