@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,7 +117,14 @@ def setting_of(plan: Plan, bundle: Bundle, network: Network, folder: Path) -> Se
     return setting
 
 
-def run(bundle: Bundle, plan: Plan, step: Step, *, gpu_limits: GpuLimits = no_gpu) -> Result:
+def run(
+    bundle: Bundle,
+    plan: Plan,
+    step: Step,
+    *,
+    gpu_limits: GpuLimits = no_gpu,
+    part: Callable[[Result], object] | None = None,
+) -> Result:
     """Measure everything.
 
     Parameters
@@ -130,6 +137,8 @@ def run(bundle: Bundle, plan: Plan, step: Step, *, gpu_limits: GpuLimits = no_gp
         For the progress.
     gpu_limits
         Measures what the GPU at hand moves, for a model's configuration.
+    part
+        Told what there is so far, after each scenario: its plan says ``unfinished``.
 
     Raises
     ------
@@ -140,27 +149,31 @@ def run(bundle: Bundle, plan: Plan, step: Step, *, gpu_limits: GpuLimits = no_gp
         row is part of the result.
     """
     made = datetime.now(UTC).isoformat(timespec="seconds")
-    threads = plan.threads or available_cpus()
-    machine = describe(threads)
-    parts = []
+    machine = describe(plan.threads or available_cpus())
+    found = _Found([], [], [])
+
+    def result(**more: bool) -> Result:
+        return Result(
+            made=made,
+            plan={**asdict(plan), "keep": None if plan.keep is None else str(plan.keep), **more},
+            machine=machine,
+            model=_model(bundle),
+            rows=tuple(found.rows),
+            figures=tuple(found.figures),
+            ratios=tuple(ratios_to(REFERENCE, found.figures)),
+            limits=tuple(found.limits),
+        )
+
     for network in plan.networks:
         with tempfile.TemporaryDirectory(prefix="sgn-rt-bench-") as folder:
-            parts.append(_of_network(bundle, plan, network, Path(folder), step, gpu_limits))
-    figures = tuple(figure for part in parts for figure in part.figures)
-    return Result(
-        made=made,
-        plan={**asdict(plan), "keep": None if plan.keep is None else str(plan.keep)},
-        machine=machine,
-        model=_model(bundle),
-        rows=tuple(row for part in parts for row in part.rows),
-        figures=figures,
-        ratios=tuple(ratios_to(REFERENCE, figures)),
-        limits=tuple(each for part in parts for each in part.limits),
-    )
+            for _ in _of_network(bundle, plan, network, Path(folder), step, gpu_limits, found):
+                if part is not None:
+                    part(result(unfinished=True))
+    return result()
 
 
-class _Part(NamedTuple):
-    """What was found of one network."""
+class _Found(NamedTuple):
+    """What has been found so far."""
 
     rows: list[Row]
     figures: list[Figure]
@@ -168,8 +181,10 @@ class _Part(NamedTuple):
 
 
 def _of_network(
-    bundle: Bundle, plan: Plan, network: Network, folder: Path, step: Step, gpu_limits: GpuLimits
-) -> _Part:
+    bundle: Bundle, plan: Plan, network: Network, folder: Path, step: Step,
+    gpu_limits: GpuLimits, found: _Found,
+) -> Iterator[None]:  # fmt: skip
+    """Measure one network; a step each time that something has been found."""
     with step(f"recording and parity ({network})"):
         if network == "paper-scale":
             bundle = paper_scale(folder / "bundle")
@@ -179,14 +194,15 @@ def _of_network(
             plan.rows, bundle, setting.threads, folder, devices=plan.devices, network=network
         )
     _expect_some(subjects)
-    found = _Part([subject.row for subject in subjects], [], [])
+    found.rows.extend(subject.row for subject in subjects)
     with closed_after(subjects):
-        found.figures.extend(every.run(plan.scenarios, subjects, setting, step))
+        for figures in every.run(plan.scenarios, subjects, setting, step):
+            found.figures.extend(figures)
+            yield
         if any(subject.engine is not None for subject in subjects):
             with step(f"what limits each ({network})") as tell:
                 peak = peaks.measure(setting.threads, quick=plan.quick)
                 found.limits.extend(bounds.run(subjects, setting, peak, gpu_limits, tell=tell))
-    return found
 
 
 def _model(bundle: Bundle) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
@@ -36,19 +36,17 @@ QUICK: Final = (str(Generated.SINGLE_STREAM), *OURS)
 
 def run(
     names: Sequence[str], subjects: Sequence[Subject], setting: Setting, step: Step
-) -> list[Figure]:
-    """Figures of some scenarios, or of all where none is named."""
+) -> Iterator[list[Figure]]:
+    """Figures of some scenarios, or of all where none is named, as they come."""
     wanted = [name for name in NAMES if name in names or not names]
     ours = [name for name in wanted if name in OURS]
     theirs = [name for name in wanted if name not in OURS]
-    found: list[Figure] = []
     if theirs:
         with step(f"{', '.join(theirs)} ({setting.network})") as tell:
-            found += generated.run(theirs, subjects, setting, tell=tell)
+            yield generated.run(theirs, subjects, setting, tell=tell)
     for name in ours:
         with step(f"{name} ({setting.network})") as tell:
-            found += OURS[name](subjects, setting, tell=tell)
+            yield OURS[name](subjects, setting, tell=tell)
     if sources.NAME in ours and setting.categories and setting.network == "published":
         with step(f"{sources.NAME} ({setting.categories} categories)") as tell:
-            found += many.run(subjects, setting, tell=tell)
-    return found
+            yield many.run(subjects, setting, tell=tell)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -93,14 +93,15 @@ def command(
 
     Each is proved on the bundle's probes first: one that fails has no time. Exit code 1 if an
     engine fails, if a row that is named fails or is not here, or if a figure is worse than it was
-    (--compare); 2 if nothing could be compared.
+    (--compare); 2 if nothing could be compared. --json is written after every scenario, so of a run
+    that is interrupted there is what it has measured.
     """
     output = Output(json_path, markdown, page, history, compare, limit)
     if source is not None:
         _expect_no_run(context)
         result = output.read(source)
     else:
-        result = _measured(bundle, **choices)
+        result = _measured(bundle, output.keep, **choices)
     return max(output.write(result), _failures(result, named=choices["rows"]))
 
 
@@ -117,6 +118,7 @@ def _expect_no_run(context: click.Context) -> None:
 
 def _measured(
     bundle: Path | None,
+    part: Callable[[Result], None],
     *,
     rows: tuple[str, ...],
     device: Devices,
@@ -139,7 +141,7 @@ def _measured(
             expect_gpu_engine(named, device)
     plan = Plan(rows=rows, devices=checked_devices(device), **choices)
     chosen = smallest(plan) if quick else plan
-    return run(Bundle.open(bundle), chosen, _step, gpu_limits=limits_here)
+    return run(Bundle.open(bundle), chosen, _step, gpu_limits=limits_here, part=part)
 
 
 def _failures(result: Result, *, named: tuple[str, ...]) -> int:

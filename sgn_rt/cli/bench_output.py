@@ -97,6 +97,11 @@ class Output:
             )
         return result
 
+    def keep(self, result: Result) -> None:
+        """Write what there is of a run that goes on."""
+        if self._json is not None and str(self._json) != "-":
+            write_json(self._json, result.to_dict())
+
     def write(self, result: Result) -> int:
         """Write and show everything, first what nothing else could bring back.
 

@@ -7,6 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from sgn_rt.benchmarks.report.files import read_result
 from sgn_rt.benchmarks.result import SCHEMA, Result
 from sgn_rt.benchmarks.rows import subjects
 from sgn_rt.benchmarks.scenarios import every
@@ -75,3 +76,20 @@ def test_a_run_of_no_engine_is_no_success(names, tmp_path):
     assert "benchmark: got nothing to time" in str(result.exception)
     assert all(repr(name) in str(result.exception) or ":" in name for name in names)
     assert not written.exists()
+
+
+def test_an_interrupted_run_leaves_what_it_has_measured(monkeypatch, tmp_path):
+    pytest.importorskip("onnxruntime")
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(every.OURS, "batch", interrupted)
+    written = tmp_path / "bench.json"
+    result = bench("--quick", "--engine", "onnxruntime", "--scenario", "sources", "--scenario",
+                   "batch", "--json", written)  # fmt: skip
+    assert result.exception is not None
+    found = read_result(written)
+    assert {figure.scenario for figure in found.figures} == {"sources"}
+    assert [row.name for row in found.rows] == ["onnxruntime"]
+    assert found.plan["unfinished"]
