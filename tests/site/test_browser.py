@@ -79,6 +79,26 @@ def test_the_search_finds_a_page_by_what_is_on_it(visit):
     page.locator(".md-search-result__link", has_text="How does it work?").first.wait_for()
 
 
+OUTSIDE = """() => [...document.querySelectorAll('text')].filter(text => {
+    const box = text.getBoundingClientRect();
+    const frame = document.documentElement.getBoundingClientRect();
+    const holds = (around, by) => around.left + by <= box.left && box.right <= around.right - by
+        && around.top <= box.top && box.bottom <= around.bottom;
+    const middle = (box.left + box.right) / 2;
+    const boxes = [...document.querySelectorAll('rect')].map(rect => rect.getBoundingClientRect())
+        .filter(rect => rect.top < box.top && box.bottom < rect.bottom)
+        .filter(rect => rect.left < middle && middle < rect.right);
+    return !holds(frame, 0) || boxes.some(rect => !holds(rect, 4));
+}).map(text => text.textContent)"""
+
+
+@pytest.mark.parametrize("name", ["window.svg", "bundle.svg"])
+def test_what_is_written_in_a_drawing_lies_within_its_box(visit, name):
+    page = visit(name, viewport={"width": 480, "height": 720})
+    assert page.evaluate("document.querySelectorAll('text').length") > 15
+    assert page.evaluate(OUTSIDE) == []
+
+
 @pytest.mark.parametrize("system", ["light", "dark"])
 @pytest.mark.parametrize(("chosen", "fill"), [("default", "#e8ecfb"), ("slate", "#2b3152")])
 def test_drawings_are_as_light_or_dark_as_the_page(visit, system, chosen, fill):
