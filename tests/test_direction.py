@@ -14,14 +14,14 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(rooms.split())
     for rooms in (
         "errors _types _optional _process _private _processors _temporary _atomic _ranges",
-        "model audio",
+        "model audio pages",
         "reference",
         "tensorrt streaming",
         "engines",
         "parity",
         "report separator",
         "serving",
-        "checks benchmarks explain export",
+        "checks benchmarks evaluation explain export",
         "cli",
     )
 )

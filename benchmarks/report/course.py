@@ -13,12 +13,13 @@ from typing import Any, Final
 import numpy as np
 
 from sgn_rt.benchmarks.report.comparison import changes, others
-from sgn_rt.benchmarks.report.page import document
 from sgn_rt.benchmarks.report.plots import Style, from_zero, styles
 from sgn_rt.benchmarks.report.quantities import Unit, unit_for
-from sgn_rt.benchmarks.report.svg import SOFT, Plot, as_svg, drawing
-from sgn_rt.benchmarks.report.tables import Section, Table, group_title, scenario_title
+from sgn_rt.benchmarks.report.tables import group_title, scenario_title
 from sgn_rt.benchmarks.result import CONFIDENCE, Figure, Result
+from sgn_rt.pages.document import document
+from sgn_rt.pages.parts import Section, Table
+from sgn_rt.pages.svg import SOFT, Plot, as_svg, drawing
 
 GENERATOR: Final = "sgn-rt bench --history"
 _HEIGHT: Final = 2.4

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from sgn_rt.benchmarks.report.sections import WHAT_VALUES_ARE, sections
-from sgn_rt.benchmarks.report.tables import Section, Table
 from sgn_rt.benchmarks.result import Result
+from sgn_rt.pages.parts import Section, Table
 
 _MARKS: Final = "\\`*_|<>[]#~&$"
 

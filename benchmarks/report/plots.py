@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from sgn_rt.benchmarks.report.quantities import Unit, unit_for
-from sgn_rt.benchmarks.report.svg import INK, ROWS, SOFT, Plot, as_svg, drawing
 from sgn_rt.benchmarks.report.tables import group_title, group_unit, grouped
 from sgn_rt.benchmarks.result import Figure, Limits, Result
+from sgn_rt.pages.svg import INK, ROWS, SOFT, Plot, as_svg, drawing
 
 _PITCH, _AROUND, _CURVE = 0.27, 0.75, 2.6
 """Heights, inches: of a row, of what is around rows, of a curve's axes."""

@@ -7,8 +7,6 @@ from typing import Any, Final, TypeAlias
 
 from sgn_rt.benchmarks.report.quantities import Unit, spread, unit_for
 from sgn_rt.benchmarks.report.tables import (
-    Section,
-    Table,
     flat,
     group_title,
     group_unit,
@@ -17,6 +15,7 @@ from sgn_rt.benchmarks.report.tables import (
     scenarios,
 )
 from sgn_rt.benchmarks.result import CONFIDENCE, Figure, Ratio, Result, Row
+from sgn_rt.pages.parts import Section, Table
 
 ABOUT: Final = {
     "offline": "All windows at hand at once, as many as can be computed in a second.",

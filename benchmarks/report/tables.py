@@ -1,43 +1,12 @@
-"""Sections of plain tables, which the terminal, Markdown and the page all show; their figures."""
+"""Figures as the terminal, Markdown and the page all show them: in groups, by scenario."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sgn_rt.benchmarks.report.quantities import Unit, unit_for
 from sgn_rt.benchmarks.result import Figure, Result
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Text in rows and columns; the first column names the row, the others are figures or words."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """What belongs together.
-
-    Attributes
-    ----------
-    key
-        Of this section alone; the page puts its plots beside it.
-    title, about
-        Its heading, and what to know before reading.
-    tables
-        None of them is empty.
-    """
-
-    key: str
-    title: str
-    about: str
-    tables: tuple[Table, ...]
 
 
 def scenarios(result: Result) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from sgn_rt.benchmarks.report.comparison import Comparison, Pair, Verdict, figure_name
 from sgn_rt.benchmarks.report.quantities import spread, unit_for
-from sgn_rt.benchmarks.report.tables import Section, Table
+from sgn_rt.pages.parts import Section, Table
 
 WORDS: Final[dict[Verdict, str]] = {
     "WORSE": "WORSE beyond the limit",

@@ -14,12 +14,12 @@ from sgn_rt.benchmarks.report.history import History
 from sgn_rt.benchmarks.report.markdown import as_markdown
 from sgn_rt.benchmarks.report.page import as_page
 from sgn_rt.benchmarks.report.sections import WHAT_VALUES_ARE, sections
-from sgn_rt.benchmarks.report.svg import require_matplotlib
-from sgn_rt.benchmarks.report.tables import Section
 from sgn_rt.benchmarks.report.verdict import comparison_section
 from sgn_rt.benchmarks.result import Result
 from sgn_rt.cli.common import console, table, write_json, write_text
 from sgn_rt.errors import ConfigError
+from sgn_rt.pages.parts import Section
+from sgn_rt.pages.svg import require_matplotlib
 
 DEFAULT_LIMIT: Final = 5.0
 """Per cent."""

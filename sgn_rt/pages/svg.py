@@ -43,7 +43,7 @@ class Plot:
 
 def require_matplotlib() -> None:
     """Raise DependencyError, before any work, if pictures cannot be drawn."""
-    require("matplotlib", extra="bench", purpose="a page with plots")
+    require("matplotlib", extra="plot", purpose="a page with plots")
 
 
 def clean(text: str) -> str:

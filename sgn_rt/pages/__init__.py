@@ -1,0 +1,1 @@
+"""Pages of HTML that need nothing beside them: what they are made of, and their pictures."""
