@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sgn_rt.report import Separation, SeparationFiles
     from sgn_rt.separator import Separator
     from sgn_rt.streaming.stream import Stream
+    from sgn_rt.streaming.thresholds import read_thresholds
     from sgn_rt.tensorrt.run.options import RunOptions
 
 __version__ = "0.1.0"
@@ -49,6 +50,7 @@ _HOMES = {
     "SeparationFiles": "sgn_rt.report",
     "Separator": "sgn_rt.separator",
     "Stream": "sgn_rt.streaming.stream",
+    "read_thresholds": "sgn_rt.streaming.thresholds",
 }
 
 __all__ = [
@@ -72,6 +74,7 @@ __all__ = [
     "SgnError",
     "Stream",
     "__version__",
+    "read_thresholds",
 ]
 
 

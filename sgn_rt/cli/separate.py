@@ -39,6 +39,7 @@ from sgn_rt.serving.folders.inputs import is_many, list_inputs
 from sgn_rt.serving.folders.one import TRIES
 from sgn_rt.serving.folders.state import fingerprint_of
 from sgn_rt.streaming.choices import Level, checked_level
+from sgn_rt.streaming.thresholds import read_thresholds
 
 _WANTED: Final = (
     "categories", "threshold", "residual", "format", "start_s", "duration_s", "level", "salvage",
@@ -68,6 +69,9 @@ def _level(context: click.Context, parameter: click.Parameter, text: str) -> Lev
 @click.option("--threshold", type=click.FloatRange(0.0, 1.0), metavar="PRESENCE",
               help="From which a category may count as present, 0 to 1; the model's own, or 0.5, "
               "if left out.")  # fmt: skip
+@click.option("--thresholds", "thresholds_path", type=click.Path(path_type=Path), metavar="FILE",
+              help="JSON: category -> threshold, as `sgn-rt evaluate` recommends them; in the "
+              "place of --threshold.")  # fmt: skip
 @click.option(
     "--residual", is_flag=True, help="Also write what is left: stems and it add up to the input."
 )
@@ -111,6 +115,7 @@ def command(
     inputs: Sequence[Path],
     output: Path,
     *,
+    thresholds_path: Path | None,
     skip_existing: bool,
     jobs: int | None,
     patterns: tuple[str, ...],
@@ -132,6 +137,8 @@ def command(
     fails keeps none of the others from being separated; the exit code is 2 then.
     """
     opening, options = _taken(more, _OPENING), _taken(more, _WANTED)
+    if thresholds_path is not None:
+        options["threshold"] = _thresholds(thresholds_path, options["threshold"])
     cluster = cluster_of(**more, jobs=jobs, device=opening["device"], threads=opening["threads"])
     named = cluster is None and not any(map(is_many, inputs))
     one_by_one = named and jobs is None
@@ -168,6 +175,15 @@ def command(
     if json_path is not None:
         write_json(json_path, kept[0] if single else kept)
     return 2 if tally.counts[Status.FAILED] else 0
+
+
+def _thresholds(path: Path, threshold: float | None) -> dict[str, float]:
+    if threshold is not None:
+        raise ConfigError(
+            f"--threshold and --thresholds: got {threshold:g} and {path}, expected one of them. "
+            "Leave one of them out."
+        )
+    return read_thresholds(path)
 
 
 def _taken(options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -49,6 +49,21 @@ def test_stems_and_residual_add_up_in_flac_too(run, clip, tmp_path):
     assert np.abs(sum(parts) - soundfile.read(clip)[0]).max() < 3 * 2.0**-23
 
 
+def test_thresholds_come_from_a_file(run, clip, tmp_path):
+    (tmp_path / "t.json").write_text('{"tuba": 1.0, "accordion": 0.0}')
+    named = ("--thresholds", tmp_path / "t.json", "--json", "-")
+    report = json.loads(run("separate", clip, "-o", tmp_path, *named).out)
+    assert "accordion" in report["present"]
+    assert "tuba" not in report["present"]
+    both = run("separate", clip, "-o", tmp_path, *named, "--threshold", "0.5")
+    assert both.code == 2
+    assert "--threshold and --thresholds: got 0.5 and" in both.err
+    (tmp_path / "t.json").write_text('{"thunder": 0.5}')
+    unknown = run("separate", clip, "-o", tmp_path, *named)
+    assert unknown.code == 2
+    assert "thresholds: got 'thunder', expected names from accordion" in unknown.err
+
+
 def test_json_to_stdout_is_nothing_but_json(run, clip, tmp_path):
     result = run("separate", clip, "-o", tmp_path, "--categories", "tuba", "--json", "-")
     assert json.loads(result.out)["stems"] == {"tuba": str(tmp_path / "clip" / "tuba.wav")}
