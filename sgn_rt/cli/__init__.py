@@ -31,6 +31,7 @@ COMMANDS = {
     "triton": "Write a model repository for Triton Inference Server.",
     "parity": "Compare a bundle's engines with the reference.",
     "bench": "Time the engines side by side.",
+    "evaluate": "Evaluate a model on data, by a published protocol.",
     "info": "Show what is in a bundle.",
     "doctor": "Show what this machine can run, proved by running it.",
 }
