@@ -101,7 +101,9 @@ def reliability(presence: Mapping[str, Mapping[str, Any] | None]) -> Plot:
             if found is not None:
                 bins = found["reliability"]["bins"]
                 x, y = ([b[key] for b in bins] for key in ("probability", "frequency"))
-                axes.plot(x, y, "o-", color=colour, markersize=4, linewidth=1.5, label=system)
+                axes.plot(x, y, "-", color=colour, linewidth=1.2, label=system)
+                sizes = [8.0 + 12.0 * math.log10(b["count"]) for b in bins]
+                axes.scatter(x, y, sizes, color=colour)  # by how many there are
         axes.set_xlabel("probability that the model gives")
         axes.set_ylabel("share in which it sounds")
         figure.legend(loc="outside lower left", ncols=2)

@@ -18,7 +18,8 @@ def figure_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     lines: dict[tuple[str, str], dict[str, Any]] = {}
     for figure in result["figures"]:
         lines.setdefault((figure["group"], figure["system"]), {})[figure["metric"]] = figure
-    for (group, system), by_metric in lines.items():
+    groups = list(dict.fromkeys(group for group, _ in lines))  # systems of one beside each other
+    for (group, system), by_metric in sorted(lines.items(), key=lambda e: groups.index(e[0][0])):
         cells = [with_interval(by_metric.get(metric)) for metric in result["protocol"]["metrics"]]
         yield (system, group, str(max(f["items"] for f in by_metric.values())), *cells)
 
