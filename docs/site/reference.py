@@ -20,6 +20,7 @@ PUBLIC = {
         "sgn_rt.report.Report",
         "sgn_rt.report.Timings",
         "sgn_rt.streaming.presence.PresenceRule",
+        "sgn_rt.read_thresholds",
         "sgn_rt.audio.samples.as_samples",
     ),
     "Live streams": (
