@@ -11,7 +11,9 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 
-def clean(model: ir.Model, *, name: str, metadata: Mapping[str, str]) -> onnx.ModelProto:
+def clean(
+    model: ir.Model, *, name: str, metadata: Mapping[str, str], foreign: bool = False
+) -> onnx.ModelProto:
     """Tidy an exported model, name its parts and return it checked.
 
     Parameters
@@ -22,9 +24,12 @@ def clean(model: ir.Model, *, name: str, metadata: Mapping[str, str]) -> onnx.Mo
         For the graph.
     metadata
         The only metadata that is kept.
+    foreign
+        Whether it is of a user's network, in which shapes may be computed.
     """
     graph = model.graph
-    _fix_reshapes(graph)
+    if not foreign:
+        _fix_reshapes(graph)
     common.RemoveUnusedNodesPass()(model)
     common.DeduplicateInitializersPass()(model)
     _name_values(graph)
@@ -36,8 +41,8 @@ def clean(model: ir.Model, *, name: str, metadata: Mapping[str, str]) -> onnx.Mo
     proto = ir.to_proto(model)
     # Shapes as the exporter writes them carry its symbols; these carry the contract's names. What
     # an operation of another domain gives, inference cannot know: there the exporter's word stays.
-    foreign = {name for node in proto.graph.node if node.domain for name in node.output}
-    told = [value for value in proto.graph.value_info if value.name in foreign]
+    outside = {name for node in proto.graph.node if node.domain for name in node.output}
+    told = [value for value in proto.graph.value_info if value.name in outside]
     del proto.graph.value_info[:]
     proto.graph.value_info.extend(told)
     proto = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
@@ -79,7 +84,8 @@ def _scope(node: ir.Node) -> str:
     if scopes is None:
         return ""
     names = [part.strip(" '\"") for part in scopes.strip("[]").split(",")]
-    return names[-2] if len(names) > 1 else ""
+    scope = names[-2] if len(names) > 1 else ""
+    return "" if scope.startswith("_empty_nn_module_stack") else scope  # of no module
 
 
 def _name_values(graph: ir.Graph) -> None:

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from sgn_rt.export.network import Affine, Core, Level, constant
 from sgn_rt.export.weights import GraphWeights
-from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.sgn_config import SgnConfig
 
 CHANNEL_BLOCK: Final = 16
 """Channels that ONNX Runtime's blocked convolutions compute at once, at most (AVX-512)."""
@@ -107,7 +107,7 @@ class GridMask(nn.Module):
     """Guide [B, S, K + 1] and grid of basis maps to masks [B, S, L, T]."""
 
     @staticmethod
-    def basis_shape(config: ModelConfig) -> tuple[int, int, int]:
+    def basis_shape(config: SgnConfig) -> tuple[int, int, int]:
         """Of the grid of one window."""
         return (4 * config.mask_basis, config.frequency_bins // 2 + 1, config.frames // 2 + 1)
 

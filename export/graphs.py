@@ -16,6 +16,8 @@ from torch import nn
 import sgn_rt
 from sgn_rt.export.clean import clean
 from sgn_rt.export.cpu import CpuNetwork, GridMask
+from sgn_rt.export.module_export import onnx_program, program_of
+from sgn_rt.export.module_graphs import MODULES
 from sgn_rt.export.network import Core, Mask, Masks, Network
 from sgn_rt.export.plugin import Plugin, PluginNetwork, Synthesis, as_nodes
 from sgn_rt.export.waveform import Waveform
@@ -23,18 +25,17 @@ from sgn_rt.export.weights import GraphWeights
 from sgn_rt.model.contract import (
     BUNDLE_SCHEMA,
     DYNAMIC_AXES,
-    GRAPH_INPUTS,
-    GRAPH_OUTPUTS,
     Axis,
     GraphKey,
     Kind,
     Precision,
-    axes_of,
     body_of,
     type_of,
 )
-from sgn_rt.model.shapes import axis_sizes
+from sgn_rt.model.shapes import axes_in, axis_sizes, inputs_of, outputs_of
 from sgn_rt.reference.model import Sgn
+from sgn_rt.reference.module import ModuleReference
+from sgn_rt.reference.spectral import Reference
 
 OPSET: Final = 20
 """The first with Gelu; TensorRT's parsers and ONNX Runtime 1.20 take it, later ones not all."""
@@ -45,6 +46,19 @@ _MODULES: Final[dict[Kind, type[Network]]] = {
     Kind.WAVEFORM: Waveform,
     Kind.PLUGIN: Plugin,
 }
+
+
+def network_module(model: Reference, kind: Kind, precision: Precision) -> nn.Module:
+    """As `export_module`, of a user's network, too."""
+    if isinstance(model, ModuleReference):
+        return MODULES[kind](model, half=precision == Precision.FP16).eval()
+    return export_module(as_sgn(model), kind, precision)
+
+
+def as_sgn(model: Reference) -> Sgn:
+    """The network, which is ours."""
+    assert isinstance(model, Sgn), "of another network there is no such graph"
+    return model
 
 
 def float_module(model: Sgn, kind: Kind, precision: Precision) -> Network:
@@ -69,8 +83,12 @@ def masks_module(precision: Precision) -> Masks:
     return Masks(GridMask() if precision == Precision.FP32 else Mask()).eval()
 
 
-def _traced(model: Sgn, kind: Kind, precision: Precision) -> nn.Module:
+def _traced(model: Reference, kind: Kind, precision: Precision) -> nn.Module:
     """The module that `build_graph` traces, with nodes for what the plugin library computes."""
+    if isinstance(model, ModuleReference):
+        module = network_module(model, kind, precision)
+        return as_nodes(module) if kind == Kind.PLUGIN else module
+    model = as_sgn(model)
     if kind == Kind.MASKS:
         return masks_module(precision)
     if kind == Kind.SYNTHESIS:
@@ -82,23 +100,26 @@ def _traced(model: Sgn, kind: Kind, precision: Precision) -> nn.Module:
     return as_nodes(network.half_body() if is_half else network)
 
 
-def _examples(model: Sgn, kind: Kind, precision: Precision) -> tuple[torch.Tensor, ...]:
+def _examples(model: Reference, kind: Kind, precision: Precision) -> tuple[torch.Tensor, ...]:
     """Inputs of a graph, of its types and shapes."""
     # Two of each: torch.export takes a size of one for a constant.
     sizes = axis_sizes(model.config) | {Axis.BATCH: 2, Axis.SOURCES: 2}
     if kind == Kind.MASKS:
-        basis = masks_module(precision).basis_shape(model.config)
+        basis = masks_module(precision).basis_shape(as_sgn(model).config)
         sizes |= dict(zip((Axis.CHANNELS, Axis.ROWS, Axis.COLUMNS), basis, strict=True))
     return tuple(
         torch.zeros(
-            [axis if isinstance(axis, int) else sizes[axis] for axis in axes_of(kind, name)],
+            [
+                axis if isinstance(axis, int) else sizes[axis]
+                for axis in axes_in(kind, name, model.config)
+            ],
             dtype=getattr(torch, type_of(kind, name, precision)),
         )
-        for name in GRAPH_INPUTS[kind]
+        for name in inputs_of(kind, model.config)
     )
 
 
-def build_graph(model: Sgn, kind: Kind, precision: Precision) -> onnx.ModelProto:
+def build_graph(model: Reference, kind: Kind, precision: Precision) -> onnx.ModelProto:
     """Export a network.
 
     Parameters
@@ -114,23 +135,36 @@ def build_graph(model: Sgn, kind: Kind, precision: Precision) -> onnx.ModelProto
     onnx.ModelProto
         Checked and shape-inferred. Two exports of the same weights are identical.
     """
+    is_foreign = isinstance(model, ModuleReference)
     module = _traced(model, kind, precision)
+    inputs, outputs = inputs_of(kind, model.config), outputs_of(kind, model.config)
     axes = {axis: torch.export.Dim(str(axis)) for axis in DYNAMIC_AXES}
     shapes = tuple(
-        {i: axes[axis] for i, axis in enumerate(axes_of(kind, name)) if axis in DYNAMIC_AXES}
-        for name in GRAPH_INPUTS[kind]
+        {
+            i: axes[axis]
+            for i, axis in enumerate(axes_in(kind, name, model.config))
+            if axis in DYNAMIC_AXES
+        }
+        for name in inputs
     )
+    examples = _examples(model, kind, precision)
+    names = {"inputs": [str(name) for name in inputs], "outputs": [str(name) for name in outputs]}
     with quiet(), torch.inference_mode():
-        program: Any = torch.onnx.export(
-            module,
-            _examples(model, kind, precision),
-            dynamo=True,
-            verbose=False,
-            input_names=[str(name) for name in GRAPH_INPUTS[kind]],
-            output_names=[str(name) for name in GRAPH_OUTPUTS[kind]],
-            opset_version=OPSET,
-            dynamic_shapes=shapes,
-        )
+        program: Any
+        if isinstance(model, ModuleReference):
+            traced = program_of(module, examples, shapes, model.spec)
+            program = onnx_program(traced, **names, opset=OPSET, spec=model.spec)
+        else:
+            program = torch.onnx.export(
+                module,
+                examples,
+                dynamo=True,
+                verbose=False,
+                input_names=names["inputs"],
+                output_names=names["outputs"],
+                opset_version=OPSET,
+                dynamic_shapes=shapes,
+            )
     metadata = {
         GraphKey.CONFIG.value: json.dumps(model.config.to_dict()),
         GraphKey.KIND.value: str(kind),
@@ -138,7 +172,8 @@ def build_graph(model: Sgn, kind: Kind, precision: Precision) -> onnx.ModelProto
         GraphKey.SCHEMA.value: str(BUNDLE_SCHEMA),
         GraphKey.VERSION.value: sgn_rt.__version__,
     }
-    return clean(program.model, name=f"sgn_{kind}_{precision}", metadata=metadata)
+    name = f"sgn_{kind}_{precision}"
+    return clean(program.model, name=name, metadata=metadata, foreign=is_foreign)
 
 
 @contextmanager

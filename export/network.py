@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgn_rt.export.weights import GraphWeights
-from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import NORM_EPSILON
+from sgn_rt.model.sgn_config import SgnConfig
 from sgn_rt.reference.model import LEAKY_SLOPE
 
 
@@ -181,7 +181,7 @@ class Mask(nn.Module):
     """Guide [B, S, K + 1] and basis maps [B, K, L, T] to masks [B, S, L, T], float32."""
 
     @staticmethod
-    def basis_shape(config: ModelConfig) -> tuple[int, int, int]:
+    def basis_shape(config: SgnConfig) -> tuple[int, int, int]:
         """Of the basis maps of one window."""
         return (config.mask_basis, config.frequency_bins, config.frames)
 
@@ -203,7 +203,7 @@ class Masks(nn.Module):
         super().__init__()
         self.mask = mask
 
-    def basis_shape(self, config: ModelConfig) -> tuple[int, int, int]:
+    def basis_shape(self, config: SgnConfig) -> tuple[int, int, int]:
         """Channels, rows and columns of the basis maps of one window."""
         shape: tuple[int, int, int] = self.mask.basis_shape(config)
         return shape

@@ -24,7 +24,7 @@ def load_graph(bundle: Bundle, artifact: Artifact) -> ModelProto:
             "layers are compared with the network's. Choose that."
         )
     graph = _load(bundle, artifact)
-    second = None if bundle.schema == 1 else partner(artifact.kind, artifact.precision)
+    second = None if bundle.is_whole else partner(artifact.kind, artifact.precision)
     if second is None:
         return graph
     other = bundle.find(*second)

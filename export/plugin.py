@@ -16,25 +16,47 @@ no time was measured.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sgn_rt.errors import ModuleError
 from sgn_rt.export.network import Attention, Network, constant
 from sgn_rt.export.waveform import Istft, Stft
 from sgn_rt.export.weights import GraphWeights
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import PLUGIN_NAMESPACE, PLUGIN_VERSION, Axis, PluginOp
+from sgn_rt.model.plugin_part import plugins_part
 from sgn_rt.model.shapes import axis_sizes
 
 FLOAT = 1
 """onnx.TensorProto.FLOAT, the type of the log-magnitude in every precision."""
 
 
+def _expect_window(config: ModelConfig) -> None:
+    if config.window != "hann":
+        window = config.window if isinstance(config.window, str) else "of its own"
+        raise ModuleError(
+            f"plugin: got the window {window}, expected 'hann', which is what sgn-rt's TensorRT "
+            "plugins compute. Leave that kind out: engines are built of waveform, too."
+        )
+
+
+def _gives_input(config: ModelConfig) -> bool:
+    """Whether the STFT's second output is what the network takes."""
+    return (config.frequency_axis, config.input) == ("log", "log_magnitude")
+
+
+def _takes_masks(config: ModelConfig) -> bool:
+    """Whether the inverse STFT takes the network's masks."""
+    return (config.frequency_axis, config.mask) == ("log", "ratio")
+
+
 def attributes(op: PluginOp, config: ModelConfig) -> dict[str, Any]:
     """Attributes of an operation's node; those by which TensorRT finds the plugin among them."""
+    config = plugins_part(config)
     common = {
         "plugin_version": PLUGIN_VERSION,
         "plugin_namespace": PLUGIN_NAMESPACE,
@@ -73,6 +95,7 @@ class PluginStft(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        _expect_window(config)
         self.config = config
         self.standard = Stft(config)
         self.as_node = False
@@ -92,6 +115,9 @@ class PluginStft(nn.Module):
                 (batch, 1, config.frequency_bins, config.frames),
             ],
         )
+        if not _gives_input(config):
+            real, imaginary = torch.split(spectrum, 1, dim=-1)
+            return spectrum, self.standard.network_input(real.squeeze(-1), imaginary.squeeze(-1))
         return spectrum, log_magnitude
 
 
@@ -103,6 +129,8 @@ class PluginIstft(nn.Module):
         self.config = config
         self.standard = Istft(config)
         self.as_node = False
+        if not _takes_masks(config):
+            self.ones = constant(torch.ones(1, 1, 1, 1))
 
     def forward(self, spectrum: Tensor, masks: Tensor) -> Tensor:
         """MODEL steps 10 and 11, as a node or in standard operators."""
@@ -112,8 +140,22 @@ class PluginIstft(nn.Module):
             sources = self.standard(masks.float(), real.squeeze(-1), imaginary.squeeze(-1))
             return sources
         shape = (masks.shape[0], masks.shape[1], self.config.window_samples)
+        if not _takes_masks(self.config):
+            return self._masked(spectrum, masks).reshape(shape)
         (sources,) = _node(PluginOp.ISTFT, self.config, spectrum, masks, shapes=[shape])
         return sources
+
+    def _masked(self, spectrum: Tensor, masks: Tensor) -> Tensor:
+        """Sources [B * S, 1, N]: masked in standard operators, then each as if a mixture."""
+        config = self.config
+        real, imaginary = (part.squeeze(-1) for part in torch.split(spectrum, 1, dim=-1))
+        parts = self.standard.masked(masks.float(), real, imaginary)
+        masked = torch.stack(parts, dim=-1).flatten(0, 1)
+        plane = (config.frequency_bins, config.frames)
+        ones = self.ones.expand(masked.shape[0], -1, *plane)
+        shape = (masked.shape[0], 1, config.window_samples)
+        (sources,) = _node(PluginOp.ISTFT, config, masked, ones, shapes=[shape])
+        return cast("Tensor", sources)
 
 
 class PluginAttention(Attention):

@@ -13,7 +13,7 @@ from sgn_rt.audio.labelled_music import Piece
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.probe import Probe
 from sgn_rt.parity.metrics import share
-from sgn_rt.reference import Sgn
+from sgn_rt.reference import Reference
 
 WINDOWS = 2
 CATEGORIES = 3
@@ -40,18 +40,17 @@ def _choose(piece: Piece, config: ModelConfig, presence: Float) -> list[int]:
     return chosen
 
 
-def _shares(model: Sgn, mixture: torch.Tensor) -> Float:
+def _shares(model: Reference, mixture: torch.Tensor) -> Float:
     """Share of a window [1, N] that each category's source has, shape = (C,), float32."""
     spectrum = model.stft(mixture)
-    basis, guide, _, _ = model.network(model.log_magnitude(spectrum))
-    found = []
-    for category in range(guide.shape[1]):
-        mask = model.mask(basis, guide[:, category : category + 1])
-        found.append(share(model.istft(spectrum, mask)[0, 0].numpy(), mixture[0].numpy()))
+    found = [
+        share(model.istft(spectrum, mask)[0, 0].numpy(), mixture[0].numpy())
+        for mask in model.each_mask(model.log_magnitude(spectrum))
+    ]
     return np.array(found, np.float32)
 
 
-def make_probe(model: Sgn, music: Sequence[Piece]) -> Probe:
+def make_probe(model: Reference, music: Sequence[Piece]) -> Probe:
     """Probe windows from the middle of the first pieces.
 
     Parameters
@@ -68,7 +67,7 @@ def make_probe(model: Sgn, music: Sequence[Piece]) -> Probe:
         with torch.inference_mode():
             spectrum = model.stft(mixture)
             log_magnitude = model.log_magnitude(spectrum)
-            _, presence, _ = model.masks(log_magnitude, torch.arange(0))
+            presence = model.presence(log_magnitude)
             chosen = _choose(piece, config, presence[0].numpy())
             masks, _, _ = model.masks(log_magnitude, torch.tensor(chosen))
             sources = model.istft(spectrum, masks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +16,11 @@ from sgn_rt._types import Float, Masked, Positions, Separated
 from sgn_rt.engines.base import Engine, MaskEngine, MasksAtOnce, WholeEngine
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import EngineError, ParityError
-from sgn_rt.export.graphs import export_module, masks_module
+from sgn_rt.export.graphs import as_sgn, masks_module, network_module
 from sgn_rt.export.pair import load_graph
 from sgn_rt.export.standard import standard_copy
 from sgn_rt.model.bundle import Artifact, Bundle
+from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import (
     PLUGIN_NAMESPACE,
     SECOND_HALVES,
@@ -30,10 +32,12 @@ from sgn_rt.model.contract import (
 from sgn_rt.model.stages import StageResult
 from sgn_rt.model.transform import Transform
 from sgn_rt.parity.measure import measure
-from sgn_rt.reference import Sgn
+from sgn_rt.reference import Reference
 
 
-def prove(bundle: Bundle, model: Sgn, tell: Callable[[str], None]) -> dict[str, list[StageResult]]:
+def prove(
+    bundle: Bundle, model: Reference, tell: Callable[[str], None]
+) -> dict[str, list[StageResult]]:
     """Measure every stage of every graph of a bundle, and refuse what does not hold.
 
     A pair is measured as what it is, under the first's name.
@@ -65,7 +69,7 @@ def prove(bundle: Bundle, model: Sgn, tell: Callable[[str], None]) -> dict[str, 
 
 
 def measure_graph(
-    bundle: Bundle, artifact: Artifact, model: Sgn, tell: Callable[[str], None]
+    bundle: Bundle, artifact: Artifact, model: Reference, tell: Callable[[str], None]
 ) -> list[StageResult]:
     """Measure every stage of a graph.
 
@@ -82,8 +86,14 @@ def measure_graph(
     results = measure(_engine(bundle, artifact), bundle.probe)
     if artifact.precision == Precision.FP16:
         tell(f"proving {artifact.name}, operator by operator")
-        is_pair = artifact.kind == Kind.CORE
-        engine = _RoundedPair(model) if is_pair else _RoundedWhole(model, artifact.kind)
+        is_pair = artifact.kind == Kind.CORE and not bundle.is_whole
+        engine: Engine
+        if is_pair:
+            engine = _RoundedPair(as_sgn(model))
+        elif artifact.kind == Kind.CORE:
+            engine = _RoundedMasks(model, artifact.kind)
+        else:
+            engine = _RoundedWhole(model, artifact.kind)
         rounded = measure(engine, bundle.probe)
         results = list(_worse(results, rounded))
     return results
@@ -116,11 +126,13 @@ def _engine(bundle: Bundle, artifact: Artifact) -> Engine:
         return open_engine(f"onnxruntime:{artifact.name}", bundle)
     model = load_graph(bundle, artifact)
     if artifact.kind == Kind.WAVEFORM:
-        whole = open_engine(f"onnxruntime:{artifact.name}", bundle)
-        return _Staged(bundle, model, _waveform_cuts(model.graph), whole)
-    cuts = _plugin_cuts(model.graph)
-    model = standard_copy(model, bundle.config)
-    return _Staged(bundle, model, cuts, _Copy(bundle, artifact, model))
+        whole: Engine = open_engine(f"onnxruntime:{artifact.name}", bundle)
+        cuts = _cuts(artifact.kind, model.graph, bundle.config)
+    else:
+        cuts = _cuts(artifact.kind, model.graph, bundle.config)
+        model = standard_copy(model, bundle.config)
+        whole = _Copy(bundle, artifact, model)
+    return whole if cuts is None else _Staged(bundle, model, cuts, whole)
 
 
 def _worse(one: Iterable[StageResult], other: Iterable[StageResult]) -> Iterable[StageResult]:
@@ -139,15 +151,15 @@ class _Rounded(MaskEngine):
     concurrency = 1
     detail = f"PyTorch {torch.__version__}, float16 on the CPU"
 
-    def __init__(self, model: Sgn, kind: Kind) -> None:
+    def __init__(self, model: Reference, kind: Kind) -> None:
         super().__init__(model.config)
-        self._module = export_module(model, kind, Precision.FP16)
+        self._module: Any = network_module(model, kind, Precision.FP16)
 
 
 class _RoundedPair(_Rounded):
     """The modules of ``core`` and ``masks``."""
 
-    def __init__(self, model: Sgn) -> None:
+    def __init__(self, model: Reference) -> None:
         super().__init__(model, Kind.CORE)
         self._masks_of = masks_module(Precision.FP16)
 
@@ -169,19 +181,23 @@ class _RoundedPair(_Rounded):
         return mask
 
 
-class _RoundedWhole(WholeEngine, MasksAtOnce, _Rounded):
-    """The module of a graph from mixture to sources."""
+class _RoundedMasks(MasksAtOnce, _Rounded):
+    """The module of a graph that makes masks in one go."""
 
     def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
         with torch.inference_mode():
-            masks, presence, _ = self._module.masks(
+            masks, presence, *_ = self._module.masks(
                 torch.from_numpy(log_magnitude), torch.from_numpy(categories)
             )
         return Masked(masks.float().numpy(), presence.numpy())
 
+
+class _RoundedWhole(WholeEngine, _RoundedMasks):
+    """The module of a graph from mixture to sources."""
+
     def _separate(self, mixture: Float, categories: Positions) -> Separated:
         with torch.inference_mode():
-            sources, presence, _ = self._module(
+            sources, presence, *_ = self._module(
                 torch.from_numpy(mixture), torch.from_numpy(categories)
             )
         return Separated(sources.numpy(), presence.numpy())
@@ -238,7 +254,11 @@ class _Staged(WholeEngine, MasksAtOnce):
         return masks
 
     def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
-        inputs = {self._cuts.log_magnitude: log_magnitude, Tensor.CATEGORIES.value: categories}
+        x = log_magnitude.astype(_input_type(self._network_part))
+        inputs = {self._cuts.log_magnitude: x, Tensor.CATEGORIES.value: categories}
+        if _takes(self._network_part, Tensor.MIXTURE):  # for its number of windows
+            samples = self.config.window_samples
+            inputs[Tensor.MIXTURE.value] = np.zeros((len(x), samples), np.float32)
         masks, presence = self._network_part.run([self._cuts.masks, Tensor.PRESENCE.value], inputs)
         return Masked(masks.astype(np.float32), presence)
 
@@ -252,8 +272,8 @@ class _Synthesis(Transform):
     def __init__(self, bundle: Bundle, session: onnxruntime.InferenceSession, cuts: _Cuts) -> None:
         super().__init__(bundle.config)
         self._session, self._cuts = session, cuts
-        half = session.get_inputs()[0].type == "tensor(float16)"
-        self._mask_type = np.float16 if half else np.float32
+        self._mask_type = _input_type(session)
+        self._ranks = {value.name: len(value.shape) for value in session.get_inputs()}
 
     def synthesize(self, spectrum: np.ndarray, mask: Float) -> Float:
         """As `Transform.synthesize`, by the graph."""
@@ -261,10 +281,27 @@ class _Synthesis(Transform):
         parts = [frames.real.copy(), frames.imag.copy()]
         if len(self._cuts.spectrum) == 1:
             parts = [np.stack(parts, axis=-1)]
+        elif self._ranks[self._cuts.spectrum[0]] > parts[0].ndim:
+            parts = [part[..., None] for part in parts]
         feed = dict(zip(self._cuts.spectrum, parts, strict=True))
         feed[self._cuts.masks] = mask[None, None].astype(self._mask_type)
+        if _takes(self._session, Tensor.MIXTURE):
+            samples = self.config.window_samples
+            feed[Tensor.MIXTURE.value] = np.zeros((1, samples), np.float32)
+        if _takes(self._session, Tensor.CATEGORIES):
+            feed[Tensor.CATEGORIES.value] = np.zeros(1, np.int64)
         source: Float = self._session.run([Tensor.SOURCES.value], feed)[0][0, 0]
         return source
+
+
+def _takes(session: onnxruntime.InferenceSession, name: Tensor) -> bool:
+    return any(value.name == name for value in session.get_inputs())
+
+
+def _input_type(session: onnxruntime.InferenceSession) -> type[np.floating]:
+    """Of a session's first input."""
+    half = session.get_inputs()[0].type == "tensor(float16)"
+    return np.float16 if half else np.float32
 
 
 def _waveform_cuts(graph: onnx.GraphProto) -> _Cuts:
@@ -287,11 +324,57 @@ def _plugin_cuts(graph: onnx.GraphProto) -> _Cuts:
     return _Cuts(stft.output[1], istft.input[1], (istft.input[0],))
 
 
+def _cuts(kind: Kind, graph: onnx.GraphProto, config: ModelConfig) -> _Cuts | None:
+    """Of a graph from mixture to sources; None where it is seen as a whole alone."""
+    if config.is_whole:
+        return _module_cuts(graph, config)
+    return _waveform_cuts(graph) if kind == Kind.WAVEFORM else _plugin_cuts(graph)
+
+
+def _module_cuts(graph: onnx.GraphProto, config: ModelConfig) -> _Cuts | None:
+    """Where the transforms, which stand in modules of their own, meet a user's network.
+
+    None where an optimisation has joined an operator of the one with one of the other.
+    """
+    shapes = {
+        value.name: [dim.dim_value or dim.dim_param for dim in value.type.tensor_type.shape.dim]
+        for value in graph.value_info
+        if value.type.tensor_type.elem_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+    }
+    made_by = {n: _scope(node) for node in graph.node for n in node.output if n in shapes}
+    read_by: dict[str, set[str]] = defaultdict(set)
+    for node in graph.node:
+        for name in node.input:
+            read_by[name].add(_scope(node))
+    of_stft = [name for name, scope in made_by.items() if scope == "stft"]
+    spectrum = tuple(name for name in of_stft if "istft" in read_by[name])
+    given = [name for name in of_stft if read_by[name] - {"stft", "istft"}]
+    masks = [n for n, scope in made_by.items() if scope == "network" and "istft" in read_by[n]]
+    plane = [1, config.frequency_bins, config.frames]
+    if [shapes[name][1:] for name in given] != [plane]:
+        return None
+    if [shapes[name][2:] for name in masks] != [[*config.mask_shape]]:
+        return None
+    return _Cuts(given[0], masks[0], spectrum) if spectrum else None
+
+
+def _scope(node: onnx.NodeProto) -> str:
+    scope = node.name.partition("/")[0].partition(".")[0]
+    return scope if scope in ("stft", "istft") else "network"
+
+
 def _part(
     model: onnx.ModelProto, inputs: list[str], outputs: list[str]
 ) -> onnxruntime.InferenceSession:
+    names = [*map(str, inputs)]
     extractor = onnx.utils.Extractor(model)
-    return _session(extractor.extract_model([*map(str, inputs)], [*map(str, outputs)]))
+    part = extractor.extract_model(names, [*map(str, outputs)])
+    # A user's network may look at the shape of what lies before the cut.
+    read = {name for node in part.graph.node for name in node.input}
+    shapes = [str(n) for n in (Tensor.MIXTURE, Tensor.CATEGORIES) if n in read and n not in names]
+    if shapes:
+        part = extractor.extract_model([*names, *shapes], [*map(str, outputs)])
+    return _session(part)
 
 
 def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:

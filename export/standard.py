@@ -21,6 +21,7 @@ from sgn_rt.export.graphs import OPSET, quiet
 from sgn_rt.export.plugin import PluginIstft, PluginStft, attributes
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import PLUGIN_NAMESPACE, PluginOp
+from sgn_rt.model.plugin_part import plugins_part
 
 _MODULES: Final[dict[PluginOp, Callable[[ModelConfig], torch.nn.Module]]] = {
     PluginOp.STFT: PluginStft,
@@ -74,7 +75,7 @@ def _config(node: NodeProto, config: ModelConfig) -> ModelConfig:
     changes = {name: given[name] for name in sizes}
     if "samples" in given:
         changes["window_samples"] = given["samples"]
-    described = replace(config, **changes)
+    described = replace(plugins_part(config), **changes)
     expected = attributes(PluginOp(node.op_type), described)
     if given != expected:
         raise ParityError(

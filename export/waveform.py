@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sgn_rt.export.network import Network, constant
 from sgn_rt.export.weights import GraphWeights
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.model.transform import hann, log_unwarp_matrix, log_warp_matrix
+from sgn_rt.model.transform import warps, window_of
 
 
 def _angles(n_fft: int) -> NDArray[np.float64]:
@@ -35,7 +35,7 @@ def dft_matrix(config: ModelConfig) -> NDArray[np.float32]:
     """Windowed forward DFT, shape = (R * hop, 2 F): real parts, then imaginary parts."""
     angles = _angles(config.n_fft)
     matrix = np.concatenate((np.cos(angles), -np.sin(angles)), axis=1)
-    matrix *= hann(config.n_fft)[:, None]
+    matrix *= window_of(config)[:, None]
     rows = blocks_per_frame(config) * config.hop_length
     return np.pad(matrix, ((0, rows - config.n_fft), (0, 0))).astype(np.float32)
 
@@ -47,7 +47,7 @@ def inverse_dft_matrix(config: ModelConfig) -> NDArray[np.float32]:
     weight = np.full((len(angles), 1), 2.0 / config.n_fft)
     weight[[0, -1]] /= 2.0
     matrix = np.concatenate((weight * np.cos(angles), -weight * np.sin(angles)))
-    matrix *= hann(config.n_fft)
+    matrix *= window_of(config)
     columns = blocks_per_frame(config) * config.hop_length
     return np.pad(matrix, ((0, 0), (0, columns - config.n_fft))).astype(np.float32)
 
@@ -57,7 +57,7 @@ def inverse_envelope(config: ModelConfig) -> NDArray[np.float32]:
     envelope = np.zeros(config.n_fft + config.hop_length * (config.frames - 1))
     for frame in range(config.frames):
         start = frame * config.hop_length
-        envelope[start : start + config.n_fft] += hann(config.n_fft) ** 2
+        envelope[start : start + config.n_fft] += window_of(config) ** 2
     start = config.n_fft // 2
     inverse = 1.0 / envelope[start : start + config.window_samples]
     return inverse.astype(np.float32)
@@ -68,21 +68,29 @@ def _constant(value: NDArray[np.float32]) -> nn.Parameter:
 
 
 class Stft(nn.Module):
-    """Mixture [B, N] to real and imaginary parts [B, T, F] and log-magnitude [B, 1, L, T]."""
+    """Mixture [B, N] to real and imaginary parts [B, T, F] and network input [B, 1, L, T]."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.matrix = _constant(dft_matrix(config))
-        self.warp = _constant(log_warp_matrix(config.bins, config.frequency_bins).T)
+        pair = warps(config)
+        self.warp = None if pair is None else _constant(pair[0].matrix().T)
 
     def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """MODEL steps 1 and 2."""
         spectrum = self.frames(mixture) @ self.matrix
         real, imaginary = torch.split(spectrum, self.config.bins, dim=-1)
-        magnitude = (real * real + imaginary * imaginary).sqrt()
-        log_magnitude = (magnitude @ self.warp + self.config.log_epsilon).log()
-        return real, imaginary, log_magnitude.transpose(1, 2).unsqueeze(1)
+        return real, imaginary, self.network_input(real, imaginary)
+
+    def network_input(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """[B, 1, L, T] of the spectrum's parts [B, T, F]; the magnitude if the model takes that."""
+        x = (real * real + imaginary * imaginary).sqrt()
+        if self.warp is not None:
+            x = x @ self.warp
+        if self.config.log_epsilon is not None:
+            x = (x + self.config.log_epsilon).log()
+        return x.transpose(1, 2).unsqueeze(1)
 
     def frames(self, mixture: Tensor) -> Tensor:
         """Centred frames [B, T, R * hop], reflect-padded."""
@@ -98,20 +106,49 @@ class Stft(nn.Module):
 
 
 class Istft(nn.Module):
-    """Masks [B, S, L, T] on the spectrum's parts [B, T, F] to sources [B, S, N]."""
+    """Masks [B, S, L, T], or complex, on the spectrum's parts [B, T, F] to sources [B, S, N]."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.matrix = _constant(inverse_dft_matrix(config))
-        self.unwarp = _constant(log_unwarp_matrix(config.bins, config.frequency_bins).T)
+        pair = warps(config)
+        unwarp = None if pair is None else pair[1].matrix()
+        if unwarp is not None and not config.is_whole:
+            unwarp = unwarp.T
+        self.unwarp = None if unwarp is None else _constant(unwarp)
         self.envelope = _constant(inverse_envelope(config))
 
     def forward(self, masks: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
         """MODEL steps 10 and 11."""
-        linear = masks.transpose(2, 3) @ self.unwarp
-        masked = torch.cat((linear * real.unsqueeze(1), linear * imaginary.unsqueeze(1)), dim=-1)
+        masked = torch.cat(self.masked(masks, real, imaginary), dim=-1)
         return self.overlap_add(masked @ self.matrix)
+
+    def masked(self, masks: Tensor, real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
+        """Parts [B, S, T, F] of the sources' spectra."""
+        if self.config.is_whole:
+            return self._masked_as_given(masks, real, imaginary)
+        linear = masks.transpose(2, 3)
+        if self.unwarp is not None:
+            linear = linear @ self.unwarp
+        return linear * real.unsqueeze(1), linear * imaginary.unsqueeze(1)
+
+    def _masked_as_given(
+        self, masks: Tensor, real: Tensor, imaginary: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `masked`, of a user's network: its masks are read as they are.
+
+        A transposition that met one of its own would be joined with it, and there would be no
+        value in the graph that is the masks.
+        """
+        linear = masks if self.unwarp is None else self.unwarp @ masks
+        real, imaginary = (x.transpose(1, 2).unsqueeze(1) for x in (real, imaginary))
+        if self.config.mask == "ratio":
+            parts = (linear * real, linear * imaginary)
+        else:
+            a, b = linear[:, :, 0], linear[:, :, 1]
+            parts = (a * real - b * imaginary, a * imaginary + b * real)
+        return parts[0].transpose(2, 3), parts[1].transpose(2, 3)
 
     def overlap_add(self, frames: Tensor) -> Tensor:
         """Sources [B, S, N] of windowed frames [B, S, T, R * hop]."""

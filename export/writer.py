@@ -17,12 +17,13 @@ from sgn_rt._optional import require
 from sgn_rt.audio.labelled_music import load_music
 from sgn_rt.errors import BundleError, ConfigError
 from sgn_rt.export.calibration import calibration_material
-from sgn_rt.export.graphs import build_graph
+from sgn_rt.export.graphs import as_sgn, build_graph
 from sgn_rt.export.int8 import build_int8
 from sgn_rt.export.probes import make_probe
 from sgn_rt.export.proof import prove
 from sgn_rt.export.shared import share_weights
 from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import (
     BUNDLE_CHECKPOINT,
     BUNDLE_MANIFEST,
@@ -30,6 +31,7 @@ from sgn_rt.model.contract import (
     BUNDLE_SCHEMA,
     FLOATS,
     SECOND_HALVES,
+    WHOLE_KINDS,
     Kind,
     Precision,
     exists,
@@ -39,7 +41,8 @@ from sgn_rt.model.contract import (
 from sgn_rt.model.manifest import DIGEST_KEY, digest_of
 from sgn_rt.model.probe import Probe
 from sgn_rt.model.stages import StageResult
-from sgn_rt.reference import Sgn, load, save_checkpoint
+from sgn_rt.reference import Reference, Sgn, load, save_checkpoint
+from sgn_rt.reference.factory import load_module
 
 Tell = Callable[[str], None]
 """Told each step in a line of text."""
@@ -119,17 +122,89 @@ def export_bundle(
     _expect_free(target, overwrite)
     tell(f"loading {checkpoint}")
     model = load(checkpoint, key_map)
-    probe = make_probe(model, load_music(music, model.config.sample_rate))
-    with _written_whole(target) as work:
+
+    def add_checkpoint(work: Path) -> None:
         _write_checkpoint(
             model, Path(checkpoint), work / BUNDLE_CHECKPOINT, renamed=key_map is not None
         )
-        manifest = write_unproved(
-            model, probe, work, kinds=kinds, precisions=precisions, calibration=calibration,
-            name=name or Path(checkpoint).stem, licence=licence,
-            shared_weights=shared_weights, tell=tell,
-        )  # fmt: skip
-        measured = prove(Bundle.open(work), model, tell)
+
+    return _proved_bundle(
+        model, target, music, add_checkpoint, kinds=kinds, precisions=precisions,
+        calibration=calibration, name=name or Path(checkpoint).stem, licence=licence,
+        shared_weights=shared_weights, tell=tell,
+    )  # fmt: skip
+
+
+def export_module_bundle(
+    spec: str,
+    checkpoint: str | Path,
+    folder: str | Path,
+    *,
+    kinds: Sequence[Kind] = WHOLE_KINDS,
+    precisions: Sequence[Precision] = FLOATS,
+    music: str | Path | None = None,
+    name: str | None = None,
+    licence: str = "unspecified",
+    overwrite: bool = False,
+    tell: Tell | None = None,
+) -> dict[str, list[StageResult]]:
+    """Export a user's own network to a bundle, if and only if every artifact holds parity with it.
+
+    Parameters
+    ----------
+    spec
+        ``package.file:factory`` (`sgn_rt.reference.factory.load_module`).
+    checkpoint
+        What the factory is given. It does not become part of the bundle, nor does the code.
+    kinds
+        Of `sgn_rt.model.contract.WHOLE_KINDS`.
+    precisions
+        ``FP32``, ``FP16`` or both.
+    folder, music, name, licence, overwrite, tell
+        As `export_bundle`.
+
+    Returns
+    -------
+    dict
+        Artifact -> measured stages.
+
+    Raises
+    ------
+    ModuleError
+        For a factory or a network that breaks the interface, or cannot be exported.
+    AudioError, ConfigError, BundleError, ParityError
+        As `export_bundle`.
+    """
+    target = Path(folder)
+    tell = tell or _ignore
+    _expect_choice("kinds", kinds, WHOLE_KINDS)
+    _expect_choice("precisions", precisions, FLOATS)
+    _expect_free(target, overwrite)
+    tell(f"loading {spec}")
+    model = load_module(spec, checkpoint)
+    return _proved_bundle(
+        model, target, music, _ignore_folder, kinds=kinds, precisions=precisions,
+        name=name or Path(checkpoint).stem, licence=licence, tell=tell,
+    )  # fmt: skip
+
+
+def _ignore_folder(work: Path) -> None:
+    del work
+
+
+def _proved_bundle(
+    model: Reference,
+    target: Path,
+    music: str | Path | None,
+    add_checkpoint: Callable[[Path], None],
+    **options: Any,
+) -> dict[str, list[StageResult]]:
+    """Probes, graphs and manifest of a network: written, proved, and put in their place."""
+    probe = make_probe(model, load_music(music, model.config.sample_rate))
+    with _written_whole(target) as work:
+        add_checkpoint(work)
+        manifest = write_unproved(model, probe, work, **options)
+        measured = prove(Bundle.open(work), model, options["tell"])
         for entry in manifest["artifacts"]:
             results = measured[_proved_as(entry, measured)]
             entry["parity"] = {result.stage: result.to_dict() for result in results}
@@ -138,7 +213,7 @@ def export_bundle(
 
 
 def write_unproved(
-    model: Sgn,
+    model: Reference,
     probe: Probe,
     folder: Path,
     *,
@@ -157,7 +232,8 @@ def write_unproved(
     model, probe
         The network, and what it makes of the probes.
     folder
-        It is there, and holds the checkpoint (`sgn_rt.model.contract.BUNDLE_CHECKPOINT`).
+        It is there, and holds the checkpoint (`sgn_rt.model.contract.BUNDLE_CHECKPOINT`) of a
+        network that is ours.
     kinds, precisions, calibration, name, licence, shared_weights, tell
         As `export_bundle`.
 
@@ -171,10 +247,10 @@ def write_unproved(
     artifacts = []
     if Precision.INT8 in precisions:
         material = calibration_material(calibration, model.config)
-    for kind, precision in _with_pairs(kinds, precisions):
+    for kind, precision in _with_pairs(kinds, precisions, model.config):
         tell(f"exporting {kind}.{precision}")
         if precision == Precision.INT8:
-            graph, record = build_int8(model, kind, material, tell)
+            graph, record = build_int8(as_sgn(model), kind, material, tell)
             entry = _write_graph(graph, kind, precision, folder) | {"quantization": record}
         else:
             graph = build_graph(model, kind, precision)
@@ -205,9 +281,15 @@ def _written_whole(target: Path) -> Iterator[Path]:
 
 
 def _with_pairs(
-    kinds: Sequence[Kind], precisions: Sequence[Precision]
+    kinds: Sequence[Kind], precisions: Sequence[Precision], config: ModelConfig | None = None
 ) -> list[tuple[Kind, Precision]]:
-    """Graphs in their order, each once, and no half of a pair."""
+    """Graphs in their order, each once, and no half of a pair; of SGN where none is named."""
+    if config is not None and config.is_whole:
+        return [
+            graph
+            for graph in product(WHOLE_KINDS, Precision)
+            if _is_named(graph, kinds, precisions)
+        ]
     wanted = set()
     for kind, precision in product(Kind, precisions):
         second = partner(kind, precision)
@@ -218,6 +300,12 @@ def _with_pairs(
         ):
             wanted |= {(kind, precision), second}
     return [graph for graph in product(Kind, Precision) if graph in wanted]
+
+
+def _is_named(
+    graph: tuple[Kind, Precision], kinds: Sequence[Kind], precisions: Sequence[Precision]
+) -> bool:
+    return graph[0] in kinds and graph[1] in precisions
 
 
 def _proved_as(entry: Mapping[str, Any], measured: Collection[str]) -> str:

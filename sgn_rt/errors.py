@@ -25,6 +25,10 @@ class CheckpointError(SgnError, ValueError):
     """A checkpoint that is not one, or whose tensors do not fit its configuration."""
 
 
+class ModuleError(SgnError, ValueError):
+    """A user's own network that cannot be loaded, breaks the interface, or cannot be exported."""
+
+
 class BundleError(SgnError, ValueError):
     """A bundle that is missing, damaged, newer than this package, or lacks what is asked for."""
 

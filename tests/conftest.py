@@ -40,6 +40,7 @@ from sgn_rt.model.contract import (
 from sgn_rt.model.manifest import DIGEST_KEY, digest_of
 from sgn_rt.model.probe import Probe
 from sgn_rt.model.safetensors_file import write as write_safetensors
+from sgn_rt.model.sgn_config import SgnConfig
 from sgn_rt.parity.measure import shares
 from sgn_rt.separator import Separator
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT, is_installed, load
@@ -122,7 +123,7 @@ def golden() -> dict[str, NDArray]:
         return dict(file)
 
 
-def _small_config(**changes) -> ModelConfig:
+def _small_config(**changes) -> SgnConfig:
     """A network small enough to export in a second or two."""
     values = {
         "sample_rate": 8000,
@@ -140,7 +141,7 @@ def _small_config(**changes) -> ModelConfig:
         "categories": ("bell", "drum", "horn"),
     } | changes
     samples = (values["frames"] - 1) * values["hop_length"]
-    return ModelConfig(**({"window_samples": samples} | values))
+    return SgnConfig(**({"window_samples": samples} | values))
 
 
 @pytest.fixture(scope="session")

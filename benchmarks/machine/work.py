@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from sgn_rt._optional import require
-from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.sgn_config import SgnConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Work:
     bytes: int
 
 
-def work_of(config: ModelConfig) -> Work:
+def work_of(config: SgnConfig) -> Work:
     """Count it by PyTorch's own rules, on tensors that have shapes alone: nothing is computed.
 
     Raises

@@ -13,8 +13,8 @@ from typing import Final
 
 from sgn_rt.errors import ConfigError
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind, Precision
+from sgn_rt.model.sgn_config import SgnConfig
 from sgn_rt.model.stages import EPSILON
 
 SEED: Final = 0
@@ -68,13 +68,15 @@ def many_categories(folder: Path, count: int) -> Bundle:
     if count < 1:
         raise ConfigError(f"categories: got {count}, expected at least 1. Ask for more.")
     names = tuple(f"category_{number:04d}" for number in range(count))
-    config = replace(Bundle.open().config, categories=names)
+    published = Bundle.open().config
+    assert isinstance(published, SgnConfig)
+    config = replace(published, categories=names)
     # Every share of every category is part of a probe: one window of many is as much as two of few.
     return write_random(config, folder, name=f"{count} categories", windows=1)
 
 
 def write_random(
-    config: ModelConfig,
+    config: SgnConfig,
     folder: Path,
     *,
     name: str,

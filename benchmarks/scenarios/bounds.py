@@ -18,6 +18,7 @@ from sgn_rt.benchmarks.rows.subjects import Subject, separator
 from sgn_rt.benchmarks.scenarios.setting import Setting
 from sgn_rt.errors import DependencyError, SgnError
 from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.sgn_config import SgnConfig
 from sgn_rt.report import SeparationFiles
 from sgn_rt.tensorrt import roofline
 
@@ -42,10 +43,11 @@ def run(
 ) -> list[Limits]:
     """Of every row that is timed; one whose separation fails has none."""
     found = []
-    try:
-        work: Work | None = work_of(setting.bundle.config)
-    except DependencyError:
-        work = None
+    config = setting.bundle.config
+    work: Work | None = None
+    if isinstance(config, SgnConfig):  # of others nobody has counted
+        with suppress(DependencyError):
+            work = work_of(config)
     of_cpu = on_cpu(work, peaks)
     of_gpu = cache(gpu_limits)  # one measurement for all rows, and none where no row is of a GPU
     for number, subject in enumerate(subjects, 1):

@@ -144,6 +144,7 @@ def _of_transforms(config: ModelConfig) -> Iterator[Fault]:
             yield replace(each, where=f"{by:+d}, {each.where}")
     yield from fault("zero padding for reflected", _ZeroPadded(config), "before")
     for factor in (10.0, 0.1, 1.01, 1.001):
+        assert config.log_epsilon is not None, "it is the model that ships"
         other = replace(config, log_epsilon=min(0.5, config.log_epsilon * factor))
         for each in fault("log_epsilon wrong", Transform(other), "before"):
             yield replace(each, where=f"times {factor:g}")

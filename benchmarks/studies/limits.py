@@ -26,8 +26,8 @@ from sgn_rt.export.probes import make_probe
 from sgn_rt.export.proof import measure_graph
 from sgn_rt.export.writer import write_unproved
 from sgn_rt.model.bundle import Bundle, embedded
-from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT, SECOND_HALVES, Kind, Precision
+from sgn_rt.model.sgn_config import SgnConfig
 from sgn_rt.model.stages import StageResult
 from sgn_rt.reference import PAPER, Sgn, load, random_model, save_checkpoint
 
@@ -70,7 +70,7 @@ class Figures:
         }
 
 
-def random_config(seed: int, log_epsilon: float) -> ModelConfig:
+def random_config(seed: int, log_epsilon: float) -> SgnConfig:
     """A configuration of small to medium size, the same for the same seed."""
     pick = random.Random(seed)
     n_fft = pick.choice([254, 400, 510, 512, 1022, 1024, 2046])

@@ -68,7 +68,7 @@ class Heard:
     level: float
     presence: float
 
-    def within(self, precision: Precision, log_epsilon: float) -> bool:
+    def within(self, precision: Precision, log_epsilon: float | None) -> bool:
         """Whether a right engine of that precision may differ as much."""
         return limit_for(Stage.WHOLE, precision, log_epsilon).holds(self.si_sdr) and limit_for(
             Stage.LEVEL, precision, log_epsilon

@@ -12,7 +12,9 @@ from rich.table import Table
 from sgn_rt.cli.common import console, json_option, table, write_json
 from sgn_rt.errors import EngineError
 from sgn_rt.model.bundle import OUTDATED, Bundle
+from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import SECOND_HALVES, networks_of
+from sgn_rt.model.schema import check_schema
 from sgn_rt.tensorrt.bindings import version_text
 from sgn_rt.tensorrt.engine_files import read_sidecars
 from sgn_rt.tensorrt.sidecar import Sidecar
@@ -20,10 +22,14 @@ from sgn_rt.tensorrt.sidecar import Sidecar
 
 @click.command("info")
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True,
+              help="Validate bundle.json against its JSON schema, too.")  # fmt: skip
 @json_option
-def command(bundle: Path | None, json_path: Path | None) -> None:
+def command(bundle: Path | None, check: bool, json_path: Path | None) -> None:
     """Show what is in a bundle: model, graphs, measured parity, TensorRT engines."""
     opened = Bundle.open(bundle)
+    if check:
+        check_schema(opened)
     engines, unreadable = [], None
     try:
         engines = read_sidecars(opened)
@@ -39,17 +45,31 @@ def command(bundle: Path | None, json_path: Path | None) -> None:
     out.print(f"{opened.name}  {opened.root}  ({size / 1e6:.1f} MB, hashes verified)")
     sealed = "no digest" if opened.digest is None else f"digest {opened.digest[:12]}"
     out.print(f"licence {opened.licence}, written by {opened.generator}")
-    out.print(f"bundle schema {opened.schema}, {sealed}")
+    valid = ", manifest valid" if check else ""
+    out.print(f"bundle schema {opened.schema}, {sealed}{valid}")
     out.print(
         f"{config.sample_rate} Hz, windows of {config.window_s:.2f} s, STFT {config.n_fft}/"
         f"{config.hop_length}, masks {config.frequency_bins} x {config.frames}"
     )
     out.print(f"{len(config.categories)} categories: {', '.join(config.categories)}")
+    if config.is_whole:
+        out.print(_network(config))
     out.print(_graphs(opened))
     if engines:
         out.print(_engines(engines))
     if unreadable is not None:
         out.print(f"engines: {unreadable}")
+
+
+def _network(config: ModelConfig) -> str:
+    """What a network that is none of ours takes and gives."""
+    window = config.window if isinstance(config.window, str) else "its own window"
+    says = "says" if config.has_presence else "does not say"
+    return (
+        f"a network of its own: {config.input} on the {config.frequency_axis} axis, {window}, "
+        f"{config.mask} masks; it {says} what is present"
+        + ("" if config.has_presence else ", so all categories count as present")
+    )
 
 
 def _as_json(bundle: Bundle, engines: Sequence[Sidecar], unreadable: str | None) -> dict[str, Any]:

@@ -339,7 +339,9 @@ class MaskEngine(Engine):
         self._expect_own_process()
         self._expect_shape("log_magnitude", log_magnitude, (batch, 1, *plane))
         result = self._told(self._all_masks, log_magnitude, categories)
-        self._expect_finite("masks", result.masks, (batch, len(categories), *plane))
+        self._expect_finite(
+            "masks", result.masks, (batch, len(categories), *self.config.mask_shape)
+        )
         return result
 
     def masks_of(self, mixture: Float, categories: Positions) -> Float:
@@ -356,8 +358,7 @@ class MaskEngine(Engine):
 
     def _all_masks(self, log_magnitude: Float, categories: Positions) -> Masked:
         rows = self._network(log_magnitude, categories)
-        plane = (self.config.frequency_bins, self.config.frames)
-        masks = np.empty((len(rows), len(categories), *plane), np.float32)
+        masks = np.empty((len(rows), len(categories), *self.config.mask_shape), np.float32)
         for out, (_, state) in zip(masks, rows, strict=True):
             for column, category in enumerate(categories):
                 out[column] = self._mask(state, int(category))

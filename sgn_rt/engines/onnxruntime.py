@@ -25,6 +25,7 @@ from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import Kind, Precision, Tensor, partner
 from sgn_rt.model.export_command import export_command
+from sgn_rt.model.shapes import input_of
 from sgn_rt.tensorrt.device.factory import current_ordinal
 
 PREFERENCE = {
@@ -139,11 +140,14 @@ class _Core(MaskEngine):
 
 
 class _CoreAtOnce(MasksAtOnce):
-    """The ``core`` graph of schema 1, which takes categories and gives their masks."""
+    """A ``core`` graph that takes categories and gives their masks.
+
+    Of a network that makes masks in one go, or of schema 1.
+    """
 
     def __init__(self, config: ModelConfig, session: Session) -> None:
         super().__init__(config)
-        self.session = session
+        self.session, self._input = session, input_of(config)
 
     def close(self) -> None:
         """Let go of the session."""
@@ -151,13 +155,13 @@ class _CoreAtOnce(MasksAtOnce):
 
     def _masks(self, log_magnitude: Float, categories: Positions) -> Masked:
         inputs: dict[str, Any] = {
-            Tensor.LOG_MAGNITUDE: log_magnitude,
+            self._input: log_magnitude,
             Tensor.CATEGORIES: categories,
         }
         if len(categories) == 0:
             (presence,) = self.session.run([Tensor.PRESENCE], inputs)
-            plane = (self.config.frequency_bins, self.config.frames)
-            return Masked(np.empty((len(log_magnitude), 0, *plane), np.float32), presence)
+            shape = (len(log_magnitude), 0, *self.config.mask_shape)
+            return Masked(np.empty(shape, np.float32), presence)
         return Masked(*self.session.run([Tensor.MASKS, Tensor.PRESENCE], inputs))
 
 
@@ -249,7 +253,7 @@ def _on_cpu(bundle: Bundle, chosen: Artifact) -> tuple[Engine, str]:
     session = Session(load_onnxruntime(CPU), bundle, chosen, [(CPU, {})])
     if chosen.kind == Kind.WAVEFORM:
         return _Waveform(bundle.config, session), session.version
-    if bundle.schema == 1:
+    if bundle.is_whole:
         return _CoreAtOnce(bundle.config, session), session.version
     masks = _masks_session(bundle, chosen)
     return _Core(bundle.config, session, masks), session.version
@@ -263,7 +267,7 @@ def _on_gpu(bundle: Bundle, chosen: Artifact, provider: str, ordinal: int) -> tu
         session = Session(ort, bundle, chosen, providers)
     if chosen.kind == Kind.WAVEFORM:
         return OnGpu(bundle.config, session, ordinal), session.version
-    if bundle.schema == 1:
+    if bundle.is_whole:
         engine = _CoreAtOnce(bundle.config, session)
         engine.concurrency = 1
         return engine, session.version

@@ -12,8 +12,9 @@ from typing import Final
 from sgn_rt.engines.tensorrt_engine import TensorRTEngine
 from sgn_rt.errors import EngineError, PluginError, UnavailableError
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import ENGINE_KINDS, FLOATS, Precision, partner
+from sgn_rt.model.contract import ENGINE_KINDS, FLOATS, Precision
 from sgn_rt.model.export_command import export_command
+from sgn_rt.model.shapes import partner_of
 from sgn_rt.tensorrt.bindings import Flavor, TensorRT, load
 from sgn_rt.tensorrt.device.factory import open_device
 from sgn_rt.tensorrt.device.protocol import Device
@@ -164,7 +165,7 @@ def engine_of(
         What runs it, and how.
     """
     first, *seconds = (sidecar for sidecar, _ in halves)
-    if partner(first.kind, first.precision) is not None and not seconds:
+    if partner_of(bundle.config, first.kind, first.precision) is not None and not seconds:
         raise half_missing(first)
     library = None
     for sidecar, _ in halves:

@@ -37,6 +37,12 @@ class TorchEngine(MaskEngine):
     def __init__(self, bundle: Bundle, checkpoint: Path | None = None) -> None:
         super().__init__(bundle.config)
         self._torch: Any = require("torch", extra="export", purpose="the torch engine")
+        if bundle.config.is_whole:
+            raise UnavailableError(
+                "torch: got the bundle of a user's own network, whose code is not in it, expected "
+                "one of an sgn-checkpoint. Choose another engine; what the network says of the "
+                "probes is in the bundle."
+            )
         if checkpoint is None and not bundle.has_checkpoint:
             raise UnavailableError(
                 f"torch: got a bundle without {BUNDLE_CHECKPOINT}, expected one with it. "

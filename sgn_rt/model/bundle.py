@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from sgn_rt.errors import BundleError, CheckpointError, ConfigError
-from sgn_rt.model.config import ModelConfig, config_of_checkpoint
+from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contained import open_contained
 from sgn_rt.model.contract import (
     BUNDLE_CHECKPOINT,
@@ -24,11 +24,12 @@ from sgn_rt.model.contract import (
     Kind,
     Precision,
     exists,
-    partner,
 )
 from sgn_rt.model.manifest import DIGEST_KEY, digest_of
 from sgn_rt.model.probe import Probe
 from sgn_rt.model.safetensors_file import header_of
+from sgn_rt.model.sgn_config import config_of_checkpoint
+from sgn_rt.model.shapes import kinds_of, partner_of
 from sgn_rt.model.stages import checked_parity
 
 _MANIFEST_LIMIT = 16 << 20
@@ -168,11 +169,13 @@ def _checked_digest(where: Path, manifest: Mapping[str, Any]) -> str:
     return expected
 
 
-def _check_pairs(where: Path, artifacts: Sequence[Artifact]) -> None:
+def _check_pairs(where: Path, artifacts: Sequence[Artifact], config: ModelConfig) -> None:
     """No network without the graph that makes masks, or sources, of what it gives."""
     there = {(artifact.kind, artifact.precision) for artifact in artifacts}
     for artifact in artifacts:
-        second = partner(artifact.kind, artifact.precision)
+        known = artifact.kind in kinds_of(config)
+        _expect(where, "artifacts", known, artifact.name, f"graphs of {config.FORMAT}")
+        second = partner_of(config, artifact.kind, artifact.precision)
         whole = second is None or second in there
         _expect(where, "artifacts", whole, artifact.name, f"{'.'.join(second or ())}, too")
 
@@ -233,7 +236,7 @@ class Bundle:
         self.artifacts = tuple(a for a in artifacts if a.kind not in old)
         self.outdated = tuple(a for a in artifacts if a.kind in old)
         if self.schema > 1:
-            _check_pairs(root, self.artifacts)
+            _check_pairs(root, self.artifacts, self.config)
 
     @classmethod
     def open(cls, folder: str | Path | None = None) -> Bundle:
@@ -367,6 +370,11 @@ class Bundle:
         files = {name: record.sha256 for name, record in self.files.items()}
         text = json.dumps([self.config.to_dict(), files], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its networks make masks in one go: a user's own, and those of schema 1."""
+        return self.schema == 1 or self.config.is_whole
 
     @property
     def has_checkpoint(self) -> bool:

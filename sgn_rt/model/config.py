@@ -1,4 +1,8 @@
-"""The facts of one trained SGN, validated once; every size in the package comes from here."""
+"""The facts of one trained model, validated once; every size in the package comes from here.
+
+`ModelConfig` is what the package needs to know of any network that makes masks. That of SGN adds
+the sizes of its layers (`sgn_rt.model.sgn_config`).
+"""
 
 from __future__ import annotations
 
@@ -7,43 +11,38 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Literal, Self, cast
 
-from sgn_rt.errors import CheckpointError, ConfigError
-from sgn_rt.model.contract import (
-    CHECKPOINT_CONFIG_KEY,
-    CHECKPOINT_FORMAT,
-    ENCODER_LEVELS,
-    MASK_MULTIPLE,
-)
-from sgn_rt.model.safetensors_file import Header
+from sgn_rt.errors import ConfigError
+from sgn_rt.model.contract import MODULE_FORMAT
 
 _MAX_CATEGORIES = 4096
 _MAX_SIZE = 1 << 24
 """No size of a real model comes near; keeps arithmetic on hostile configs bounded."""
 
 
-def _expect(what: str, ok: bool, got: object, expected: str) -> None:
+def expect(what: str, ok: bool, got: object, expected: str) -> None:
+    """Refuse what a configuration cannot say."""
     if not ok:
         raise ConfigError(
             f"{what}: got {got!r:.200}, expected {expected}. Correct the model's configuration."
         )
 
 
-def _integer(what: str, value: object, minimum: int = 1) -> None:
+def expect_integer(what: str, value: object, minimum: int = 1) -> None:
+    """Refuse what is no size."""
     ok = isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= _MAX_SIZE
-    _expect(what, ok, value, f"an integer from {minimum} to {_MAX_SIZE}")
+    expect(what, ok, value, f"an integer from {minimum} to {_MAX_SIZE}")
 
 
 def _expect_names(names: tuple[object, ...]) -> None:
     """Categories: names of files and lines on terminals, and all different."""
     count, most = len(names), f"one or more names, up to {_MAX_CATEGORIES}"
-    _expect("categories", 0 < count <= _MAX_CATEGORIES, count, most)
+    expect("categories", 0 < count <= _MAX_CATEGORIES, count, most)
     wrong = [n for n in names if not (isinstance(n, str) and n and n.isprintable())]
-    _expect("categories", not wrong, wrong, "non-empty names of printable characters")
+    expect("categories", not wrong, wrong, "non-empty names of printable characters")
     repeated = sorted(str(name) for name, times in Counter(names).items() if times > 1)
-    _expect("categories", not repeated, repeated, "every name once")
+    expect("categories", not repeated, repeated, "every name once")
 
 
 def _float(value: object) -> object:
@@ -67,9 +66,23 @@ def _are_probabilities(values: object, count: int) -> bool:
     return all(isinstance(value, float) and 0.0 < value < 1.0 for value in values)
 
 
+def _is_window(value: object, n_fft: int) -> bool:
+    if not isinstance(value, tuple):
+        return isinstance(value, str) and value in WINDOWS
+    numbers = all(isinstance(each, float) and math.isfinite(each) for each in value)
+    return len(value) == n_fft and numbers
+
+
+WINDOWS: Final = ("hann", "hamming")
+"""STFT windows by their names, periodic."""
+FrequencyAxis = Literal["linear", "log"]
+Input = Literal["magnitude", "log_magnitude"]
+MaskKind = Literal["ratio", "complex"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """Configuration of an SGN, as stored in its checkpoint under ``sgn_config``.
+    """Configuration of a network that makes masks: STFT, axes, categories.
 
     Attributes
     ----------
@@ -78,23 +91,25 @@ class ModelConfig:
     n_fft, hop_length
         STFT frame length (even) and step, in samples; centred, reflect-padded, one-sided.
     window
-        ``"hann"`` (periodic), of ``n_fft`` samples.
+        One of `WINDOWS`, or ``n_fft`` numbers.
     window_samples
         Samples of one network window (N).
+    frequency_axis
+        Of the network's input and masks: the STFT's own, or the log axis (MODEL, step 2).
     frequency_bins
-        Bins of the log-frequency axis (L), a multiple of 128.
+        Bins of that axis (L).
     frames
-        STFT frames of a window (T), a multiple of 128; ``floor(N / hop_length) + 1``.
+        STFT frames of a window (T); ``floor(N / hop_length) + 1``.
+    input
+        What the network is given: the magnitude, or its natural logarithm.
     log_epsilon
-        Added to the magnitude before the natural logarithm.
-    encoder_channels
-        Seven widths c0 .. c6.
-    mask_basis
-        Number of basis maps (K).
-    token_level
-        Encoder level from which the tokens are taken, 0 .. 6.
-    embedding_dim, transformer_depth, attention_heads
-        Of the transformer; the dim is divisible by the heads.
+        Added to the magnitude before the logarithm; None where there is none.
+    mask
+        ``ratio``: between 0 and 1; ``complex``: real and imaginary part of a factor.
+    has_presence
+        Whether the network says what is there; where it does not, all categories count as present.
+    embedding_dim
+        Numbers that the network gives of each category; None where it gives none.
     categories
         Names, in output order.
     training_level_dbfs
@@ -107,23 +122,24 @@ class ModelConfig:
     Raises
     ------
     ConfigError
-        For any value that the network cannot have.
+        For any value that a network cannot have.
     """
+
+    FORMAT: ClassVar[str] = MODULE_FORMAT
 
     sample_rate: int
     n_fft: int
     hop_length: int
-    window: str = "hann"
+    window: str | tuple[float, ...] = "hann"
     window_samples: int
+    frequency_axis: FrequencyAxis = "linear"
     frequency_bins: int
     frames: int
-    log_epsilon: float
-    encoder_channels: tuple[int, ...]
-    mask_basis: int
-    token_level: int
-    embedding_dim: int
-    transformer_depth: int
-    attention_heads: int
+    input: Input = "magnitude"
+    log_epsilon: float | None = None
+    mask: MaskKind = "ratio"
+    has_presence: bool = False
+    embedding_dim: int | None = None
     categories: tuple[str, ...]
     training_level_dbfs: tuple[float, float] | None = None
     presence_thresholds: tuple[float, ...] | None = None
@@ -131,52 +147,74 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in (
             "sample_rate", "n_fft", "hop_length", "window_samples", "frequency_bins", "frames",
-            "mask_basis", "embedding_dim", "attention_heads",
         ):  # fmt: skip
-            _integer(name, getattr(self, name))
-        _integer("transformer_depth", self.transformer_depth, minimum=0)
-        _integer("token_level", self.token_level, minimum=0)
-        _expect("window", self.window == "hann", self.window, "'hann' (periodic)")
-        _expect("n_fft", self.n_fft % 2 == 0 and self.n_fft >= 4, self.n_fft, "an even number")
-        _expect(
+            expect_integer(name, getattr(self, name))
+        expect("n_fft", self.n_fft % 2 == 0 and self.n_fft >= 4, self.n_fft, "an even number")
+        expect("window", _is_window(self.window, self.n_fft), self.window,
+               f"{' or '.join(map(repr, WINDOWS))}, or {self.n_fft} finite numbers")  # fmt: skip
+        expect(
             "hop_length", self.hop_length <= self.n_fft // 2, self.hop_length,
             f"at most n_fft / 2 = {self.n_fft // 2}, or the inverse STFT has gaps",
         )  # fmt: skip
-        _expect(
+        expect(
             "window_samples", self.window_samples > self.n_fft // 2, self.window_samples,
             f"more than n_fft / 2 = {self.n_fft // 2}, as reflect padding needs",
         )  # fmt: skip
-        for name in ("frequency_bins", "frames"):
-            size = getattr(self, name)
-            _expect(name, size % MASK_MULTIPLE == 0, size, f"a multiple of {MASK_MULTIPLE}")
         frames = self.window_samples // self.hop_length + 1
-        _expect(
+        expect(
             "frames", self.frames == frames, self.frames,
             f"floor(window_samples / hop_length) + 1 = {frames}",
         )  # fmt: skip
-        epsilon = self.log_epsilon
-        _expect("log_epsilon", isinstance(epsilon, float) and 0 < epsilon < 1, epsilon,
-                "a number between 0 and 1")  # fmt: skip
-        channels = self.encoder_channels
-        _expect("encoder_channels", len(channels) == ENCODER_LEVELS, list(channels),
-                f"{ENCODER_LEVELS} widths")  # fmt: skip
-        for level, width in enumerate(channels):
-            _integer(f"encoder_channels[{level}]", width)
-        _expect("token_level", self.token_level < ENCODER_LEVELS, self.token_level,
-                f"an encoder level, 0 to {ENCODER_LEVELS - 1}")  # fmt: skip
-        _expect(
-            "embedding_dim", self.embedding_dim % self.attention_heads == 0, self.embedding_dim,
-            f"a multiple of attention_heads = {self.attention_heads}",
-        )  # fmt: skip
+        self._expect_axes()
         names = self.categories
         _expect_names(names)
         trained = self.training_level_dbfs
-        _expect("training_level_dbfs", trained is None or _is_range(trained), trained,
-                "two finite floats, low < high, in dBFS")  # fmt: skip
+        expect("training_level_dbfs", trained is None or _is_range(trained), trained,
+               "two finite floats, low < high, in dBFS")  # fmt: skip
         thresholds = self.presence_thresholds
         ok = thresholds is None or _are_probabilities(thresholds, len(names))
-        _expect("presence_thresholds", ok, thresholds,
-                f"{len(names)} numbers between 0 and 1, one for each category")  # fmt: skip
+        expect("presence_thresholds", ok, thresholds,
+               f"{len(names)} numbers between 0 and 1, one for each category")  # fmt: skip
+        expect("presence_thresholds", thresholds is None or self.has_presence, thresholds,
+               "none, as the network does not say what is present")  # fmt: skip
+
+    def _expect_axes(self) -> None:
+        """What goes into the network, and what comes out of it."""
+        for name, known in (
+            ("frequency_axis", ("linear", "log")),
+            ("input", ("magnitude", "log_magnitude")),
+            ("mask", ("ratio", "complex")),
+            ("has_presence", (True, False)),
+        ):
+            value = getattr(self, name)
+            said = any(type(value) is type(each) and value == each for each in known)
+            expect(name, said, value, " or ".join(map(repr, known)))
+        linear = self.frequency_axis == "linear"
+        expect("frequency_bins", not linear or self.frequency_bins == self.bins,
+               self.frequency_bins, f"n_fft / 2 + 1 = {self.bins} on the linear axis")  # fmt: skip
+        expect("frequency_bins", self.frequency_bins > 1, self.frequency_bins, "at least 2")
+        epsilon = self.log_epsilon
+        if self.input == "magnitude":
+            expect("log_epsilon", epsilon is None, epsilon,
+                   "none, as there is no logarithm in a magnitude")  # fmt: skip
+        else:
+            expect("log_epsilon", isinstance(epsilon, float) and 0 < epsilon < 1, epsilon,
+                   "a number between 0 and 1")  # fmt: skip
+        if self.embedding_dim is not None:
+            expect_integer("embedding_dim", self.embedding_dim)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the network makes masks in one go, of the categories that it is given.
+
+        SGN comes apart: it runs once for a window, and masks are made of what it leaves.
+        """
+        return True
+
+    @property
+    def maps(self) -> int:
+        """Maps of the size of the axes that an engine keeps of a window, to make sources of."""
+        return len(self.categories) * (2 if self.mask == "complex" else 1)
 
     @property
     def bins(self) -> int:
@@ -184,19 +222,24 @@ class ModelConfig:
         return self.n_fft // 2 + 1
 
     @property
-    def tokens(self) -> int:
-        """Feature tokens of a window (P)."""
-        scale: int = 4 ** (self.token_level + 1)
-        return self.frequency_bins * self.frames // scale
+    def mask_shape(self) -> tuple[int, ...]:
+        """Of one mask: (L, T), or (2, L, T) of a complex one."""
+        plane = (self.frequency_bins, self.frames)
+        return (2, *plane) if self.mask == "complex" else plane
 
     @property
     def window_s(self) -> float:
         """Length of a network window, seconds."""
         return self.window_samples / self.sample_rate
 
+    @classmethod
+    def keys(cls) -> tuple[str, ...]:
+        """What is written of a configuration, in this order."""
+        return tuple(field.name for field in fields(cls) if field.init)
+
     def to_dict(self) -> dict[str, Any]:
         """The configuration as JSON types, ``format`` first; what nobody says is left out."""
-        values = {"format": CHECKPOINT_FORMAT} | asdict(self)
+        values = {"format": self.FORMAT} | {name: getattr(self, name) for name in self.keys()}
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
@@ -204,35 +247,46 @@ class ModelConfig:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
-        """Validate a decoded ``sgn_config``.
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Validate a decoded configuration: that of a module, or an ``sgn_config``.
 
         Raises
         ------
         ConfigError
             For an unknown format, missing or unknown keys, or values the network cannot have.
         """
+        from sgn_rt.model.sgn_config import SgnConfig  # which is a ModelConfig
+
         given = dict(values)
         form = given.pop("format", None)
-        _expect("format", form == CHECKPOINT_FORMAT, form, repr(CHECKPOINT_FORMAT))
-        known = {field.name for field in fields(cls)}
-        needed = {field.name for field in fields(cls) if field.default is not None}
-        missing, unknown = sorted(needed - given.keys()), sorted(given.keys() - known)
-        _expect("configuration keys", not missing, f"none of {missing}", "all of them")
-        _expect("configuration keys", not unknown, unknown, f"only {sorted(known)}")
+        formats = {c.FORMAT: c for c in (SgnConfig, ModelConfig) if issubclass(c, cls)}
+        known_form = isinstance(form, str) and form in formats
+        expect("format", known_form, form, " or ".join(map(repr, formats)))
+        return cast("Self", formats[str(form)]._checked(given))
+
+    @classmethod
+    def _checked(cls, given: dict[str, Any]) -> Self:
+        known = set(cls.keys())
+        optional = {field.name for field in fields(cls) if field.default is None}
+        missing, unknown = sorted(known - optional - given.keys()), sorted(given.keys() - known)
+        expect("configuration keys", not missing, f"none of {missing}", "all of them")
+        expect("configuration keys", not unknown, unknown, f"only {sorted(known)}")
         numbers = ("training_level_dbfs", "presence_thresholds")
         for name in ("encoder_channels", "categories", *numbers):
-            if name in needed or name in given:
-                _expect(name, isinstance(given[name], list), given[name], "a list")
+            if name in given:
+                expect(name, isinstance(given[name], list), given[name], "a list")
                 given[name] = tuple(given[name])
-        given["log_epsilon"] = _float(given["log_epsilon"])
+        if isinstance(given["window"], list):
+            given["window"] = tuple(map(_float, given["window"]))
+        if "log_epsilon" in given:
+            given["log_epsilon"] = _float(given["log_epsilon"])
         for name in numbers:
             if name in given:
                 given[name] = tuple(map(_float, given[name]))
         return cls(**given)
 
     @classmethod
-    def from_json(cls, text: str) -> ModelConfig:
+    def from_json(cls, text: str) -> Self:
         """As `from_dict`, from JSON text."""
         try:
             values = json.loads(text)
@@ -241,23 +295,8 @@ class ModelConfig:
                 f"model configuration: got text that is not JSON ({error}), expected an object. "
                 "Write the checkpoint again with a JSON sgn_config."
             ) from error
-        _expect("model configuration", isinstance(values, dict), type(values).__name__, "an object")
+        expect("model configuration", isinstance(values, dict), type(values).__name__, "an object")
         return cls.from_dict(values)
-
-
-def config_of_checkpoint(path: Path, header: Header) -> ModelConfig | None:
-    """The configuration that a checkpoint carries in its header; None where it carries none.
-
-    Raises
-    ------
-    CheckpointError
-        If it is none that a network can have; ``path`` is named.
-    """
-    text = header.metadata.get(CHECKPOINT_CONFIG_KEY)
-    try:
-        return None if text is None else ModelConfig.from_json(text)
-    except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from error
 
 
 _ADVICE: Final = frozenset({"training_level_dbfs", "presence_thresholds"})
@@ -267,7 +306,8 @@ _ADVICE: Final = frozenset({"training_level_dbfs", "presence_thresholds"})
 def differences(one: ModelConfig, other: ModelConfig) -> dict[str, tuple[Any, Any]]:
     """Fields in which two configurations differ, with both values."""
     a, b = asdict(one), asdict(other)
-    return {name: (a[name], b[name]) for name in a if a[name] != b[name]}
+    pairs = {name: (a.get(name), b.get(name)) for name in a | b}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def expect_same_model(where: object, got: ModelConfig, expected: ModelConfig) -> None:

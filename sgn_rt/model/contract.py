@@ -11,6 +11,8 @@ from typing import Final
 
 CHECKPOINT_FORMAT: Final = "sgn-checkpoint/1"
 CHECKPOINT_CONFIG_KEY: Final = "sgn_config"
+MODULE_FORMAT: Final = "sgn-module/1"
+"""Of the configuration of a network that is none of ours."""
 
 BUNDLE_SCHEMA: Final = 3
 """What the exporter writes. 2 cut ``core`` from the masks, and sealed the manifest; 3 cuts
@@ -116,6 +118,8 @@ class Tensor(StrEnum):
 
     MIXTURE = "mixture"
     LOG_MAGNITUDE = "log_magnitude"
+    MAGNITUDE = "magnitude"
+    """The network's input where there is no logarithm in it."""
     CATEGORIES = "categories"
     SOURCES = "sources"
     MASKS = "masks"
@@ -163,9 +167,12 @@ GRAPH_OUTPUTS: Final[dict[Kind, tuple[Tensor, ...]]] = {
     ),
     Kind.SYNTHESIS: (Tensor.SOURCES,),
 }
+WHOLE_KINDS: Final = (Kind.CORE, Kind.WAVEFORM, Kind.PLUGIN)
+"""Graphs of a network that makes masks in one go, and has no second half: see `shapes`."""
 _AXES: Final[dict[Tensor, tuple[Axis | int, ...]]] = {
     Tensor.MIXTURE: (Axis.BATCH, Axis.SAMPLES),
     Tensor.LOG_MAGNITUDE: (Axis.BATCH, 1, Axis.FREQUENCY, Axis.FRAMES),
+    Tensor.MAGNITUDE: (Axis.BATCH, 1, Axis.FREQUENCY, Axis.FRAMES),
     Tensor.CATEGORIES: (Axis.SOURCES,),
     Tensor.SOURCES: (Axis.BATCH, Axis.SOURCES, Axis.SAMPLES),
     Tensor.MASKS: (Axis.BATCH, Axis.SOURCES, Axis.FREQUENCY, Axis.FRAMES),

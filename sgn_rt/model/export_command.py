@@ -13,6 +13,8 @@ def export_command(bundle: Bundle) -> str:
 
     It names the checkpoint that the bundle carries, as the one that ships does.
     """
+    if bundle.config.is_whole:
+        return "sgn-rt export --module PACKAGE.FILE:FACTORY --checkpoint FILE -o BUNDLE"
     path = bundle.root / BUNDLE_CHECKPOINT
     checkpoint = shlex.quote(str(path)) if bundle.has_checkpoint else "CHECKPOINT"
     return f"sgn-rt export {checkpoint} -o BUNDLE"

@@ -40,7 +40,8 @@ class Probe:
     log_magnitude
         The reference's network input, shape = (W, L, T), float32.
     masks
-        Reference masks on the log axis, shape = (W, S, L, T), float32.
+        Reference masks on the model's axis, shape = (W, S, L, T), float32; complex ones are (W, S,
+        2, L, T).
     sources
         Reference sources, shape = (W, S, N), float32.
     presence
@@ -152,7 +153,7 @@ def _expect_fit(found: Mapping[str, _Form], config: ModelConfig, where: Path) ->
         "mixture": (w, n),
         "categories": (w, s),
         "log_magnitude": (w, *plane),
-        "masks": (w, s, *plane),
+        "masks": (w, s, *config.mask_shape),
         "sources": (w, s, n),
         "presence": (w, len(config.categories)),
         "stems": (w, s, n),

@@ -179,19 +179,21 @@ _BEHIND_THE_LOGARITHM: Final = frozenset(
 )
 
 
-def _conditioning(log_epsilon: float) -> float:
+def _conditioning(log_epsilon: float | None) -> float:
     """How much more a model's sources move than those of one with `EPSILON`, at least 1.
 
     FFT rounding d becomes d / (magnitude + log_epsilon), so a smaller log_epsilon amplifies more,
     up to its inverse, but in fewer bins: those that are as quiet. The error of the log-magnitude of
     music grows by 12 to 15 dB for each decade (RMS), and that of the sources by 8 to 12: random
     networks with 1e-5 are at worst 17 dB behind those with 1e-3, the published model's predecessor
-    with 1e-5 was 24 dB behind it. Here: 10 dB, the square root.
+    with 1e-5 was 24 dB behind it. Here: 10 dB, the square root. Without a logarithm: 1.
     """
+    if log_epsilon is None:
+        return 1.0
     return math.sqrt(max(1.0, EPSILON / log_epsilon))
 
 
-def limit_for(stage: Stage, precision: Precision, log_epsilon: float) -> Limit:
+def limit_for(stage: Stage, precision: Precision, log_epsilon: float | None) -> Limit:
     """The limit of a stage: that of `LIMITS`, or what a model's ``log_epsilon`` allows.
 
     What no float32 engine can hold because of the logarithm, one of a coarser ``precision`` need
@@ -206,7 +208,7 @@ def limit_for(stage: Stage, precision: Precision, log_epsilon: float) -> Limit:
     return replace(limit, value=max(limit.value, single.value * factor))
 
 
-def decision_margin(precision: Precision, log_epsilon: float) -> float:
+def decision_margin(precision: Precision, log_epsilon: float | None) -> float:
     """How far a presence has to be from the threshold to be a decision that must agree."""
     single = DECISION_MARGIN[Precision.FP32] * _conditioning(log_epsilon)
     return max(DECISION_MARGIN[precision], single)

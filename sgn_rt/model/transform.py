@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -98,8 +99,24 @@ def hann(n_fft: int) -> NDArray[np.float64]:
     return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft)
 
 
+def window_of(config: ModelConfig) -> NDArray[np.float64]:
+    """The STFT window of a model, shape = (n_fft,)."""
+    if isinstance(config.window, tuple):
+        return np.array(config.window)
+    rest = {"hann": 0.5, "hamming": 0.46}[config.window]
+    return (1.0 - rest) - rest * np.cos(2.0 * np.pi * np.arange(config.n_fft) / config.n_fft)
+
+
+def warps(config: ModelConfig) -> tuple[RowInterpolation, RowInterpolation] | None:
+    """From the STFT's frequencies to the model's axis, and back; None where they are the same."""
+    if config.frequency_axis == "linear":
+        return None
+    bins, log_bins = config.bins, config.frequency_bins
+    return log_warp(bins, log_bins), log_unwarp(bins, log_bins)
+
+
 class Transform:
-    """STFT, log-magnitude and masked inverse STFT of windows of one model. Immutable; thread-safe.
+    """STFT, network input and masked inverse STFT of windows of one model. Immutable; thread-safe.
 
     Parameters
     ----------
@@ -109,14 +126,15 @@ class Transform:
 
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
-        self._window = hann(config.n_fft).astype(np.float32)[:, None]
-        self._warp = log_warp(config.bins, config.frequency_bins)
-        self._unwarp = log_unwarp(config.bins, config.frequency_bins)
+        window = window_of(config)
+        self._window = window.astype(np.float32)[:, None]
+        pair: tuple[RowInterpolation | None, RowInterpolation | None]
+        pair = warps(config) or (None, None)
+        self._warp, self._unwarp = pair
         prime = prime_factor(config.n_fft)
-        self._inverse = (
-            None if prime is None else ProductsInverse(config.n_fft, prime, hann(config.n_fft))
-        )
-        if self._inverse is not None:
+        self._inverse = None
+        if prime is not None and self._unwarp is not None and config.mask == "ratio":
+            self._inverse = ProductsInverse(config.n_fft, prime, window)
             self._arranged_unwarp = self._unwarp.at(self._inverse.frequencies)
         # A frame is cut into blocks of one hop: block r of frame t is block t + r of the signal.
         self._blocks = -(-config.n_fft // config.hop_length)
@@ -133,7 +151,7 @@ class Transform:
     @cached_property
     def _synthesis_scale(self) -> NDArray[np.float32]:
         """Reciprocal of the summed squared window, shape = (hop, columns)."""
-        window = hann(self.config.n_fft)[:, None]
+        window = window_of(self.config)[:, None]
         total = np.zeros((self.config.hop_length, self._columns))
         for _, rows, offsets, columns in self._frame_blocks():
             total[offsets, columns] += window[rows] ** 2
@@ -161,8 +179,14 @@ class Transform:
         return np.pad(mixture, self.config.n_fft // 2, mode="reflect")
 
     def log_magnitude(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
-        """Network input, shape = (1, L, T), float32, from ``spectrum`` [F, T] (MODEL, step 2)."""
-        warped = self._warp(np.abs(spectrum))
+        """Network input, shape = (1, L, T), float32, from ``spectrum`` [F, T] (MODEL, step 2).
+
+        The magnitude itself where the model takes that.
+        """
+        magnitude: Float = np.abs(spectrum)
+        warped = magnitude if self._warp is None else self._warp(magnitude)
+        if self.config.log_epsilon is None:
+            return warped[None]
         warped += np.float32(self.config.log_epsilon)
         return np.log(warped, out=warped)[None]
 
@@ -176,7 +200,7 @@ class Transform:
         spectrum
             Of the mixture, shape = (F, T), complex64.
         mask
-            On the log axis, shape = (L, T), float32, 0 to 1.
+            On the model's axis, shape = (L, T), float32, 0 to 1; a complex one (2, L, T).
         """
         return self.synthesis(spectrum)(mask)
 
@@ -192,10 +216,18 @@ class Transform:
         return lambda mask: self._overlap_add(self._pieces(inverse.columns, frames, mask))
 
     def _frames(self, spectrum: NDArray[np.complex64], mask: Float) -> Float:
-        masked = spectrum * self._unwarp(mask)
+        masked = spectrum * self._factor(mask)
         frames: Float = scipy.fft.irfft(masked, n=self.config.n_fft, axis=0, overwrite_x=True)
         frames *= self._window
         return frames
+
+    def _factor(self, mask: Float) -> NDArray[Any]:
+        """A mask on the STFT's frequencies."""
+        if self.config.mask == "complex":
+            real, imaginary = mask if self._unwarp is None else map(self._unwarp, mask)
+            factor: NDArray[np.complex64] = real + np.complex64(1j) * imaginary
+            return factor
+        return mask if self._unwarp is None else self._unwarp(mask)
 
     def _pieces(self, size: int, frames: Frames, mask: Float) -> Iterator[tuple[int, Float]]:
         for at in range(0, self.config.frames, size):

@@ -73,6 +73,7 @@ def _masks(
 ) -> Iterable[tuple[Stage, float]]:
     pairs = zip(masks, probe.masks, strict=True)
     error = np.concatenate([np.abs(mask - reference).ravel() for mask, reference in pairs])
+    error /= max(1.0, float(np.abs(probe.masks).max()))  # of complex ones, which may be larger
     yield stages[0], float(np.quantile(error, 0.999))
     yield stages[1], float(error.max())
 

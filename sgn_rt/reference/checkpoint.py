@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from sgn_rt.errors import CheckpointError
-from sgn_rt.model.config import ModelConfig, config_of_checkpoint
 from sgn_rt.model.contract import CHECKPOINT_CONFIG_KEY
 from sgn_rt.model.safetensors_file import (
     Header,
@@ -24,6 +23,7 @@ from sgn_rt.model.safetensors_file import (
     read_header,
     write,
 )
+from sgn_rt.model.sgn_config import SgnConfig, config_of_checkpoint
 from sgn_rt.reference.key_map import KeyMap, read_key_map
 from sgn_rt.reference.model import Sgn
 
@@ -83,7 +83,7 @@ def load_content(content: bytes, path: Path) -> Sgn:
 
 def read_checkpoint(
     path: str | Path, key_map: str | Path | None = None
-) -> tuple[ModelConfig, dict[str, Tensor]]:
+) -> tuple[SgnConfig, dict[str, Tensor]]:
     """Configuration and tensors of a checkpoint, as stored and under this package's names.
 
     Shapes are those of the parameters of `Sgn`. Parameters and errors are those of `load`; the
@@ -112,7 +112,7 @@ def read_checkpoint(
     return config, {name: t for name, t in tensors.items() if not name.endswith(_COUNTER)}
 
 
-def _expect_config(config: ModelConfig | None, path: Path) -> ModelConfig:
+def _expect_config(config: SgnConfig | None, path: Path) -> SgnConfig:
     if config is None:
         raise CheckpointError(
             f"{path}: got no metadata {CHECKPOINT_CONFIG_KEY!r}, expected the model's "
@@ -121,7 +121,7 @@ def _expect_config(config: ModelConfig | None, path: Path) -> ModelConfig:
     return config
 
 
-def _read_safetensors(path: Path, *, foreign: bool) -> tuple[ModelConfig | None, dict[str, Tensor]]:
+def _read_safetensors(path: Path, *, foreign: bool) -> tuple[SgnConfig | None, dict[str, Tensor]]:
     header = read_header(path)
     config = config_of_checkpoint(path, header)
     return config, _tensors(path, header, lambda entry: read_bytes(path, entry), foreign=foreign)
@@ -179,14 +179,14 @@ def _read_pickle(path: Path, mapping: KeyMap) -> dict[str, Tensor]:
     return dict(found)
 
 
-def expected_tensors(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+def expected_tensors(config: SgnConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor of a checkpoint with this configuration."""
     with torch.device("meta"):
         state = Sgn(config).state_dict()
     return {n: tuple(t.shape) for n, t in state.items() if not n.endswith(_COUNTER)}
 
 
-def model_from_tensors(config: ModelConfig, tensors: Mapping[str, Tensor]) -> Sgn:
+def model_from_tensors(config: SgnConfig, tensors: Mapping[str, Tensor]) -> Sgn:
     """Build the network from its tensors (float16 or float32); returns and raises as `load`."""
     expected = expected_tensors(config)
     problems = [f"missing {name} {list(expected[name])}" for name in expected.keys() - tensors]
@@ -218,7 +218,7 @@ def model_from_tensors(config: ModelConfig, tensors: Mapping[str, Tensor]) -> Sg
 
 def save_checkpoint(
     model_or_tensors: Sgn | Mapping[str, Tensor],
-    config: ModelConfig,
+    config: SgnConfig,
     path: str | Path,
     *,
     half: bool = False,

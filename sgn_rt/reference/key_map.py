@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sgn_rt.errors import CheckpointError, ConfigError
-from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.sgn_config import SgnConfig
 
 KEY_MAP_FORMAT: Final = "sgn-key-map/1"
 _KEYS: Final = {"format", "state_dict", "drop", "rename", "config"}
@@ -77,7 +77,7 @@ class KeyMap:
     renames: tuple[Rename, ...] = ()
     drops: tuple[re.Pattern[str], ...] = ()
     state_dict: tuple[str, ...] = ()
-    config: ModelConfig | None = None
+    config: SgnConfig | None = None
 
     def apply(self, names: Iterable[str]) -> dict[str, str]:
         """New name of each of ``names``; dropped ones are left out.
@@ -161,7 +161,7 @@ def read_key_map(path: Path) -> KeyMap:
     config = None
     if "config" in values:
         try:
-            config = ModelConfig.from_dict(values["config"])
+            config = SgnConfig.from_dict(values["config"])
         except (ConfigError, TypeError, ValueError) as error:
             raise CheckpointError(f"key map {path}, config: {error}") from error
     return KeyMap(

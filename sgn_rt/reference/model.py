@@ -8,15 +8,15 @@ spectrum, L log bins, P tokens, D dim, K basis maps.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import NORM_EPSILON
-from sgn_rt.model.transform import log_unwarp_matrix, log_warp_matrix
+from sgn_rt.model.sgn_config import SgnConfig
+from sgn_rt.reference.spectral import Reference
 
 LEAKY_SLOPE = 0.2
 
@@ -118,42 +118,12 @@ class Grouping(nn.Module):
         return self.norm(tokens + grouped), assignment
 
 
-class Separation(NamedTuple):
-    """What the network says of a batch of windows.
+class Sgn(Reference):
+    """The network. Tensor names are those of the checkpoint; nothing is trained here."""
 
-    Attributes
-    ----------
-    sources
-        Waveforms of the requested categories, shape = (B, S, N), float32, full scale 1.
-    presence
-        Probability that each category sounds, shape = (B, C).
-    embedding
-        Grouped embedding of each category, shape = (B, C, D).
-    """
-
-    sources: Tensor
-    presence: Tensor
-    embedding: Tensor
-
-
-class Sgn(nn.Module):
-    """The network. Tensor names are those of the checkpoint; nothing is trained here.
-
-    Attributes
-    ----------
-    window
-        Of the STFT, shape = (n_fft,), float32.
-    warp, unwarp
-        Between the linear and the logarithmic frequency axis, shapes = (L, F) and (F, L), float32.
-    """
-
-    window: Tensor
-    warp: Tensor
-    unwarp: Tensor
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
+    def __init__(self, config: SgnConfig) -> None:
+        super().__init__(config)
+        self.config: SgnConfig = config
         c, dim = config.encoder_channels, config.embedding_dim
         last = len(c) - 1
 
@@ -179,39 +149,6 @@ class Sgn(nn.Module):
         self.presence_head = nn.Linear(dim, 1)
         self.category_head = nn.Linear(dim, len(config.categories))
         self.mask_guide = Mlp(dim, dim, config.mask_basis + 1)
-
-        # Even where the weights are built on the meta device, the constants are real.
-        window = torch.hann_window(config.n_fft, dtype=torch.float64, device="cpu").float()
-        self.register_buffer("window", window, persistent=False)
-        warp = log_warp_matrix(config.bins, config.frequency_bins)
-        unwarp = log_unwarp_matrix(config.bins, config.frequency_bins)
-        self.register_buffer("warp", torch.from_numpy(warp), persistent=False)
-        self.register_buffer("unwarp", torch.from_numpy(unwarp), persistent=False)
-
-    def forward(self, mixture: Tensor, categories: Tensor) -> Separation:
-        """Separate ``mixture`` [B, N] into the categories at positions ``categories`` [S] int64."""
-        spectrum = self.stft(mixture)
-        masks, presence, embedding = self.masks(self.log_magnitude(spectrum), categories)
-        return Separation(self.istft(spectrum, masks), presence, embedding)
-
-    def stft(self, mixture: Tensor) -> Tensor:
-        """Complex spectrum [B, F, T] of ``mixture`` [B, N] (step 1)."""
-        return torch.stft(
-            mixture,
-            self.config.n_fft,
-            self.config.hop_length,
-            window=self.window.to(mixture.dtype),
-            center=True,
-            pad_mode="reflect",
-            return_complex=True,
-        )
-
-    def log_magnitude(self, spectrum: Tensor) -> Tensor:
-        """Network input [B, 1, L, T] of ``spectrum`` [B, F, T] (step 2).
-
-        The natural logarithm of its magnitude on the log-frequency axis.
-        """
-        return (self.warp @ spectrum.abs() + self.config.log_epsilon).log().unsqueeze(1)
 
     def encode(self, log_magnitude: Tensor) -> list[Tensor]:
         """Encoder levels e0 [B, c0, L/2, T/2] .. e6 of ``log_magnitude`` [B, 1, L, T] (step 3)."""
@@ -254,6 +191,12 @@ class Sgn(nn.Module):
         basis, guide, presence, embedding = self.network(log_magnitude)
         return self.mask(basis, guide.index_select(1, categories)), presence, embedding
 
+    def each_mask(self, log_magnitude: Tensor) -> Iterator[Tensor]:
+        """As `Reference.each_mask`; the network runs once."""
+        basis, guide, _, _ = self.network(log_magnitude)
+        for category in range(guide.shape[1]):
+            yield self.mask(basis, guide[:, category : category + 1])
+
     def network(self, log_magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What masks are made of, and what is there (steps 3 to 8).
 
@@ -278,19 +221,3 @@ class Sgn(nn.Module):
         """
         logits: Tensor = self.category_head(class_tokens)
         return logits
-
-    def istft(self, spectrum: Tensor, masks: Tensor) -> Tensor:
-        """Sources [B, S, N] of ``spectrum`` [B, F, T] and ``masks`` [B, S, L, T] (steps 10, 11)."""
-        masked = (self.unwarp @ masks) * spectrum.unsqueeze(1)
-        length = self.config.window_samples
-        if masked.shape[1] == 0:
-            return masks.new_zeros((masks.shape[0], 0, length))
-        sources: Tensor = torch.istft(
-            masked.flatten(0, 1),
-            self.config.n_fft,
-            self.config.hop_length,
-            window=self.window.to(masks.dtype),
-            center=True,
-            length=length,
-        )
-        return sources.reshape(*masked.shape[:2], length)

@@ -8,11 +8,11 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.sgn_config import SgnConfig
 from sgn_rt.reference.checkpoint import expected_tensors, model_from_tensors
 from sgn_rt.reference.model import Sgn
 
-PAPER: Final = ModelConfig(
+PAPER: Final = SgnConfig(
     sample_rate=11025,
     n_fft=1022,
     hop_length=256,
@@ -57,7 +57,7 @@ def _random_tensor(name: str, shape: tuple[int, ...], generator: torch.Generator
     return 0.5 * noise  # embeddings
 
 
-def random_model(config: ModelConfig, seed: int) -> Sgn:
+def random_model(config: SgnConfig, seed: int) -> Sgn:
     """Network with random weights and random BatchNorm statistics.
 
     The same weights for the same ``config`` and ``seed``; activations stay of order one and masks

@@ -21,7 +21,7 @@ HOLD_BYTES: Final = 32 << 20
 
 def analysis_bytes(config: ModelConfig) -> int:
     """About what an engine keeps of a window to make sources of: basis maps and spectrum."""
-    basis = config.mask_basis * config.frequency_bins * config.frames
+    basis = config.maps * config.frequency_bins * config.frames
     return 4 * (basis + 2 * config.bins * config.frames)
 
 

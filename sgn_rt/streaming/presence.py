@@ -63,6 +63,7 @@ class PresenceRule:
     most_odds: float = 99.0
     plain_share: float = 0.5
     candidate_share: float = 0.5
+    is_said: bool = True
 
     def __post_init__(self) -> None:
         for threshold in np.atleast_1d(self.thresholds).tolist():
@@ -103,10 +104,18 @@ class PresenceRule:
         Raises
         ------
         ConfigError
-            For what is no probability, or names no category of the model.
+            For what is no probability, or names no category of the model; for any threshold of
+            a model that does not say what is present.
         """
         span_s = WindowLayout.offline(config).step / config.sample_rate
+        if thresholds is None and not config.has_presence:
+            return cls(thresholds=PRESENCE_THRESHOLD, span_s=span_s, is_said=False)
         own = config.presence_thresholds
+        if not config.has_presence:
+            raise ConfigError(
+                f"threshold: got {thresholds!r:.60}, expected none: this model does not say what "
+                "is present, and all of its categories count as present. Name those you want."
+            )
         if thresholds is None:
             return cls(thresholds=own or PRESENCE_THRESHOLD, span_s=span_s)
         if not isinstance(thresholds, Mapping):
@@ -123,6 +132,8 @@ class PresenceRule:
 
     def describe(self) -> str:
         """The rule in two sentences, for a report."""
+        if not self.is_said:
+            return "The model does not say what is present: all of its categories count as present."
         values = np.unique(self.thresholds).tolist()
         least = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
         return (

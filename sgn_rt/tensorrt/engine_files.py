@@ -15,7 +15,7 @@ from sgn_rt._atomic import write_whole
 from sgn_rt.errors import BundleError, EngineError
 from sgn_rt.model.bundle import OUTDATED, Artifact, Bundle
 from sgn_rt.model.contained import open_contained
-from sgn_rt.model.contract import partner
+from sgn_rt.model.shapes import partner_of
 from sgn_rt.tensorrt.sidecar import Sidecar
 
 ENGINES_FOLDER: Final = "engines"
@@ -108,7 +108,7 @@ def halves_of(bundle: Bundle, sidecar: Sidecar) -> list[Sidecar]:
     EngineError
         If that is not there.
     """
-    other = partner(sidecar.kind, sidecar.precision)
+    other = partner_of(bundle.config, sidecar.kind, sidecar.precision)
     if other is None or sidecar.is_outdated:
         return [sidecar]
     for each in read_sidecars(bundle):

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import GRAPH_INPUTS, Kind, Tensor, axes_of
-from sgn_rt.model.shapes import shape_of
+from sgn_rt.model.shapes import inputs_of, shape_of
 
 LIVE_BATCH: Final = 4
 """Windows in a call of live streams, at most: a few channels, or streams that share a call."""
@@ -54,7 +54,7 @@ def profiles_for(kind: Kind, config: ModelConfig, max_batch: int, max_sources: i
             )
             return Profile(smallest=smallest, best=favoured, largest=most)
 
-        return {str(name): shapes(name) for name in GRAPH_INPUTS[kind]}
+        return {str(name): shapes(name) for name in inputs_of(kind, config)}
 
     if max_batch <= LIVE_BATCH:
         return (profile(max_batch, max_batch),)

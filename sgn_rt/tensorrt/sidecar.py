@@ -85,6 +85,8 @@ class Sidecar:
     proof
         Stage -> measured figure, limit and unit, with the GPU's name under ``gpu``; None until it
         has passed parity on a GPU.
+    is_whole
+        Whether it is of a network that makes masks in one go (`ModelConfig.is_whole`).
     """
 
     name: str
@@ -107,6 +109,7 @@ class Sidecar:
     size: int
     generator: str
     proof: Mapping[str, Any] | None
+    is_whole: bool = False
 
     @property
     def artifact(self) -> str:
@@ -116,7 +119,8 @@ class Sidecar:
     @property
     def is_outdated(self) -> bool:
         """Whether it is of a ``plugin`` graph from before that was cut in two."""
-        return self.kind == Kind.PLUGIN and Tensor.CATEGORIES in self.profiles[0]
+        is_cut = not self.is_whole
+        return is_cut and self.kind == Kind.PLUGIN and Tensor.CATEGORIES in self.profiles[0]
 
     @property
     def max_batch(self) -> int:
@@ -188,6 +192,8 @@ class Sidecar:
             "plugin": None if self.plugin is None else asdict(self.plugin),
         }
         del values["name"]
+        if not self.is_whole:
+            del values["is_whole"]
         return {"schema": SIDECAR_SCHEMA} | values
 
     @classmethod
@@ -196,7 +202,7 @@ class Sidecar:
         schema = values["schema"]
         if schema not in (1, SIDECAR_SCHEMA):
             raise ValueError(f"schema {schema}, not {SIDECAR_SCHEMA}")
-        old = schema == 1
+        old, is_whole = schema == 1, values.get("is_whole") is True
         plugin = values["plugin"]
         built_on = values["gpu_name"]
         kind = Kind(values["kind"])
@@ -209,9 +215,11 @@ class Sidecar:
             kind=kind,
             precision=Precision(values["precision"]),
             graph_sha256=_sha256(values["graph_sha256"]),
-            # Then every engine was whole, and had the inputs of a waveform's.
+            is_whole=is_whole,
+            # Whole engines, as all were then, have the inputs of a waveform's.
             profiles=profiles_from_json(
-                Kind.WAVEFORM if old else kind, [values["profiles"]] if old else values["profiles"]
+                Kind.WAVEFORM if old or is_whole else kind,
+                [values["profiles"]] if old else values["profiles"],
             ),
             hardware_compatible=_of(bool, values["hardware_compatible"]),
             version_compatible=_of(bool, values["version_compatible"]),

@@ -13,6 +13,7 @@ from sgn_rt.checks.device.transforms import Transforms
 from sgn_rt.checks.device.world import Bench, DeviceWorld
 from sgn_rt.errors import SgnError
 from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.plugin_part import UNUSED_EPSILON
 from sgn_rt.tensorrt import roofline
 from sgn_rt.tensorrt.device.factory import open_device
 from sgn_rt.tensorrt.plugins.kernels import WINDOW, Kernels, SampleFormat
@@ -189,6 +190,7 @@ def _work_of(
     """Each kernel on data of the load's size, in the chunks that the plugins make."""
     config, stream = load.config, bench.stream.handle
     batch, sources, frames = load.batch, load.sources, config.frames
+    epsilon = config.log_epsilon or UNUSED_EPSILON
     samples, items = config.window_samples, load.batch * load.sources
     chunk = transforms.chunk_of(items, frames)
     counts = {False: batch * frames, True: chunk * frames}
@@ -213,7 +215,7 @@ def _work_of(
             inverse=False, rows=spectrum, count=counts[False], work=work, stream=stream
         ),
         "log magnitude": lambda: transforms.log_magnitude(
-            spectrum, logs, (batch, frames), config.log_epsilon, half=load.half, stream=stream
+            spectrum, logs, (batch, frames), epsilon, half=load.half, stream=stream
         ),
         "masking": lambda: transforms.masking(
             spectrum, masks, rows, (0, items), sources, frames, half=load.half, stream=stream

@@ -21,6 +21,7 @@ from sgn_rt.model.contract import (
     PluginOp,
     Precision,
 )
+from sgn_rt.model.plugin_part import plugins_part
 from sgn_rt.model.transform import Transform
 from sgn_rt.tensorrt.bindings import TensorRT, load_plugins
 from sgn_rt.tensorrt.build.builder import set_targets
@@ -70,6 +71,7 @@ def build_probe(
 
 def probe_graph(config: ModelConfig, precision: Precision) -> bytes:
     """Mixture and masks to spectrum, network input and sources, through both plugins, as ONNX."""
+    config = plugins_part(config)
     onnx: Any = require("onnx", extra="export", purpose="the check of the plugins")
     helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
     kind = onnx.TensorProto.FLOAT16 if precision == Precision.FP16 else float32
@@ -132,6 +134,7 @@ def compare_probe(
     EngineError
         If one is below `LEAST_DB`, or the device fails.
     """
+    config = plugins_part(config)
     dtype = np.float16 if precision == Precision.FP16 else np.float32
     plane = (config.frequency_bins, config.frames)
     masks = np.random.default_rng(1).random((1, 1, *plane)).astype(dtype)

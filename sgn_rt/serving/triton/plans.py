@@ -11,6 +11,7 @@ from typing import Final
 from sgn_rt.errors import ConfigError, EngineError, PluginError
 from sgn_rt.model.bundle import Artifact
 from sgn_rt.model.contract import SECOND_HALVES, Kind, Tensor, partner
+from sgn_rt.model.shapes import partner_of
 from sgn_rt.serving.triton import configs
 from sgn_rt.serving.triton.configs import Config
 from sgn_rt.serving.triton.model_folders import ModelFolders
@@ -124,7 +125,7 @@ def _given_basis(
 def _add_pair(made: ModelFolders, name: str, written: dict[str, Config]) -> None:
     """An ensemble for a network and its synthesis."""
     network = _artifact(made, name)
-    second = partner(network.kind, network.precision)
+    second = partner_of(made.bundle.config, network.kind, network.precision)
     if second is None or network.kind != Kind.PLUGIN:
         return
     other = ".".join(second)

@@ -11,8 +11,9 @@ import sgn_rt
 from sgn_rt._atomic import write_named
 from sgn_rt.errors import BundleError, ConfigError, EngineError, ParityError
 from sgn_rt.model.bundle import Artifact, Bundle
-from sgn_rt.model.contract import ENGINE_KINDS, Kind, Precision, networks_of, partner
+from sgn_rt.model.contract import ENGINE_KINDS, Kind, Precision, networks_of
 from sgn_rt.model.export_command import export_command
+from sgn_rt.model.shapes import partner_of
 from sgn_rt.model.stages import StageResult
 from sgn_rt.tensorrt.bindings import TensorRT
 from sgn_rt.tensorrt.build.builder import RTX_DEFAULT_GPUS, Built, build_engine, rtx_gpus
@@ -200,7 +201,7 @@ def build_halves(
     A synthesis serves several networks: it takes what the largest of them does.
     """
     graphs = [artifact]
-    second = partner(artifact.kind, artifact.precision)
+    second = partner_of(bundle.config, artifact.kind, artifact.precision)
     if second is not None:
         found = bundle.find(*second)
         assert found is not None, "no bundle opens without it"
@@ -273,6 +274,7 @@ def build_one(
         size=len(built.content),
         generator=f"sgn-rt {sgn_rt.__version__}",
         proof=None,
+        is_whole=bundle.config.is_whole,
     )
     return sidecar, built.content
 

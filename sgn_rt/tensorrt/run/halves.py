@@ -62,7 +62,7 @@ class Halves:
         logits = np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT)
         # As many at a time as there are maps for, and categories to name them by.
         loaded, config = self._synthesis, self._synthesis.config
-        known, maps = len(config.categories), config.mask_basis
+        known, maps = len(config.categories), config.maps
         most = min(known, maps, loaded.max_sources)
         sources = []
         for at in range(0, len(masks), most):

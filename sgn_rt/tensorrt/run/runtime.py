@@ -13,8 +13,8 @@ import numpy as np
 
 from sgn_rt.errors import EngineError
 from sgn_rt.model.config import ModelConfig
-from sgn_rt.model.contract import GRAPH_INPUTS, GRAPH_OUTPUTS, Tensor, type_of
-from sgn_rt.model.shapes import shape_of
+from sgn_rt.model.contract import Tensor, type_of
+from sgn_rt.model.shapes import inputs_of, outputs_of, shape_of
 from sgn_rt.tensorrt.bindings import TensorRT, deserialize
 from sgn_rt.tensorrt.build.callbacks import Log, make_logger
 from sgn_rt.tensorrt.device.protocol import Device
@@ -74,7 +74,8 @@ class LoadedEngine:
         self._kernels = KernelCache(sidecar, device.capability) if trt.is_rtx else None
         self.lock = threading.Lock() if lock is None else lock
         self._trt, self._log, self._device = trt, Log(errors_only=True), device
-        self.inputs, self.outputs = GRAPH_INPUTS[sidecar.kind], GRAPH_OUTPUTS[sidecar.kind]
+        self.inputs = inputs_of(sidecar.kind, config)
+        self.outputs = outputs_of(sidecar.kind, config)
         self.tensors = (*self.inputs, *self.outputs)
         profiles = sidecar.profiles
         self.batches = [profile[self.inputs[0]].largest[0] for profile in profiles]
