@@ -255,11 +255,9 @@ class ModelConfig:
         ConfigError
             For an unknown format, missing or unknown keys, or values the network cannot have.
         """
-        from sgn_rt.model.sgn_config import SgnConfig  # which is a ModelConfig
-
         given = dict(values)
         form = given.pop("format", None)
-        formats = {c.FORMAT: c for c in (SgnConfig, ModelConfig) if issubclass(c, cls)}
+        formats = {name: c for name, c in sorted(_CLASSES.items()) if issubclass(c, cls)}
         known_form = isinstance(form, str) and form in formats
         expect("format", known_form, form, " or ".join(map(repr, formats)))
         return cast("Self", formats[str(form)]._checked(given))
@@ -298,6 +296,16 @@ class ModelConfig:
         expect("model configuration", isinstance(values, dict), type(values).__name__, "an object")
         return cls.from_dict(values)
 
+
+_CLASSES: Final[dict[str, type[ModelConfig]]] = {}
+
+
+def register(config: type[ModelConfig]) -> None:
+    """Have `ModelConfig.from_dict` know a class by its format."""
+    _CLASSES[config.FORMAT] = config
+
+
+register(ModelConfig)
 
 _ADVICE: Final = frozenset({"training_level_dbfs", "presence_thresholds"})
 """What is said of a model, and changes nothing that it computes."""

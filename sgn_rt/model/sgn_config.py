@@ -14,6 +14,7 @@ from sgn_rt.model.config import (
     ModelConfig,
     expect,
     expect_integer,
+    register,
 )
 from sgn_rt.model.contract import (
     CHECKPOINT_CONFIG_KEY,
@@ -109,6 +110,9 @@ class SgnConfig(ModelConfig):
             "embedding_dim", "transformer_depth", "attention_heads", "categories",
             "training_level_dbfs", "presence_thresholds",
         )  # fmt: skip
+
+
+register(SgnConfig)
 
 
 def config_of_checkpoint(path: Path, header: Header) -> SgnConfig | None:
