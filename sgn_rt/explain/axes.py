@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from sgn_rt._types import Float
 from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.sgn_config import as_sgn
 from sgn_rt.model.transform import log_warp
 
 
@@ -19,7 +20,7 @@ def frequencies_hz(config: ModelConfig) -> NDArray[np.float64]:
 
 def token_grid(config: ModelConfig) -> tuple[int, int]:
     """Feature tokens of a window along frequency and along time; P is their product."""
-    scale = 2 ** (config.token_level + 1)
+    scale = 2 ** (as_sgn(config, "token grid").token_level + 1)
     return config.frequency_bins // scale, config.frames // scale
 
 

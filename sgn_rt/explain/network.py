@@ -12,6 +12,7 @@ from sgn_rt._types import Float
 from sgn_rt.errors import DependencyError, UnavailableError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT
+from sgn_rt.model.sgn_config import as_sgn
 
 
 class Signals(NamedTuple):
@@ -92,7 +93,10 @@ def open_network(bundle: Bundle) -> Network:
     ------
     UnavailableError
         If nothing here can show assignments: no PyTorch, or a bundle without its checkpoint.
+    ConfigError
+        If it is no SGN, and has no assignments.
     """
+    as_sgn(bundle.config, "explain")
     if not bundle.has_checkpoint:
         raise UnavailableError(
             f"explain: got a bundle without {BUNDLE_CHECKPOINT} ({bundle.graphs}), expected one "

@@ -11,6 +11,7 @@ from sgn_rt._types import Float
 from sgn_rt.explain.network import Network
 from sgn_rt.explain.windows import Windows
 from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.sgn_config import as_sgn
 from sgn_rt.model.transform import Transform
 
 PARTS = 8
@@ -89,7 +90,7 @@ def _without(network: Network, config: ModelConfig, window: Float) -> Float:
     transform = Transform(config)
     log_magnitude = transform.log_magnitude(transform.stft(window))[0]
     rows, columns = config.frequency_bins // PARTS, config.frames // PARTS
-    silence = np.float32(np.log(config.log_epsilon))
+    silence = np.float32(np.log(as_sgn(config, "occlusion").log_epsilon))
     found = np.empty((PARTS, PARTS, len(config.categories)), np.float32)
     for row in range(PARTS):
         for column in range(PARTS):

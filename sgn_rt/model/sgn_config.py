@@ -115,6 +115,22 @@ class SgnConfig(ModelConfig):
 register(SgnConfig)
 
 
+def as_sgn(config: ModelConfig, what: str) -> SgnConfig:
+    """The configuration of an SGN, for ``what`` only an SGN has.
+
+    Raises
+    ------
+    ConfigError
+        If it is that of another network.
+    """
+    if isinstance(config, SgnConfig):
+        return config
+    raise ConfigError(
+        f"{what}: got a bundle of a user's own network, expected one of an SGN: other networks "
+        "have nothing of the kind. Leave it to SGN's bundles."
+    )
+
+
 def config_of_checkpoint(path: Path, header: Header) -> SgnConfig | None:
     """The configuration that a checkpoint carries in its header; None where it carries none.
 

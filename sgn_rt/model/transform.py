@@ -128,9 +128,9 @@ class Transform:
         self.config = config
         window = window_of(config)
         self._window = window.astype(np.float32)[:, None]
-        pair: tuple[RowInterpolation | None, RowInterpolation | None]
-        pair = warps(config) or (None, None)
-        self._warp, self._unwarp = pair
+        pair = warps(config)
+        self._warp = None if pair is None else pair[0]
+        self._unwarp = None if pair is None else pair[1]
         prime = prime_factor(config.n_fft)
         self._inverse = None
         if prime is not None and self._unwarp is not None and config.mask == "ratio":
