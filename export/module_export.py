@@ -68,7 +68,7 @@ def onnx_program(
                 output_names=list(outputs), opset_version=opset,
             )  # fmt: skip
     except Exception as error:
-        operator, line = _unsupported(error)
+        operator, line = _unsupported(error, program)
         got = f"the operator {operator}{line}" if operator else _reason(error)
         raise ModuleError(
             f"{spec}: got {got}, expected operators that ONNX has. Write it in others."
@@ -83,18 +83,22 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
-def _unsupported(error: BaseException) -> tuple[str, str]:
-    """Operator and place, of all that the exporter says."""
-    operator, line = "", ""
+def _unsupported(error: BaseException, program: torch.export.ExportedProgram) -> tuple[str, str]:
+    """Operator, as far as the exporter says, and the user's line that it comes from."""
+    operator = ""
     each: BaseException | None = error
-    while each is not None:
-        text = str(each)
-        found = _OPERATOR.search(text) or _NO_DECOMPOSITION.search(text)
-        if found and not operator:
+    while each is not None and not operator:
+        found = _OPERATOR.search(str(each)) or _NO_DECOMPOSITION.search(str(each))
+        if found:
             operator = next(group for group in found.groups() if group)
-        line = line or line_in(text)
         each = each.__cause__ or each.__context__
-    return operator, line
+    parts = re.split(r"[.:]+", operator)
+    name = parts[1] if len(parts) > 1 else operator
+    for node in program.graph.nodes:
+        # What it was decomposed to bears a name that is part of its own.
+        if name and node.op == "call_function" and name in str(node.target):
+            return str(node.target), line_in(str(node.meta.get("stack_trace")))
+    return operator, ""
 
 
 def _reason(error: BaseException) -> str:
