@@ -111,5 +111,9 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
     """Names in full lead to what the reference says of them; the search leaves out sources."""
     html = html.replace(_SOURCE, f"{_SOURCE} data-search-exclude")
-    del page, config, files
-    return _NAME.sub(r'<autoref identifier="\1" optional><code>\1</code></autoref>', html)
+    return _NAME.sub(_linked, html)
+
+
+def _linked(name: re.Match[str]) -> str:
+    shown = name[1].replace(".", ".<wbr>")  # the only places where it may be broken
+    return f'<autoref identifier="{name[1]}" optional><code>{shown}</code></autoref>'
