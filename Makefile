@@ -14,6 +14,11 @@ TOOL_WHEELS := tensorrt-stubs $(if $(shell command -v nvcc),kernel-lens)
 # download, 520 MB on disk. Where it cannot be had, as the wheel is of Linux on x86 alone, its tests are skipped.
 TRITON := $(TEST)/triton
 TRITON_WHEEL := nvidia-pytriton==0.7.0
+# What the examples without Python are tested with: headers of ONNX Runtime's C++ interface, and its WebAssembly. Where one
+# cannot be had, its tests are skipped.
+ORT_HEADERS := $(TEST)/ort-headers
+WEB := $(TEST)/web
+ORT_WEB := onnxruntime-web@1.30.0
 MODEL := sgn_rt/data/instruments
 # What `make bench` writes beside docs/benchmarks.md.
 BENCH := build/bench
@@ -48,7 +53,15 @@ $(TRITON)/.server: $(TEST)/.torch
 	$(TRITON)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(TRITON_WHEEL) "numpy==1.26.4" \
 		&& touch $@ || echo "no tritonserver: its tests will be skipped"
 
-test: $(TOOLS) $(TRITON)/.server
+$(ORT_HEADERS)/.unpacked: $(TEST)/.torch
+	bash tests/examples/onnxruntime_headers.sh $(ORT_HEADERS) && touch $@ \
+		|| echo "no headers of ONNX Runtime: tests of the examples in C++ will be skipped"
+
+$(WEB)/.$(ORT_WEB): $(TEST)/.torch
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(WEB) $(ORT_WEB) && touch $@ \
+		|| echo "no onnxruntime-web: tests of the page that separates in the browser will be skipped"
+
+test: $(TOOLS) $(TRITON)/.server $(ORT_HEADERS)/.unpacked $(WEB)/.$(ORT_WEB)
 	$(call install,$(TEST),test)
 	test ! -e $(TRITON)/.server || $(TRITON)/bin/python -m pip install --quiet --disable-pip-version-check ".[cpu]"
 	$(TEST)/bin/pytest -n auto --maxprocesses 4 --dist loadscope $(PYTEST_ARGS)

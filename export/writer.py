@@ -43,6 +43,7 @@ from sgn_rt.model.probe import Probe
 from sgn_rt.model.stages import StageResult
 from sgn_rt.reference import Reference, Sgn, load, save_checkpoint
 from sgn_rt.reference.factory import load_module
+from sgn_rt.streaming.windows import WindowLayout
 
 Tell = Callable[[str], None]
 """Told each step in a line of text."""
@@ -263,6 +264,7 @@ def write_unproved(
         "name": name,
         "licence": licence,
         "config": model.config.to_dict(),
+        "overlap_add": WindowLayout.offline(model.config).to_manifest(),
         "files": {path.name: _record(path) for path in sorted(folder.iterdir())},
         "artifacts": artifacts,
     }

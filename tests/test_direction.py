@@ -21,7 +21,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "parity",
         "report separator",
         "serving",
-        "checks benchmarks evaluation explain export",
+        "checks benchmarks evaluation explain export portability",
         "cli",
     )
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -14,12 +15,13 @@ import sgn_rt
 from sgn_rt.audio.labelled_music import load_music, shipped_music
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import BundleError, EngineError, UnavailableError
-from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind, Precision
+from sgn_rt.model.bundle import Bundle, embedded
+from sgn_rt.model.contract import BUNDLE_CHECKPOINT, BUNDLE_MANIFEST, Kind, Precision
 from sgn_rt.model.stages import Stage
 from sgn_rt.model.transform import Transform
 from sgn_rt.parity.measure import measure
 from sgn_rt.parity.metrics import si_sdr as ratio
+from sgn_rt.streaming.windows import WindowLayout
 
 pytest.importorskip("onnxruntime")
 
@@ -39,6 +41,15 @@ def test_every_stage_holds(separator):
     results = measure(separator.engine, separator.bundle.probe)
     assert [result.stage for result in results] == list(Stage)
     assert [str(result) for result in results if not result.passed] == []
+
+
+def test_the_manifest_says_what_of_a_window_is_heard(separator):
+    """For programs that are not this package."""
+    manifest = json.loads((embedded() / BUNDLE_MANIFEST).read_text())
+    layout = WindowLayout.offline(separator.config)
+    assert layout.discard_left == layout.discard_right == layout.lead
+    said = {"discard_samples": layout.discard_left, "fade_samples": layout.fade}
+    assert manifest["overlap_add"] == said
 
 
 def test_the_reference_agrees_with_its_own_probes():

@@ -12,11 +12,11 @@ import pytest
 import sgn_rt
 
 HEAVY = ("torch", "tensorrt", "pycuda", "cuda", "onnxruntime", "onnx", "onnxscript", "onnx_ir",
-         "safetensors", "matplotlib", "sklearn", "umap", "openvino", "polygraphy", "starlette",
-         "uvicorn", "websockets", "prometheus_client", "python_multipart", "opentelemetry",
-         "httpx", "anyio", "playwright", "tritonclient", "google", "grpc", "ray", "pyarrow",
-         "pandas", "mir_eval", "museval", "musdb", "stempeg", "fast_bss_eval", "jsonschema",
-         "pynvml", "mlperf_loadgen")  # fmt: skip
+         "safetensors", "matplotlib", "sklearn", "umap", "openvino", "tract", "polygraphy",
+         "starlette", "uvicorn", "websockets", "prometheus_client", "python_multipart",
+         "opentelemetry", "httpx", "anyio", "playwright", "tritonclient", "google", "grpc", "ray",
+         "pyarrow", "pandas", "mir_eval", "museval", "musdb", "stempeg", "fast_bss_eval",
+         "jsonschema", "pynvml", "mlperf_loadgen")  # fmt: skip
 ROOT = Path(sgn_rt.__file__).parent
 NEEDS_TORCH = ("reference", "export", "benchmarks")  # for who has installed it
 RUNTIME = sorted(

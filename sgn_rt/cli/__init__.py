@@ -29,6 +29,7 @@ COMMANDS = {
     "build": "Build TensorRT engines into a bundle.",
     "plugins": "Build or find the library of TensorRT plugins.",
     "triton": "Write a model repository for Triton Inference Server.",
+    "portability": "Compare graphs in whatever else reads ONNX.",
     "parity": "Compare a bundle's engines with the reference.",
     "bench": "Time the engines side by side.",
     "evaluate": "Evaluate a model on data, by a published protocol.",

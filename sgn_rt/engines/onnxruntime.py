@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from sgn_rt.engines.onnxruntime_gpu import (
     in_batches,
     providers_on,
 )
-from sgn_rt.engines.onnxruntime_session import CPU, CUDA, TENSORRT, Session, load_onnxruntime
+from sgn_rt.engines.onnxruntime_session import CPU, CUDA, TENSORRT, Runs, Session, load_onnxruntime
 from sgn_rt.errors import EngineError, UnavailableError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.config import ModelConfig
@@ -104,7 +104,7 @@ class _Core(MaskEngine):
     network), and what goes from one graph into the other is never copied.
     """
 
-    def __init__(self, config: ModelConfig, session: Session, masks: Session) -> None:
+    def __init__(self, config: ModelConfig, session: Runs, masks: Runs) -> None:
         super().__init__(config)
         self.session, self.masks_session = session, masks
 
@@ -145,7 +145,7 @@ class _CoreAtOnce(MasksAtOnce):
     Of a network that makes masks in one go, or of schema 1.
     """
 
-    def __init__(self, config: ModelConfig, session: Session) -> None:
+    def __init__(self, config: ModelConfig, session: Runs) -> None:
         super().__init__(config)
         self.session, self._input = session, input_of(config)
 
@@ -168,7 +168,7 @@ class _CoreAtOnce(MasksAtOnce):
 class _Waveform(WholeEngine):
     """The ``waveform`` graph."""
 
-    def __init__(self, config: ModelConfig, session: Session) -> None:
+    def __init__(self, config: ModelConfig, session: Runs) -> None:
         super().__init__(config)
         self.session = session
 
@@ -250,13 +250,27 @@ def open_onnxruntime(
 
 
 def _on_cpu(bundle: Bundle, chosen: Artifact) -> tuple[Engine, str]:
-    session = Session(load_onnxruntime(CPU), bundle, chosen, [(CPU, {})])
+    ort = load_onnxruntime(CPU)
+    engine = on_graphs(bundle, chosen, lambda graph: Session(ort, bundle, graph, [(CPU, {})]))
+    return engine, str(ort.__version__)
+
+
+def on_graphs(bundle: Bundle, chosen: Artifact, open_graph: Callable[[Artifact], Runs]) -> Engine:
+    """The engine of a network's graph and of the one that it goes with, whatever runs them.
+
+    Parameters
+    ----------
+    bundle, chosen
+        The model, and its graph: ``core`` or ``waveform``.
+    open_graph
+        What runs a graph of the bundle.
+    """
+    session = open_graph(chosen)
     if chosen.kind == Kind.WAVEFORM:
-        return _Waveform(bundle.config, session), session.version
+        return _Waveform(bundle.config, session)
     if bundle.is_whole:
-        return _CoreAtOnce(bundle.config, session), session.version
-    masks = _masks_session(bundle, chosen)
-    return _Core(bundle.config, session, masks), session.version
+        return _CoreAtOnce(bundle.config, session)
+    return _Core(bundle.config, session, open_graph(_masks_of(bundle, chosen)))
 
 
 def _on_gpu(bundle: Bundle, chosen: Artifact, provider: str, ordinal: int) -> tuple[Engine, str]:
@@ -280,7 +294,11 @@ def _masks_session(bundle: Bundle, core: Artifact) -> Session:
 
     Elsewhere the basis maps would go back to the device for every source.
     """
+    return Session(load_onnxruntime(CPU), bundle, _masks_of(bundle, core), [(CPU, {})])
+
+
+def _masks_of(bundle: Bundle, core: Artifact) -> Artifact:
     masks = partner(core.kind, core.precision)
     artifact = None if masks is None else bundle.find(*masks)
     assert artifact is not None, "no bundle opens without it"
-    return Session(load_onnxruntime(CPU), bundle, artifact, [(CPU, {})])
+    return artifact

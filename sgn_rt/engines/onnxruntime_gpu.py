@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sgn_rt._private import open_lock, private_folder
 from sgn_rt._types import Analysis, Float, Positions
 from sgn_rt.engines.base import Engine
-from sgn_rt.engines.onnxruntime_session import CUDA, TENSORRT, Options, Session
+from sgn_rt.engines.onnxruntime_session import CUDA, TENSORRT, Options, Runs, Session
 from sgn_rt.errors import UnavailableError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.config import ModelConfig
@@ -235,7 +235,7 @@ class OnGpu(Engine):
         return presence.numpy()[: len(windows)], made
 
 
-def in_batches(session: Session, windows: Float, outputs: Sequence[Tensor]) -> list[list[Any]]:
+def in_batches(session: Runs, windows: Float, outputs: Sequence[Tensor]) -> list[list[Any]]:
     """Outputs of the ``core`` graph for each window, shape = (1, ...), many windows to a call."""
     rows: list[list[Any]] = []
     for first in range(0, len(windows), BATCH):

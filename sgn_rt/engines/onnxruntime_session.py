@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,18 @@ def load_onnxruntime(provider: str) -> ModuleType:
         if text := said.getvalue().strip():
             log.info("onnxruntime: libraries of CUDA: %s", text)
     return ort
+
+
+class Runs(Protocol):
+    """Runs one graph: a session of ONNX Runtime, or of whatever else reads ONNX."""
+
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[Any]:
+        """The outputs named, of these inputs."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
 
 
 class Session:

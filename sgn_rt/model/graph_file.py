@@ -28,8 +28,10 @@ _FIELDS: Final[dict[str, dict[int, str]]] = {
 }
 _METADATA: Final = 14
 """Field of a model that holds an entry of its metadata: key and value."""
-_GRAPH, _INPUT, _OUTPUT = 7, 11, 12
-"""Fields: the graph of a model, and the inputs and outputs of that."""
+_GRAPH, _NODE, _INPUT, _OUTPUT = 7, 1, 11, 12
+"""Fields: the graph of a model, and the nodes, inputs and outputs of that."""
+_OPERATOR, _DOMAIN = 4, 7
+"""Fields of a node."""
 _ELEMENTS: Final = {1: "float32", 7: "int64", 10: "float16"}
 """Of ONNX's element types, those of inputs and outputs of our graphs."""
 _LOCATION: Final = b"location"
@@ -148,6 +150,28 @@ def tensors_of(graph: bytes) -> tuple[list[GraphTensor], list[GraphTensor]]:
         for wanted in (_INPUT, _OUTPUT)
     )
     return inputs, outputs
+
+
+def operators_of(graph: bytes) -> list[str]:
+    """Operators of a graph, each once: ``Type``, or ``domain::Type`` of those that are not ONNX's.
+
+    Those within functions and branches are not among them: graphs of ours have none.
+
+    Raises
+    ------
+    ValueError
+        For bytes that are no protobuf message.
+    """
+    view = memoryview(graph)
+    found: dict[str, None] = {}
+    ((start, end),) = (at for number, *at in _lengths(view, 0, len(graph)) if number == _GRAPH)
+    for number, *at in _lengths(view, start, end):
+        if number == _NODE:
+            texts = {field: bytes(view[i:j]).decode() for field, i, j in _lengths(view, *at)
+                     if field in (_OPERATOR, _DOMAIN)}  # fmt: skip
+            domain = texts.get(_DOMAIN, "")
+            found[f"{domain}::{texts[_OPERATOR]}" if domain else texts[_OPERATOR]] = None
+    return list(found)
 
 
 def _graph_tensor(view: memoryview, start: int, end: int) -> GraphTensor:

@@ -94,6 +94,10 @@ class WindowLayout:
         fade, discard_right = self.fade // 4, self.discard_right // 4
         return replace(self, fade=fade, discard_right=discard_right)
 
+    def to_manifest(self) -> dict[str, int]:
+        """What a program without this package needs to know, beside the window, of `offline`."""
+        return {"discard_samples": self.discard_left, "fade_samples": self.fade}
+
     @classmethod
     def offline(cls, config: ModelConfig) -> WindowLayout:
         """The layout for least cost at full quality."""
