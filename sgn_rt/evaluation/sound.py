@@ -26,6 +26,11 @@ def read_at(path: Path, sample_rate: int) -> Float:
     return read_mono(path, sample_rate)
 
 
+def is_any_silent(signals: Float) -> bool:
+    """Whether one of some signals is, shape = (signals, samples)."""
+    return bool(np.any(np.abs(signals).sum(axis=1) <= SILENT))
+
+
 def centre(signal: Float, samples: int) -> Float:
     """``samples`` from the middle of a signal, shape = (samples,); a short one repeats itself."""
     if len(signal) == 0:

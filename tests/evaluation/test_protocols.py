@@ -155,11 +155,18 @@ def test_only_the_first_items(evaluated, tmp_path, sound, write):
     assert [item["name"] for item in items] == ["0", "1"]
 
 
-def test_an_item_dropped_of_one_system_counts_for_none(erring, evaluated, tmp_path, sound, write):
+@pytest.mark.parametrize("name", ["folder", "vggsound:avgn", "vggsound:audiosep", "sources"])
+def test_an_item_whose_estimate_is_silent_counts_for_no_system(
+    erring, evaluated, tmp_path, sound, write, name
+):
     erring.source = lambda name, mixture: mixture * 0.0
     root = tmp_path / "data"
-    for n in range(2):
-        write(root / f"id{n}.wav", sound(n, 70_000), RATE)
+    for n, kind in enumerate(("cello", "tuba")):
+        clip = sound(n, 70_000)
+        for path in (f"id{n}.wav", f"s.{kind}.wav", "s.mix.wav", f"{kind}/solo.wav"):
+            write(root / path, clip, RATE)
     (root / "duets.csv").write_text("id,class,id2,class2\nid0,cello,id1,tuba\n")
-    with pytest.raises(AudioError, match="1 x an estimate is silent"):
-        evaluated("vggsound:avgn", root)
+    row = "a,s.mix.wav,s.cello.wav,cello,s.tuba.wav,tuba"
+    (root / "audiosep.csv").write_text(f"file_id,mix_wav,s0_wav,s0_text,s1_wav,s1_text\n{row}\n")
+    with pytest.raises(AudioError, match=r"\d x (an|the) estimate is silent"):
+        evaluated(name, root)

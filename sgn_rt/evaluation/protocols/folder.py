@@ -11,7 +11,7 @@ from sgn_rt._types import Float
 from sgn_rt.errors import AudioError
 from sgn_rt.evaluation.metrics import bss_eval_v3, si_sdr
 from sgn_rt.evaluation.protocols.base import Dropped, Item, Labels, Protocol, Score, expect_folder
-from sgn_rt.evaluation.sound import SILENT, read_channels
+from sgn_rt.evaluation.sound import SILENT, is_any_silent, read_channels
 
 MIXTURE, MIX = "mixture", "mix"
 SOUNDS = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus", ".m4a"})
@@ -46,6 +46,8 @@ class Folder(Protocol):
             return Dropped(item.name, "no stem sounds")
         references = np.concatenate([item.sources[name] for name in names])
         found = np.concatenate([estimates[name] for name in names])
+        if is_any_silent(found):
+            return Dropped(item.name, "an estimate is silent")
         bss = bss_eval_v3(references, found) if len(names) > 1 else None
         scores = []
         for at, name in enumerate(names):

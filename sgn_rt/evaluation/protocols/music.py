@@ -22,7 +22,7 @@ from sgn_rt.evaluation.protocols.base import (
     expect_file,
     expect_folder,
 )
-from sgn_rt.evaluation.sound import SILENT, centre, read_at
+from sgn_rt.evaluation.sound import SILENT, centre, is_any_silent, read_at
 
 RATE: Final = 11_025
 WINDOW: Final = 65_535
@@ -148,7 +148,7 @@ def scored_pair(item: Item, estimates: Mapping[str, Float]) -> list[Score] | Dro
     """BSS Eval version 3 of a pair, or why it does not count."""
     references = np.concatenate([item.sources[label] for label in item.counted])
     found = np.concatenate([np.clip(estimates[label], -1.0, 1.0) for label in item.counted])
-    if np.any(np.abs(found).sum(axis=1) <= SILENT):
+    if is_any_silent(found):
         return Dropped(item.name, "an estimate is silent")
     figures = bss_eval_v3(references, found)
     return [

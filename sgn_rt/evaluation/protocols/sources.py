@@ -14,7 +14,7 @@ from sgn_rt.errors import AudioError
 from sgn_rt.evaluation.metrics import si_sdr
 from sgn_rt.evaluation.protocols.base import Dropped, Item, Labels, Protocol, Score, expect_folder
 from sgn_rt.evaluation.protocols.folder import SOUNDS
-from sgn_rt.evaluation.sound import SILENT, centre, read_at
+from sgn_rt.evaluation.sound import SILENT, centre, is_any_silent, read_at
 
 RATE: Final = 16_000
 SECONDS: Final = 6
@@ -64,6 +64,8 @@ class Sources(Protocol):
     def score(self, item: Item, estimates: Mapping[str, Float]) -> list[Score] | Dropped:
         count = len(item.sources)
         group = f"{count} source{'s' if count > 1 else ''}"
+        if is_any_silent(np.concatenate([estimates[label] for label in item.counted])):
+            return Dropped(item.name, "an estimate is silent")
         scores = []
         for label in item.counted:
             reference, mixture = item.sources[label][0], item.mixture[0]

@@ -21,7 +21,7 @@ from sgn_rt.evaluation.protocols.base import (
     expect_folder,
 )
 from sgn_rt.evaluation.protocols.music import Duets, duet
-from sgn_rt.evaluation.sound import SILENT, read_at
+from sgn_rt.evaluation.sound import SILENT, is_any_silent, read_at
 
 RATE: Final = 32_000
 LIST: Final = "audiosep.csv"
@@ -66,6 +66,8 @@ class AudioSep(Protocol):
         reference, estimate = item.sources[label][0], estimates[label][0]
         if abs(reference).sum() <= SILENT:
             return Dropped(item.name, "the source is silent")
+        if is_any_silent(estimate[None]):
+            return Dropped(item.name, "the estimate is silent")
         sdr = plain_sdr(reference, estimate)
         figures = {
             "sdr": sdr,
