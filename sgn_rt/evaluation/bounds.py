@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.signal import ShortTimeFFT
-from scipy.signal.windows import hann
 
 from sgn_rt._types import Float
 from sgn_rt.audio.resample import SpanResampler
 from sgn_rt.evaluation.protocols.base import Item, as_long
 from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.transform import window_of
 
 MIXTURE, IDEAL = "mixture", "ideal ratio mask"
 
@@ -27,9 +27,7 @@ def ideal_ratio_mask(item: Item, config: ModelConfig) -> dict[str, Float]:
     samples = item.mixture.shape[1]
     mixture = _converted(item.mixture, item.sample_rate, config.sample_rate)
     sources = [_converted(s, item.sample_rate, config.sample_rate) for s in item.sources.values()]
-    stft = ShortTimeFFT(
-        hann(config.n_fft, sym=False), config.hop_length, config.sample_rate, fft_mode="onesided"
-    )
+    stft = ShortTimeFFT(window_of(config), config.hop_length, config.sample_rate)
     magnitudes = np.abs(np.stack([stft.stft(source) for source in sources]))
     masks = magnitudes / np.maximum(magnitudes.sum(axis=0), np.finfo(np.float32).tiny)
     spectrum, length = stft.stft(mixture), mixture.shape[1]

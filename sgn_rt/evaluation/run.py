@@ -70,6 +70,12 @@ def evaluate(
     SgnError
         For data that is not laid out as the protocol says, or an engine that fails.
     """
+    config = next(iter(separators.values())).config
+    if protocol.needs_presence and not config.has_presence:
+        raise ConfigError(
+            f"{protocol.name}: got a model that does not say what is present, expected one that "
+            "does, as it chooses the estimates. Take another protocol."
+        )
     names: list[str] = []
     items = _new(islice(protocol.items(root, labels), limit), journal, names)
     for separated, told in _scored(_separated(items, separators, protocol), protocol, jobs):

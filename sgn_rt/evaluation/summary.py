@@ -138,9 +138,9 @@ def _leaks(items: Sequence[Told], system: str) -> dict[str, dict[str, float]]:
 
 
 def presence_figures(items: Sequence[Told], separator: Separator, system: str) -> Told | None:
-    """Figures of presence of one system; None where the data has no labels."""
+    """Figures of presence of one system; None where data has no labels, or the model says none."""
     labelled = [item for item in items if "truth" in item and "systems" in item]
-    if not labelled:
+    if not labelled or not separator.config.has_presence:
         return None
     names = separator.categories
     each = np.broadcast_to(PresenceRule.of(separator.config).thresholds, len(names)).tolist()

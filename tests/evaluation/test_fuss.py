@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sgn_rt.errors import AudioError
+from sgn_rt.errors import AudioError, ConfigError
 from sgn_rt.evaluation.protocols import protocol_named
 from sgn_rt.evaluation.protocols.base import Item, Labels
 from sgn_rt.evaluation.protocols.fuss import si_snr
@@ -65,6 +66,12 @@ def test_figures_are_those_of_the_best_permutation(
     assert figure(told, **key) == pytest.approx(np.std(gained), abs=5e-3)
     assert all("truth" not in item for item in items)  # there are no labels
     assert told["counts"] == {SYSTEM: {"separation": {"equal": 1, "over": 2}}}
+
+
+def test_a_model_that_does_not_say_what_is_present(examples, evaluated, erring, tmp_path):
+    erring.config = SimpleNamespace(categories=("cello",), has_presence=False)
+    with pytest.raises(ConfigError, match="fuss:dcase2020: got a model that does not say what is"):
+        evaluated(NAME, tmp_path / "data")
 
 
 def test_the_four_most_present_are_the_estimates(erring):

@@ -110,11 +110,14 @@ class Protocol(ABC):
         What is done, in a sentence or two: data, mixing, metric, pooling.
     metrics
         Names of the figures; the first is the one that counts.
+    needs_presence
+        Whether estimates are chosen by it.
     """
 
     name: ClassVar[str]
     about: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
+    needs_presence: ClassVar[bool] = False
 
     @abstractmethod
     def items(self, root: Path, labels: Labels) -> Iterator[Item | Dropped]:

@@ -50,6 +50,7 @@ class Fuss(Protocol):
         "examples with one source, improvement of SI-SNR of those with more; mean over pairs."
     )
     metrics = ("si_snr_improvement", "si_snr")
+    needs_presence = True
 
     def items(self, root: Path, labels: Labels) -> Iterator[Item | Dropped]:
         del labels  # it has none
