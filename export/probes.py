@@ -28,7 +28,7 @@ def _middle(signal: Float, samples: int) -> Float:
     return window
 
 
-def _choose(piece: Piece, config: ModelConfig, presence: Float) -> list[int]:
+def choose(piece: Piece, config: ModelConfig, presence: Float) -> list[int]:
     """Positions to probe: with true stems, then by presence, and the least present one."""
     order = np.argsort(-presence, kind="stable").tolist()
     known = [i for i in order if config.categories[i] in piece.stems]
@@ -68,7 +68,7 @@ def make_probe(model: Reference, music: Sequence[Piece]) -> Probe:
             spectrum = model.stft(mixture)
             log_magnitude = model.log_magnitude(spectrum)
             presence = model.presence(log_magnitude)
-            chosen = _choose(piece, config, presence[0].numpy())
+            chosen = choose(piece, config, presence[0].numpy())
             masks, _, _ = model.masks(log_magnitude, torch.tensor(chosen))
             sources = model.istft(spectrum, masks)
             shares = _shares(model, mixture)
