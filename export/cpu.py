@@ -87,7 +87,7 @@ class GridConvolution(nn.Module):
     def __init__(self, weights: GraphWeights, name: str) -> None:
         super().__init__()
         self.grid = constant(weights[f"{name}.grid"])
-        self.grid_bias = constant(weights[f"{name}.bias"].repeat(4))
+        self.grid_bias = constant(weights[f"{name}.grid_bias"])
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.grid, self.grid_bias, padding=1)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from sgn_rt.errors import CheckpointError
-from sgn_rt.export.weights import GraphWeights, Pick, Recipe, Reshape, Scale, Transpose
+from sgn_rt.export.weights import GraphWeights
 from sgn_rt.model.contract import Precision
 from sgn_rt.model.safetensors_file import Header, read_header
+from sgn_rt.model.weight_recipes import Pick, Recipe, Reshape, Scale, Transpose
 from sgn_rt.reference import load
 
 INLINE_BYTES: Final = 8192

@@ -2,18 +2,19 @@
 
 A tensor of a graph may lie in another file, by a path that parsers follow wherever it leads. The
 walk below finds every such path, also inside of branches, functions and sparse tensors, and needs
-no ONNX package. It is of protobuf's wire format: a field is a number, a kind, and content.
+no ONNX package.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from sgn_rt.errors import BundleError, ConfigError
 from sgn_rt.model.bundle import Artifact, Bundle
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import GraphKey
+from sgn_rt.model.wire import fields, lengths
 
 # Messages of onnx.proto that can hold tensors: field -> the message in it.
 _FIELDS: Final[dict[str, dict[int, str]]] = {
@@ -35,8 +36,6 @@ _OPERATOR, _DOMAIN = 4, 7
 _ELEMENTS: Final = {1: "float32", 7: "int64", 10: "float16"}
 """Of ONNX's element types, those of inputs and outputs of our graphs."""
 _LOCATION: Final = b"location"
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_LONGEST_VARINT: Final = 10
 
 
 def external_files(graph: bytes) -> set[str]:
@@ -60,7 +59,7 @@ def external_files(graph: bytes) -> set[str]:
             found |= _location(view, start, end)
             continue
         inside = _FIELDS[message]
-        for number, at, stop in _lengths(view, start, end):
+        for number, at, stop in lengths(view, start, end):
             if number in inside:
                 open_messages.append((inside[number], at, stop))
     return found
@@ -109,8 +108,8 @@ def metadata_of(graph: bytes) -> dict[str, str]:
     """
     view = memoryview(graph)
     entries = [
-        {field: bytes(view[i:j]).decode("utf-8", "replace") for field, i, j in _lengths(view, *at)}
-        for number, *at in _lengths(view, 0, len(graph))
+        {field: bytes(view[i:j]).decode("utf-8", "replace") for field, i, j in lengths(view, *at)}
+        for number, *at in lengths(view, 0, len(graph))
         if number == _METADATA
     ]
     return {entry.get(1, ""): entry.get(2, "") for entry in entries}
@@ -143,10 +142,10 @@ def tensors_of(graph: bytes) -> tuple[list[GraphTensor], list[GraphTensor]]:
         For bytes that are no protobuf message, and types that no graph of ours has.
     """
     view = memoryview(graph)
-    ((start, end),) = (at for number, *at in _lengths(view, 0, len(graph)) if number == _GRAPH)
-    fields = list(_lengths(view, start, end))
+    ((start, end),) = (at for number, *at in lengths(view, 0, len(graph)) if number == _GRAPH)
+    body = list(lengths(view, start, end))
     inputs, outputs = (
-        [_graph_tensor(view, *at) for number, *at in fields if number == wanted]
+        [_graph_tensor(view, *at) for number, *at in body if number == wanted]
         for wanted in (_INPUT, _OUTPUT)
     )
     return inputs, outputs
@@ -176,15 +175,15 @@ def operators_of(graph: bytes) -> list[str]:
 
 def _graph_tensor(view: memoryview, start: int, end: int) -> GraphTensor:
     """A ValueInfoProto: name 1, type 2, in it the tensor 1 of an element type 1 and a shape 2."""
-    parts = {number: at for number, *at in _lengths(view, start, end)}
+    parts = {number: at for number, *at in lengths(view, start, end)}
     name = bytes(view[slice(*parts[1])]).decode()
-    ((_, *tensor),) = _lengths(view, *parts[2])
+    ((_, *tensor),) = lengths(view, *parts[2])
     element, axes = 0, []
-    for number, value, begin in _fields(view, *tensor):
+    for number, value, begin in fields(view, *tensor):
         if begin is None:
             element = value
         elif number == 2:
-            axes = [_size(view, *at) for _, *at in _lengths(view, begin, value)]
+            axes = [_size(view, *at) for _, *at in lengths(view, begin, value)]
     if element not in _ELEMENTS:
         raise ValueError(f"{name} of element type {element}")
     return GraphTensor(name, _ELEMENTS[element], tuple(axes))
@@ -192,7 +191,7 @@ def _graph_tensor(view: memoryview, start: int, end: int) -> GraphTensor:
 
 def _size(view: memoryview, start: int, end: int) -> int:
     """Of an axis: its value 1, or -1 where it has a name instead."""
-    sizes = [value for number, value, begin in _fields(view, start, end)
+    sizes = [value for number, value, begin in fields(view, start, end)
              if number == 1 and begin is None]  # fmt: skip
     return sizes[0] if sizes else -1
 
@@ -226,52 +225,7 @@ def expect_described(graph: bytes, bundle: Bundle, artifact: Artifact, what: str
 
 def _location(view: memoryview, start: int, end: int) -> set[str]:
     """The path that a key and value name; of repeated ones all, whichever a parser takes."""
-    fields = [(number, bytes(view[at:stop])) for number, at, stop in _lengths(view, start, end)]
-    if (1, _LOCATION) not in fields:
+    found = [(number, bytes(view[at:stop])) for number, at, stop in lengths(view, start, end)]
+    if (1, _LOCATION) not in found:
         return set()
-    return {value.decode("utf-8", "backslashreplace") for number, value in fields if number == 2}
-
-
-def _lengths(view: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Fields of a message that have a length: number, and where the content begins and ends."""
-    for number, value, start in _fields(view, at, end):
-        if start is not None:
-            yield number, start, value
-
-
-def _fields(view: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int | None]]:
-    """Fields of a message: number, and the value of a whole number, with None.
-
-    Of a field that has a length, in their place where its content ends and where it begins.
-    """
-    while at < end:
-        key, at = _varint(view, at, end)
-        kind = key & 7
-        if kind == _VARINT:
-            value, at = _varint(view, at, end)
-            yield key >> 3, value, None
-            continue
-        if kind == _BYTES:
-            size, at = _varint(view, at, end)
-        elif kind in (_FIXED64, _FIXED32):
-            size = 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError(f"a field of kind {kind}")
-        if size > end - at:
-            raise ValueError("a field beyond the end")
-        if kind == _BYTES:
-            yield key >> 3, at + size, at
-        at += size
-
-
-def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 7 * _LONGEST_VARINT, 7):
-        if at >= end:
-            break
-        byte = view[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("a number without an end")
+    return {value.decode("utf-8", "backslashreplace") for number, value in found if number == 2}
