@@ -32,6 +32,7 @@ from sgn_rt.model.contract import (
 from sgn_rt.model.stages import StageResult
 from sgn_rt.model.transform import Transform
 from sgn_rt.parity.measure import measure
+from sgn_rt.parity.weights import shows_weights, weights
 from sgn_rt.reference import Reference
 
 
@@ -62,8 +63,10 @@ def prove(
             raise _unproved(bundle, artifact, str(error)) from error
         for result in results:
             if not result.passed:
-                got = f"got {result.figure:.4g} {result.limit.unit}, expected {result.limit}."
-                raise _unproved(bundle, artifact, f"parity stage {result.stage}: {got}")
+                got = f"got {result.figure:.4g} {result.limit.unit}".rstrip()
+                where = f" in {result.where}" if result.where else ""
+                why = f"parity stage {result.stage}: {got}{where}, expected {result.limit}."
+                raise _unproved(bundle, artifact, why)
         measured[artifact.name] = results
     return measured
 
@@ -96,7 +99,7 @@ def measure_graph(
             engine = _RoundedWhole(model, artifact.kind)
         rounded = measure(engine, bundle.probe)
         results = list(_worse(results, rounded))
-    return results
+    return [*results, weights(bundle, artifact)] if shows_weights(bundle) else results
 
 
 def _unproved(bundle: Bundle, artifact: Artifact, why: str) -> ParityError:

@@ -21,6 +21,7 @@ from sgn_rt.model.stages import Stage
 from sgn_rt.model.transform import Transform
 from sgn_rt.parity.measure import measure
 from sgn_rt.parity.metrics import si_sdr as ratio
+from sgn_rt.parity.weights import measure_with_weights
 from sgn_rt.streaming.windows import WindowLayout
 
 pytest.importorskip("onnxruntime")
@@ -38,7 +39,7 @@ def pieces():
 
 
 def test_every_stage_holds(separator):
-    results = measure(separator.engine, separator.bundle.probe)
+    results = measure_with_weights(separator.engine, separator.bundle)
     assert [result.stage for result in results] == list(Stage)
     assert [str(result) for result in results if not result.passed] == []
 

@@ -64,7 +64,7 @@ def graph_faults(
     every
         Of the faults in weights, and in single layers, each of these many alone: a sample.
     """
-    yield from _of_weights(suspect, artifact, graph, every)
+    yield from weight_faults(suspect, artifact, graph, every, every // 2)
     yield from _of_epsilon(graph, every)
     yield from _of_overflow(suspect, layers)
     names = {layer.name for layer in layers}
@@ -89,10 +89,13 @@ def graph_faults(
             yield GraphFault(kind=kind, where=where, culprits=frozenset(outputs), alter=alter)
 
 
-def _of_weights(
-    suspect: Suspect, artifact: Artifact, graph: ModelProto, every: int
+def weight_faults(
+    suspect: Suspect, artifact: Artifact, graph: ModelProto, every: int = 1, first: int = 0
 ) -> Iterator[GraphFault]:
-    """The graph as a wrong network would give it: one tensor may be in several of its weights."""
+    """The graph as a wrong network would give it: one tensor may be in several of its weights.
+
+    Parameters are those of `graph_faults`; ``first`` is where each ``every`` many begin.
+    """
     held = _held(graph)
 
     def weights() -> Values:
@@ -103,7 +106,7 @@ def _of_weights(
 
     right = weights()
     chosen = [fault for fault in faults(suspect.model) if fault.kind.startswith(OF_WEIGHTS)]
-    for fault in chosen[every // 2 :: every]:
+    for fault in chosen[first::every]:
         with fault.made(suspect):
             made = weights()
         wrong = {n: v for n, v in made.items() if not np.array_equal(v, right[n])}

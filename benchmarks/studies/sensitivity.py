@@ -1,19 +1,19 @@
 """What parity catches: each fault of `sgn_rt.benchmarks.studies.faults`, and which stage names it.
 
 ``python -m sgn_rt.benchmarks.studies.sensitivity --write docs/parity.md`` puts each into the
-published network, measures it, and prints the table into the page. What no stage sees is measured
-on music: exit code 1 if it differs there by more than a right engine of its precision may.
+published network, measures it, and prints the table into the page. Where an engine's answers do not
+tell, the weights of the graph that it runs are looked at, and what it does to music is measured:
+exit code 1 if no stage names it, or if it differs there by more than a right engine may.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 import numpy as np
@@ -23,110 +23,27 @@ from sgn_rt._atomic import write_named
 from sgn_rt._types import Float, Separated
 from sgn_rt.audio.labelled_music import load_music
 from sgn_rt.benchmarks.studies.faults import Fault, faults
+from sgn_rt.benchmarks.studies.findings import Finding, Heard, table
 from sgn_rt.benchmarks.studies.page import written
 from sgn_rt.benchmarks.studies.suspect import Suspect
 from sgn_rt.errors import EngineError
+from sgn_rt.export.graphs import float_module
+from sgn_rt.export.weights import GraphWeights
 from sgn_rt.model.bundle import Bundle, embedded
-from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Precision
+from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind
+from sgn_rt.model.graph_constants import Constant
 from sgn_rt.model.probe import Probe
-from sgn_rt.model.stages import PRESENCE_THRESHOLD, Stage, StageResult, limit_for
+from sgn_rt.model.stages import PRESENCE_THRESHOLD, StageResult
 from sgn_rt.parity.measure import measure
 from sgn_rt.parity.metrics import si_sdr
+from sgn_rt.parity.weights import result_of
 from sgn_rt.reference import load
-
-OUTSIDE: Final = (
-    *(Stage.WHOLE, Stage.LEVEL, Stage.SHARES, Stage.PRESENCE),
-    *(Stage.DECISION, Stage.QUALITY, Stage.RESAMPLING),
-)
-"""Stages of an engine that shows nothing of its inside."""
-
-NOT_FINITE: Final = "error"
-"""In the place of a stage: the engine refuses to answer with what is not finite."""
 
 _EXACT: Final = 200.0
 """dB, in the place of no difference at all."""
 
 PLACE: Final = "sensitivity"
 """Of the table on the page."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """How far a fault is heard on music: the worst of all windows.
-
-    Attributes
-    ----------
-    si_sdr
-        Of a source that sounds, dB, weighted by energy in each window.
-    level
-        Difference of a source's gain.
-    presence
-        Difference of a presence.
-    """
-
-    si_sdr: float
-    level: float
-    presence: float
-
-    def within(self, precision: Precision, log_epsilon: float | None) -> bool:
-        """Whether a right engine of that precision may differ as much."""
-        return limit_for(Stage.WHOLE, precision, log_epsilon).holds(self.si_sdr) and limit_for(
-            Stage.LEVEL, precision, log_epsilon
-        ).holds(self.level)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What parity says of one fault.
-
-    Attributes
-    ----------
-    kind, where
-        The fault's.
-    precision
-        What the engine claimed to be.
-    stages
-        What was measured; nothing of an engine that failed.
-    heard
-        On music, if no stage sees it.
-    """
-
-    kind: str
-    where: str
-    precision: Precision
-    stages: tuple[StageResult, ...]
-    heard: Heard | None = None
-
-    @property
-    def named(self) -> str | None:
-        """The stage that names it; None where none sees it."""
-        return self._first(tuple(Stage))
-
-    @property
-    def named_outside(self) -> str | None:
-        """The same of an engine that shows only what goes in and out."""
-        return self._first(OUTSIDE)
-
-    def _first(self, stages: Sequence[Stage]) -> str | None:
-        if not self.stages:
-            return NOT_FINITE
-        failed = {result.stage for result in self.stages if not result.passed}
-        return next((str(stage) for stage in stages if stage in failed), None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON types."""
-        heard = self.heard
-        return {
-            "kind": self.kind,
-            "where": self.where,
-            "precision": self.precision,
-            "named": self.named,
-            "named_outside": self.named_outside,
-            "stages": {result.stage: result.to_dict() for result in self.stages},
-            "music": None if heard is None else {
-                "si_sdr_db": heard.si_sdr, "level": heard.level, "presence": heard.presence,
-            },
-        }  # fmt: skip
 
 
 class Bench:
@@ -141,6 +58,8 @@ class Bench:
     def __init__(self, probe: Probe) -> None:
         self.suspect = Suspect(load(embedded() / BUNDLE_CHECKPOINT))
         self._probe = probe
+        self._right = GraphWeights(load(embedded() / BUNDLE_CHECKPOINT))
+        self._graph = next(a for a in Bundle.open(None).artifacts if a.kind == Kind.CORE)
 
     @property
     def faults(self) -> list[Fault]:
@@ -162,11 +81,15 @@ class Bench:
             return finding
         expected = self._music
         with fault.made(self.suspect):
+            results.append(self._weights())
             heard = _heard(self._separated(), expected)
-        return Finding(
-            kind=fault.kind, where=fault.where, precision=precision,
-            stages=tuple(results), heard=heard,
-        )  # fmt: skip
+        return replace(finding, stages=tuple(results), heard=heard)
+
+    def _weights(self) -> StageResult:
+        """The stage, of the graph that the network as it is now would be exported to."""
+        made = float_module(self.suspect.model, self._graph.kind, self._graph.precision)
+        held = {name: Constant(value.numpy()) for name, value in made.named_parameters()}
+        return result_of(held, self._right, self._graph)
 
     @cached_property
     def _windows(self) -> list[Float]:
@@ -204,47 +127,6 @@ def _heard(found: list[Separated], expected: list[Separated]) -> Heard:
     return Heard(si_sdr=min(ratios), level=max(levels), presence=max(presences))
 
 
-def table(findings: Sequence[Finding]) -> str:
-    """What the page says, as Markdown."""
-    lines = [
-        "| fault | cases | named by | seen from outside by | unseen |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for kind, mine in _by_kind(findings):
-        unseen = sum(f.named is None for f in mine)
-        lines.append(
-            f"| {kind} | {len(mine)} | {_counts(f.named for f in mine)} | "
-            f"{_counts(f.named_outside for f in mine)} | {unseen or ''} |"
-        )
-    lines += [
-        "",
-        "What no stage sees, and the most that it does to any window of the music that ships:",
-        "",
-        "| fault | SI-SDR | level | presence | where |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for kind, mine in _by_kind(f for f in findings if f.named is None):
-        heard = [f.heard for f in mine if f.heard is not None]
-        lines.append(
-            f"| {kind} | {min(h.si_sdr for h in heard):.0f} dB | "
-            f"{max(h.level for h in heard):.0e} | {max(h.presence for h in heard):.0e} | "
-            f"{'; '.join(f.where for f in mine)} |"
-        )
-    return "\n".join(lines)
-
-
-def _by_kind(findings: Iterable[Finding]) -> Iterator[tuple[str, list[Finding]]]:
-    found: dict[str, list[Finding]] = {}
-    for finding in findings:
-        found.setdefault(finding.kind, []).append(finding)
-    yield from found.items()
-
-
-def _counts(names: Iterable[str | None]) -> str:
-    counts = Counter(name for name in names if name is not None)
-    return ", ".join(f"{name} {count}" for name, count in counts.most_common())
-
-
 @click.command()
 @click.option("--write", "page", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Page to print the table into.")  # fmt: skip
@@ -264,10 +146,15 @@ def main(page: Path | None, path: Path | None, kind: str) -> None:
     if page is not None:
         write_named(page, written(page.read_text(encoding="utf-8"), text, PLACE).encode())
     epsilon = Bundle.open(None).config.log_epsilon
+    unseen = [f for f in findings if f.named is None]
     loud = [f for f in findings if f.heard and not f.heard.within(f.precision, epsilon)]
-    for finding in loud:
-        click.echo(f"unseen, and beyond limits on music: {finding.kind}, {finding.where}", err=True)
-    raise SystemExit(1 if loud else 0)
+    for what, those in (
+        ("unseen", unseen),
+        ("told by no answer, and beyond limits on music", loud),
+    ):
+        for finding in those:
+            click.echo(f"{what}: {finding.kind}, {finding.where}", err=True)
+    raise SystemExit(1 if unseen or loud else 0)
 
 
 def _all(kind: str, tell: Callable[[str], None]) -> list[Finding]:

@@ -26,8 +26,8 @@ from sgn_rt.engines.factory import expect_gpu_engine, open_engine
 from sgn_rt.errors import BundleError, ConfigError
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.stages import StageResult
-from sgn_rt.parity.measure import measure
 from sgn_rt.parity.subjects import subjects
+from sgn_rt.parity.weights import measure_with_weights
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,9 @@ def show_stages(measured: Mapping[str, Sequence[StageResult] | str]) -> None:
             continue
         for result in results:
             figure = "exact" if math.isinf(result.figure) else f"{result.figure:.3g}"
-            rows.add_row(
-                name, result.stage, figure, str(result.limit), holds if result.passed else failed
-            )
+            verdict = holds if result.passed else failed
+            stage = f"{result.stage} of {result.where}" if result.where else str(result.stage)
+            rows.add_row(name, stage, figure, str(result.limit), verdict)
     console().print(rows)
 
 
@@ -177,7 +177,7 @@ def _compared(bundle: Bundle, engines: Iterable[Placed], compare: Compare) -> It
 
 def _compare_stages(bundle: Bundle, spec: str, device: int | None) -> Comparison:
     engine = open_engine(spec, bundle, device=device)
-    results = {str(result.stage): result for result in measure(engine, bundle.probe)}
+    results = {str(result.stage): result for result in measure_with_weights(engine, bundle)}
     return Comparison(
         engine=spec,
         detail=engine.detail,

@@ -17,6 +17,7 @@ from sgn_rt.engines.torch import TorchEngine
 from sgn_rt.model.bundle import Bundle, FileRecord
 from sgn_rt.model.config import differences, expect_same_model
 from sgn_rt.parity.excerpts import Excerpt, coarser, of_music, of_probe, worst_of
+from sgn_rt.parity.weights import weights_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,8 @@ def comparison_on(
         )
         worst = {str(stage): each for stage, each in found.items()}
         results = {stage: each.result for stage, each in worst.items()}
+        if truth is bundle and subject.against is None:  # else its weights may well be others
+            results |= {str(result.stage): result for result in weights_of(engine, opened)}
         return Comparison(
             engine=spec,
             detail=engine.detail,

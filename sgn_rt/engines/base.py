@@ -72,6 +72,8 @@ class Engine(OneProcess, ABC):
         What really runs: graph, provider, version.
     config
         The model's configuration.
+    graph
+        Name of the bundle's graph that it runs; None for one that runs none.
     precision
         Of the network's body; sets the limits of parity.
     concurrency
@@ -82,6 +84,7 @@ class Engine(OneProcess, ABC):
 
     name: str
     detail: str
+    graph: str | None = None
     precision: Precision
     concurrency: int
     batch: int = 1

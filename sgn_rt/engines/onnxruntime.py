@@ -245,7 +245,7 @@ def open_onnxruntime(
         engine.detail = f"{chosen.name} on {provider} of GPU {ordinal}, onnxruntime {version}"
         if isinstance(engine, MaskEngine):
             engine.detail += ", masks on the CPU"
-    engine.name, engine.precision = name, chosen.precision
+    engine.name, engine.graph, engine.precision = name, chosen.name, chosen.precision
     return engine
 
 

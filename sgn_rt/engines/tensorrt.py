@@ -188,7 +188,9 @@ def engine_of(
     ]
     network, *synthesis = engines
     model = Model(device, network, synthesis[0] if synthesis else None, kernels)
-    return TensorRTEngine(name, bundle, model, options)
+    engine = TensorRTEngine(name, bundle, model, options)
+    engine.graph = first.artifact
+    return engine
 
 
 def _rank(sidecar: Sidecar) -> tuple[int, int, int]:

@@ -23,8 +23,6 @@ _TYPES: Final[dict[int, np.dtype[Any]]] = {
     7: np.dtype("<i8"), 10: np.dtype("<f2"), 11: np.dtype("<f8"),
 }  # fmt: skip
 """Of ONNX's element types, those of our graphs."""
-_FAR: Final = 1 << 62
-"""An end of a slice beyond this means "to the end", in whichever direction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +164,7 @@ def _slice(inputs: _Inputs, attributes: _Attributes) -> Constant:
     starts, ends, axes, steps = (each.value.tolist() for each in inputs[1:])
     index = [slice(None)] * value.ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        index[axis] = slice(start, None if abs(end) >= _FAR else end, step)
+        index[axis] = slice(start, end, step)
     return Constant(value[tuple(index)])
 
 

@@ -163,10 +163,10 @@ def operators_of(graph: bytes) -> list[str]:
     """
     view = memoryview(graph)
     found: dict[str, None] = {}
-    ((start, end),) = (at for number, *at in _lengths(view, 0, len(graph)) if number == _GRAPH)
-    for number, *at in _lengths(view, start, end):
+    ((start, end),) = (at for number, *at in lengths(view, 0, len(graph)) if number == _GRAPH)
+    for number, *at in lengths(view, start, end):
         if number == _NODE:
-            texts = {field: bytes(view[i:j]).decode() for field, i, j in _lengths(view, *at)
+            texts = {field: bytes(view[i:j]).decode() for field, i, j in lengths(view, *at)
                      if field in (_OPERATOR, _DOMAIN)}  # fmt: skip
             domain = texts.get(_DOMAIN, "")
             found[f"{domain}::{texts[_OPERATOR]}" if domain else texts[_OPERATOR]] = None

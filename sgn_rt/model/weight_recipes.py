@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import NORM_EPSILON
+from sgn_rt.model.sgn_config import SgnConfig
 
 Float32 = NDArray[np.float32]
 
@@ -114,7 +114,7 @@ class WeightRecipes:
         Of every layer, one weight or several.
     """
 
-    def __init__(self, config: ModelConfig, tensors: Mapping[str, Float32]) -> None:
+    def __init__(self, config: SgnConfig, tensors: Mapping[str, Float32]) -> None:
         self.config, self.tensors = config, tensors
         self.blocks = [f"transformer.{i}" for i in range(self.config.transformer_depth)]
         self.recipes: dict[str, Recipe] = {}

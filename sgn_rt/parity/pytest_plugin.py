@@ -96,21 +96,26 @@ class EngineGroup(pytest.Collector):
     def why_not(self, stage: str) -> str:
         """Why there is no figure of a stage."""
         from sgn_rt.model.stages import Stage
+        from sgn_rt.parity.weights import shows_weights
 
         probe = self._bundle.probe
         if stage == Stage.QUALITY and not probe.stem_known.any():
             return f"{self.name}: {stage}: the probes have no true stems"
         if stage == Stage.SHARES and probe.shares is None:
             return f"{self.name}: {stage}: the probes are older than it"
+        if stage == Stage.WEIGHTS and not shows_weights(self._bundle):
+            return f"{self.name}: {stage}: the bundle has no checkpoint that says what they are"
+        if stage == Stage.WEIGHTS:
+            return f"{self.name}: {stage}: it runs no graph, but the checkpoint itself"
         return f"{self.name} does not show {stage} from outside"
 
     def _measure(self) -> dict[str, StageResult]:
         from sgn_rt.engines.factory import open_engine
-        from sgn_rt.parity.measure import measure
+        from sgn_rt.parity.weights import measure_with_weights
 
         engine = open_engine(self._spec, self._bundle)
         try:
-            return {str(r.stage): r for r in measure(engine, self._bundle.probe)}
+            return {str(r.stage): r for r in measure_with_weights(engine, self._bundle)}
         finally:
             engine.close()
 

@@ -162,14 +162,14 @@ def test_an_engine_that_is_not_there_keeps_no_other_from_being_compared(run, rep
 
 
 def test_an_error_that_nobody_thought_of_is_one_of_the_report(run, reports, monkeypatch):
-    right = parity.measure
+    right = parity.measure_with_weights
 
-    def fails(engine, probe):
+    def fails(engine, bundle):
         if engine.name == "torch":
             raise RuntimeError("a\x1b[2Jb\udcff")
-        return right(engine, probe)
+        return right(engine, bundle)
 
-    monkeypatch.setattr(parity, "measure", fails)
+    monkeypatch.setattr(parity, "measure_with_weights", fails)
     result = run("parity", "--engine", "torch", "--engine", CORE, *reports.options)
     assert result.code == 2
     assert "got RuntimeError" in reports.json["engines"]["torch"]["error"]
@@ -232,7 +232,7 @@ def test_a_bundle_that_does_not_open_is_an_error_of_the_report(run, reports, tmp
 
 
 def test_an_interrupted_run_leaves_what_it_had_and_says_so(run, reports, monkeypatch):
-    right = parity.measure
+    right = parity.measure_with_weights
 
     def interrupted(engine, probe):
         if engine.name == "torch":

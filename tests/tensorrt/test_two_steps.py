@@ -238,6 +238,7 @@ def halves(config, make_sidecar):
 
 def test_a_second_separator_shares_the_weights(bundle, halves, trt, device, windows, module):
     engines = [engine_of(bundle, "tensorrt", halves, trt, device) for _ in range(2)]
+    assert {engine.graph for engine in engines} == {halves[0][0].artifact}
     assert (module.counts["deserialize_cuda_engine"], device.engines) == (2, 2)
     engines[0].close()
     mixture = windows(1)

@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from sgn_rt.benchmarks.studies.sensitivity import PLACE, Bench, table
+from sgn_rt.benchmarks.studies.findings import table
+from sgn_rt.benchmarks.studies.sensitivity import PLACE, Bench
 from sgn_rt.model.bundle import Bundle
 
 PAGE = Path(__file__).parents[3] / "docs" / "parity.md"
@@ -27,7 +28,7 @@ def stated():
     """Rows of both tables: kind -> cells."""
     text = PAGE.read_text(encoding="utf-8").partition(f"<!-- {PLACE} -->")[2]
     text = text.partition(f"<!-- end of {PLACE} -->")[0]
-    counts, unseen = text.split("What no stage sees")
+    counts, quiet = text.split("What the weights alone tell")
 
     def rows(of: str) -> dict[str, list[str]]:
         cells = [
@@ -35,36 +36,45 @@ def stated():
         ]
         return {kind: rest for kind, *rest in cells[2:]}
 
-    return rows(counts), {kind: cells[-1].split("; ") for kind, cells in rows(unseen).items()}
+    return rows(counts), {kind: cells[-1].split("; ") for kind, cells in rows(quiet).items()}
 
 
 def test_the_page_tells_of_every_fault(bench, stated):
-    counts, unseen = stated
+    counts, quiet = stated
     kinds = [fault.kind for fault in bench.faults]
     assert {kind: int(cells[0]) for kind, cells in counts.items()} == {
         kind: kinds.count(kind) for kind in kinds
     }
     for kind, cells in counts.items():
-        assert int(cells[3] or 0) == len(unseen.get(kind, []))
-        named = sum(int(count) for count in re.findall(r" (\d+)", cells[1]))
-        assert named + int(cells[3] or 0) == int(cells[0])
+        assert cells[3] == ""  # none is unseen
+        named = {stage: int(count) for stage, count in re.findall(r"([a-z-]+) (\d+)", cells[1])}
+        assert named.get("weights", 0) == len(quiet.get(kind, []))
+        assert sum(named.values()) == int(cells[0])
 
 
 def test_a_fault_of_each_kind_is_named_as_the_page_says(bench, stated):
-    counts, unseen = stated
+    counts, quiet = stated
     last = {fault.kind: fault for fault in bench.faults}
     for kind, fault in last.items():
-        if fault.where in unseen.get(kind, []):
-            fault = next(
-                (f for f in bench.faults if f.kind == kind and f.where not in unseen[kind]), None
-            )
-        if fault is None:
-            continue  # of that kind none is seen
+        if fault.where in quiet.get(kind, []):
+            others = (f for f in bench.faults if f.kind == kind and f.where not in quiet[kind])
+            fault = next(others)
         found = bench.find(fault)
         assert found.named is not None, (kind, fault.where)
         assert found.named in re.findall(r"[a-z-]+", counts[kind][1]), (kind, fault.where)
         if found.named_outside is not None:
             assert found.named_outside in re.findall(r"[a-z-]+", counts[kind][2])
+
+
+def test_what_no_answer_tells_the_weights_do(bench, stated):
+    _, quiet = stated
+    for kind, names in quiet.items():
+        fault = next(f for f in bench.faults if (f.kind, f.where) == (kind, names[-1]))
+        found = bench.find(fault)
+        assert (found.named, found.named_outside) == ("weights", None)
+        assert found.stages[-1].where == fault.where
+        assert found.heard.si_sdr > 100
+        assert f"| {kind} | 1 | weights 1 |  |  |" in table([found])
 
 
 def test_faults_leave_nothing_behind(bench):
