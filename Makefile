@@ -5,6 +5,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 DEMO := .venv/demo
 TEST := .venv/test
+PAGES := .venv/pages
+WHEELS := .venv/wheels
 # Wheels that are read as files and never imported: the types of full TensorRT; and its headers, where there is a CUDA
 # compiler and the tests build the plugins. Both require the whole of TensorRT, so they lie apart: among the installed
 # packages pip would complain of that with every other package.
@@ -98,15 +100,17 @@ bundle: $(TEST)/.torch
 	cp build/bundle/* $(MODEL)/
 
 # The site, into build/site: a folder for any web server, and for no server at all.
-docs: $(TEST)/.torch
-	$(call install,$(TEST),docs)
-	NO_MKDOCS_2_WARNING=1 $(TEST)/bin/python -m mkdocs build --strict --config-file docs/site/mkdocs.yml
+docs:
+	test -x $(PAGES)/bin/python || $(PYTHON) -m venv $(PAGES)
+	$(call install,$(PAGES),docs)
+	NO_MKDOCS_2_WARNING=1 $(PAGES)/bin/python -m mkdocs build --strict --config-file docs/site/mkdocs.yml
 
 # sdist and wheel into dist/, looked through, and installed as a user would by every Python of 3.11 to 3.14 that is here.
-wheels: $(TEST)/.torch
-	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check "build>=1.2" "twine>=6.1"
+wheels:
+	test -x $(WHEELS)/bin/python || $(PYTHON) -m venv $(WHEELS)
+	$(WHEELS)/bin/python -m pip install --quiet --disable-pip-version-check "build>=1.2" "twine>=6.1"
 	rm -rf dist
-	$(TEST)/bin/python tests/packaging/wheels.py dist
+	$(WHEELS)/bin/python tests/packaging/wheels.py dist
 
 clean:
 	rm -rf .venv build demo *.egg-info
