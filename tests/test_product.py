@@ -147,6 +147,7 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scripts = Path(sys.executable).parent
     monkeypatch.setenv("PATH", str(scripts), prepend=":")
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)  # as a reader has it
     return tmp_path
 
 

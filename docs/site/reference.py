@@ -7,9 +7,17 @@ whatever else a module holds may change. The page python.md says the same in wor
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File
+
+
+def _errors() -> list[str]:
+    """Every error and warning: the module holds nothing else."""
+    text = (Path(__file__).parents[2] / "sgn_rt/errors.py").read_text(encoding="utf-8")
+    return re.findall(r"^class (\w+)", text, re.MULTILINE)
+
 
 PUBLIC = {
     "Separating": (
@@ -38,6 +46,7 @@ PUBLIC = {
         "sgn_rt.model.bundle.Artifact",
         "sgn_rt.model.bundle.FileRecord",
         "sgn_rt.ModelConfig",
+        "sgn_rt.model.sgn_config.SgnConfig",
         "sgn_rt.model.contract.Kind",
         "sgn_rt.model.contract.Precision",
         "sgn_rt.model.probe.Probe",
@@ -75,16 +84,8 @@ PUBLIC = {
         "sgn_rt.reference.save_checkpoint",
         "sgn_rt.reference.random_model",
     ),
-    "Errors and warnings": tuple(
-        f"sgn_rt.errors.{name}"
-        for name in (
-            "SgnError", "AudioError", "BundleError", "CancelledError", "CategoryError",
-            "CheckpointError", "ConfigError", "DependencyError", "EngineError", "OverloadError",
-            "ParityError", "PluginError", "ServerError", "StorageError", "UnavailableError",
-            "SgnWarning", "LevelWarning", "ParityWarning", "StateWarning",
-        )
-    ),
-}  # fmt: skip
+    "Errors and warnings": tuple(f"sgn_rt.errors.{name}" for name in _errors()),
+}
 _SOURCE = '<details class="mkdocstrings-source"'
 _NAME = re.compile(r"<code>(sgn_rt(?:\.\w+)+)</code>")
 

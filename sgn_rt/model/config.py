@@ -86,6 +86,8 @@ class ModelConfig:
 
     Attributes
     ----------
+    FORMAT
+        What such a configuration is called where it is stored.
     sample_rate
         Hz.
     n_fft, hop_length

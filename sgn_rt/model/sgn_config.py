@@ -30,7 +30,7 @@ class SgnConfig(ModelConfig):
     """Configuration of an SGN, as stored in its checkpoint under ``sgn_config``.
 
     Log-magnitude on the log axis in, ratio masks, presence and embeddings out; bins and frames are
-    multiples of 128, the window is Hann's.
+    multiples of 128, the window is Hann's. What is not named here is as `ModelConfig` has it.
 
     Attributes
     ----------

@@ -119,7 +119,7 @@ class Grouping(nn.Module):
 
 
 class Sgn(Reference):
-    """The network. Tensor names are those of the checkpoint; nothing is trained here."""
+    """The network of a ``config``: tensor names are a checkpoint's; nothing is trained here."""
 
     def __init__(self, config: SgnConfig) -> None:
         super().__init__(config)
@@ -192,7 +192,10 @@ class Sgn(Reference):
         return self.mask(basis, guide.index_select(1, categories)), presence, embedding
 
     def each_mask(self, log_magnitude: Tensor) -> Iterator[Tensor]:
-        """As `Reference.each_mask`; the network runs once."""
+        """Mask after mask, shape = (B, 1, L, T), of ``log_magnitude`` [B, 1, L, T].
+
+        The network runs once.
+        """
         basis, guide, _, _ = self.network(log_magnitude)
         for category in range(guide.shape[1]):
             yield self.mask(basis, guide[:, category : category + 1])

@@ -51,6 +51,8 @@ class PresenceRule:
     candidate_share
         Of the evidence wanted, from which a category may still turn out present. With half of it
         few categories are ever in doubt; one that starts weakly is noticed some windows late.
+    is_said
+        Whether the network says what is there; where it does not, all categories count as present.
 
     Raises
     ------
