@@ -76,6 +76,7 @@ PUBLIC = {
         "sgn_rt.serving.triton.client.TritonClient",
     ),
     "Network in PyTorch": (
+        "sgn_rt.reference.Reference",
         "sgn_rt.reference.Sgn",
         "sgn_rt.reference.Separation",
         "sgn_rt.reference.load",

@@ -70,17 +70,17 @@ class Reference(nn.Module):
 
     @abstractmethod
     def masks(self, log_magnitude: Tensor, categories: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Masks of ``categories`` [S], presence [B, C], embedding [B, C, D] of [B, 1, L, T].
+        """Masks of ``categories`` [S], presence [B, C], embedding [B, C, D].
 
-        Masks are [B, S, L, T], or complex as [B, S, 2, L, T].
+        ``log_magnitude`` is [B, 1, L, T]. Masks are [B, S, L, T], or complex as [B, S, 2, L, T].
         """
 
     def presence(self, log_magnitude: Tensor) -> Tensor:
-        """Presence [B, C]."""
+        """Presence [B, C], of ``log_magnitude`` [B, 1, L, T]."""
         return self.masks(log_magnitude, torch.arange(0))[1]
 
     def each_mask(self, log_magnitude: Tensor) -> Iterator[Tensor]:
-        """Masks of all categories, one after the other; each [B, 1, ...]."""
+        """Masks of all categories of ``log_magnitude``, one after the other; shapes [B, 1, ...]."""
         for category in range(len(self.config.categories)):
             yield self.masks(log_magnitude, torch.tensor([category]))[0]
 
@@ -103,7 +103,10 @@ class Reference(nn.Module):
         )
 
     def log_magnitude(self, spectrum: Tensor) -> Tensor:
-        """Network input [B, 1, L, T] on the model's axis (step 2); without logarithm if so told."""
+        """Network input [B, 1, L, T] of ``spectrum`` [B, F, T], on the model's axis (step 2).
+
+        Without logarithm if so told.
+        """
         magnitude = spectrum.abs()
         warped = magnitude if self.warp is None else self.warp @ magnitude
         if self.config.log_epsilon is not None:

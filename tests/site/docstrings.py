@@ -99,6 +99,8 @@ class Reader:
         if depth:
             for name in _REFERENCE.findall(text):
                 local = thing.parent.members.get(name) if thing.parent is not None else None
+                if local is not None and local.is_alias:
+                    local = None
                 other = local or self.by_tail.get(".".join(name.split(".")[-2:]))
                 other = other or self.by_tail.get(name.split(".")[-1])
                 if other is not None and other is not thing and not other.is_alias:

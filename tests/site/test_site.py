@@ -37,7 +37,8 @@ def test_every_page_of_the_docs_is_in_it_and_in_the_menu(site: Site):
         for called, name in entry.items():
             target = name.replace(".md", ".html")
             assert re.search(
-                rf'href="{target}" class="md-nav__link *">(\s|<[^>]*>)*{called}\s*<', menu
+                rf'href="{target}" class="md-nav__link *">(\s|<[^>]*>)*{re.escape(called)}\s*<',
+                menu,
             )
 
 
