@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,13 +47,14 @@ def run(*command: object) -> SimpleNamespace:
     return SimpleNamespace(code=done.returncode, out=done.stdout)
 
 
-def build(folder: Path, *options: str) -> None:
+def build(folder: Path, program: str, *options: str) -> Path:
     for command in (
         ["cmake", "-S", CPP, "-B", folder, "-DCMAKE_CXX_FLAGS=-Werror", *options],
-        ["cmake", "--build", folder, "-j2"],
+        ["cmake", "--build", folder, "--target", program, "-j2"],
     ):
         done = run(*command)
         assert done.code == 0, done.out
+    return folder / program
 
 
 @pytest.fixture(scope="session")
@@ -72,14 +74,13 @@ def lacking() -> list[str]:
 def built(tmp_path_factory) -> Callable[[], Path]:
     """Builds the program on ONNX Runtime, once."""
     folder = tmp_path_factory.mktemp("cpp")
-
-    def make() -> Path:
-        program = folder / "separate-onnxruntime"
-        if not program.exists():
-            build(folder, f"-DONNXRUNTIME_ROOT={onnxruntime_root(folder / 'root')}")
-        return program
-
-    return make
+    return cache(
+        lambda: build(
+            folder / "build",
+            "separate-onnxruntime",
+            f"-DONNXRUNTIME_ROOT={onnxruntime_root(folder / 'root')}",
+        )
+    )
 
 
 @pytest.fixture
@@ -166,14 +167,15 @@ def test_that_on_tensorrt_compiles_and_links(lacking, missing, tmp_path):
     stub = tmp_path / "libnvinfer.so"
     done = run("c++", "-shared", "-fPIC", "-o", stub, STUBS / "nvinfer.cpp")
     assert done.code == 0, done.out
-    build(
+    program = build(
         tmp_path / "build",
+        "separate-tensorrt",
         "-DSGN_EXAMPLES_TENSORRT=ON",
         f"-DONNXRUNTIME_ROOT={onnxruntime_root(tmp_path / 'root')}",
         f"-DTENSORRT_INCLUDE_DIR={TENSORRT_HEADERS}",
         f"-DTENSORRT_LIBRARY={stub}",
     )
-    done = run(tmp_path / "build" / "separate-tensorrt")
+    done = run(program)
     assert done.code == 2
     assert "arguments: got too few" in done.out
 
