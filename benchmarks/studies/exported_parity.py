@@ -24,7 +24,7 @@ PLACE: Final = "parity of networks"
 def rows_of(bundle: Bundle) -> list[str]:
     """A row of the table for each graph."""
     return [
-        f"| {bundle.name} | `{artifact.name}` | "
+        f"| {bundle.root.name} | `{artifact.name}` | "
         + " | ".join(_figure(bundle, artifact, stage) for stage in STAGES)
         + " |"
         for artifact in bundle.artifacts

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sgn_rt.cli.common import console, table
 from sgn_rt.serving.folders.entry import Status
+from sgn_rt.streaming.presence import NOT_SAID
 
 _WORTH_SHOWING = 0.1
 """Presence from which a category that was not written is shown."""
@@ -38,13 +39,14 @@ def _show_found(title: str, told: Mapping[str, Any]) -> None:
         f"->  {told['timings_s']['separate']:.2f} s on {told['engine']['name']} "
         f"({1 / told['real_time_factor']:.0f}x real time)"
     )
+    is_said = told.get("presence_rule") != NOT_SAID
     rows = table("category", "presence", "", "stem", right="presence")
     for name, found in sorted(presence.items(), key=lambda item: -item[1]):
         if name in stems or found >= _WORTH_SHOWING:
             rows.add_row(
                 name,
-                f"{found:.2f}",
-                "#" * round(20 * found),
+                f"{found:.2f}" if is_said else "not said",
+                "#" * round(20 * found) if is_said else "",
                 stems.get(name) or Text("not written", style="dim"),
             )
     if "residual" in stems:

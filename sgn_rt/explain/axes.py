@@ -15,7 +15,7 @@ def frequencies_hz(config: ModelConfig) -> NDArray[np.float64]:
     """Frequency of every row of the log axis, Hz, shape = (L,), rising."""
     warp = log_warp(config.bins, config.frequency_bins)
     bins = warp.low + warp.high_weight[:, 0].astype(np.float64)
-    return bins * (config.sample_rate / config.n_fft)
+    return np.asarray(bins * (config.sample_rate / config.n_fft), np.float64)
 
 
 def token_grid(config: ModelConfig) -> tuple[int, int]:
@@ -44,7 +44,7 @@ def claims_of(assignment: Float) -> Float:
     """
     shares = np.asarray(assignment, np.float64)
     left = 1.0 - shares.sum(axis=-1, keepdims=True)
-    return np.clip(shares / left, 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(shares / left, 0.0, 1.0), np.float32)
 
 
 def on_grid(tokens: Float, config: ModelConfig) -> Float:

@@ -72,7 +72,7 @@ class Explanation:
     @property
     def highest(self) -> Float:
         """Highest presence of every category in a separation's own windows, shape = (C,)."""
-        return np.max(self.hearing.presence[self.hearing.windows.own], axis=0)
+        return np.asarray(self.hearing.presence[self.hearing.windows.own].max(axis=0))
 
     @property
     def is_heard(self) -> NDArray[np.bool_]:

@@ -35,7 +35,7 @@ def similarity(embedding: Float) -> Float:
         shape = (C, C), float32, -1 to 1.
     """
     unit = _unit(embedding)
-    return np.mean(unit @ unit.transpose(0, 2, 1), axis=0).astype(np.float32)
+    return np.asarray(np.mean(unit @ unit.transpose(0, 2, 1), axis=0), np.float32)
 
 
 def overlap(masks: NDArray[Any], power: Float) -> Float:
@@ -82,7 +82,8 @@ def taken_from(masks: NDArray[Any], stems: Float) -> Float:
         [np.sum(np.square(mask, dtype=np.float64) * stems, axis=(1, 2)) for mask in masks]
     )
     whole = taken.sum(axis=1, keepdims=True)
-    return np.divide(taken, whole, out=np.zeros_like(taken), where=whole > 0).astype(np.float32)
+    shares = np.divide(taken, whole, out=np.zeros_like(taken), where=whole > 0)
+    return np.asarray(shares, np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,4 +204,4 @@ def _umap(values: NDArray[np.float64]) -> Points:
 def _unit(embedding: Float) -> NDArray[np.float64]:
     values = embedding.astype(np.float64)
     length = np.linalg.norm(values, axis=-1, keepdims=True)
-    return values / np.maximum(length, 1e-30)
+    return np.asarray(values / np.maximum(length, 1e-30), np.float64)

@@ -96,8 +96,8 @@ class Hearing:
         """As `power`, of another signal of the recording's length, such as a true stem."""
         transform, windows = Transform(self.config), self.windows
         seen = {
-            int(index): transform.log_magnitude(transform.stft(windows.cut(signal, index)))[0]
-            for index in np.flatnonzero(windows.own)
+            index: transform.log_magnitude(transform.stft(windows.cut(signal, index)))[0]
+            for index in np.flatnonzero(windows.own).tolist()
         }
         return _power(self.config, _joined(self.config, windows, seen))
 

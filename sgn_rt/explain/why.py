@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from sgn_rt._types import Float
 from sgn_rt.explain.axes import stretches, token_grid
 from sgn_rt.explain.explanation import Explanation
 from sgn_rt.explain.occlusion import Occlusion
@@ -196,7 +195,9 @@ def _row_edges(explanation: Explanation) -> NDArray[np.float64]:
     return np.append(hz[:: len(hz) // rows], hz[-1])
 
 
-def _joined_s(chosen: NDArray[np.bool_], seconds: Float, end: float, most: int = 4) -> str:
+def _joined_s(
+    chosen: NDArray[np.bool_], seconds: NDArray[np.float64], end: float, most: int = 4
+) -> str:
     """Stretches of columns, the longest, in their order."""
     edges = np.append(seconds, end)
     found = sorted(stretches(chosen), key=lambda each: each[0] - each[1])

@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Final, Literal, Self, cast
+from typing import Any, ClassVar, Final, Literal, Self
 
 from sgn_rt.errors import ConfigError
 from sgn_rt.model.contract import MODULE_FORMAT
@@ -262,7 +262,7 @@ class ModelConfig:
         formats = {name: c for name, c in sorted(_CLASSES.items()) if issubclass(c, cls)}
         known_form = isinstance(form, str) and form in formats
         expect("format", known_form, form, " or ".join(map(repr, formats)))
-        return cast("Self", formats[str(form)]._checked(given))
+        return formats[str(form)]._checked(given)
 
     @classmethod
     def _checked(cls, given: dict[str, Any]) -> Self:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.stages import PRESENCE_THRESHOLD
 from sgn_rt.streaming.windows import WindowLayout
 
+NOT_SAID: Final = "The model does not say what is present: all of its categories count as present."
+"""In the place of a rule."""
 _CERTAIN = 1e-6
 """Probabilities closer to 0 and 1 than this are as good as it: float32 rounds them off anyway."""
 _ROUNDING = 1e-9
@@ -135,7 +138,7 @@ class PresenceRule:
     def describe(self) -> str:
         """The rule in two sentences, for a report."""
         if not self.is_said:
-            return "The model does not say what is present: all of its categories count as present."
+            return NOT_SAID
         values = np.unique(self.thresholds).tolist()
         least = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
         return (

@@ -13,14 +13,11 @@ def test_own_windows_are_those_that_the_separator_hears(config, fake_separator, 
     opened = fake_separator()
     opened.engine.seen = []
     opened.separator.separate(signal, ["bell"], sample_rate=config.sample_rate)
-    heard = np.concatenate(opened.engine.seen)
+    # A window that ends with the recording may be heard twice.
+    heard = {tuple(window) for window in np.concatenate(opened.engine.seen).tolist()}
     windows = Windows.of(config, samples)
     own = np.flatnonzero(windows.own)
-    assert len(heard) == len(own)
-    for one, index in zip(sorted(heard.tolist()), sorted(
-        windows.cut(signal, i).tolist() for i in own
-    ), strict=True):  # fmt: skip
-        assert one == index
+    assert heard == {tuple(windows.cut(signal, index).tolist()) for index in own}
 
 
 def test_windows_between_lie_within_the_recording(config):
