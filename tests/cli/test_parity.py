@@ -234,12 +234,12 @@ def test_a_bundle_that_does_not_open_is_an_error_of_the_report(run, reports, tmp
 def test_an_interrupted_run_leaves_what_it_had_and_says_so(run, reports, monkeypatch):
     right = parity.measure_with_weights
 
-    def interrupted(engine, probe):
+    def interrupted(engine, bundle):
         if engine.name == "torch":
             raise KeyboardInterrupt
-        return right(engine, probe)
+        return right(engine, bundle)
 
-    monkeypatch.setattr(parity, "measure", interrupted)
+    monkeypatch.setattr(parity, "measure_with_weights", interrupted)
     result = run("parity", "--engine", CORE, "--engine", "torch", *reports.options)
     assert result.code == 130
     assert "got an interruption" in reports.json["error"]
@@ -250,11 +250,11 @@ def test_an_interrupted_run_leaves_what_it_had_and_says_so(run, reports, monkeyp
 def test_a_run_that_is_killed_leaves_no_report_of_an_earlier_one(run, reports, monkeypatch):
     seen = []
 
-    def looks(engine, probe):
+    def looks(engine, bundle):
         seen.append((reports.json["passed"], reports.cases))
         return []
 
-    monkeypatch.setattr(parity, "measure", looks)
+    monkeypatch.setattr(parity, "measure_with_weights", looks)
     result = run("parity", *reports.options)
     assert seen == [(False, {("run", "run"): "error"})]
     assert result.code == 1  # nothing was measured, so nothing holds
@@ -262,7 +262,7 @@ def test_a_run_that_is_killed_leaves_no_report_of_an_earlier_one(run, reports, m
 
 
 def test_a_report_that_cannot_be_written_is_told_before_the_work(run, reports, monkeypatch):
-    monkeypatch.setattr(parity, "measure", None)
+    monkeypatch.setattr(parity, "measure_with_weights", None)
     where = reports.json_path / "below" / "a.json"
     result = run("parity", "--json", where, "--junit", reports.junit)
     assert result.code == 2

@@ -181,11 +181,12 @@ def test_kernels_are_timed_against_what_the_device_moves(world):
         assert row["GB/s"] == pytest.approx(row["MB"] / 1e3 / 1e-5)
         assert row["of_limit"] == pytest.approx(row["GB/s"] / 200)
         assert row["least_us"] == pytest.approx(row["us"] * row["of_limit"])
-    assert times["fft_work_bytes_wanted"] > 0
     # A chunk of the inverse transform after the other: as many times as there are chunks.
     assert times["batch_8_sources_3_inverse_in_chunks_us_per_window"] == pytest.approx(10 / 8)
     assert times["batch_8_sources_3_us_per_window"] == pytest.approx(7 * 10 / 8)
-    assert times["fft_work_bytes_reserved"] >= times["fft_work_bytes_wanted"] > 0
+    # Of the plan of this process, here or in another test, that wanted most of what it had.
+    assert times["fft_work_bytes_reserved"] > 0
+    assert times["fft_work_bytes_wanted"] > 0
     resampled = rates.check_resampler_times(world)
     rate = world.config.sample_rate
     assert list(resampled) == [f"44100 to {rate} Hz, 8 rows", f"{rate} to 44100 Hz, 24 rows"]
