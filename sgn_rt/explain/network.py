@@ -100,14 +100,13 @@ def open_network(bundle: Bundle) -> Network:
     if not bundle.has_checkpoint:
         raise UnavailableError(
             f"explain: got a bundle without {BUNDLE_CHECKPOINT} ({bundle.graphs}), expected one "
-            "with it, as its graphs have no assignments. Export it again with --assignment."
+            "with it, as no graph gives what is shown. Export it again."
         )
     try:
         return TorchNetwork(bundle)
     except DependencyError as error:
         raise UnavailableError(
-            f"explain: got graphs without assignments ({bundle.graphs}) and no PyTorch, expected "
-            "one of the two. Export the bundle with --assignment where PyTorch is, or install it: "
+            "explain: got no PyTorch, expected it, as no graph gives what is shown. Install it: "
             f"{error.command}",
             command=error.command,
         ) from error

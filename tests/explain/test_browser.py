@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -47,7 +48,7 @@ def opened(browser, explanation, tmp_path) -> Iterator[Callable[..., Any]]:  # n
 
 
 def heard(page: Any, expected: str) -> None:
-    page.wait_for_function("e => document.documentElement.dataset.heard === e", arg=expected)
+    page.wait_for_selector(f"html[data-heard='{expected}']")
 
 
 def position(page: Any) -> float:
@@ -58,7 +59,10 @@ def test_stems_are_played_soloed_and_muted_and_the_cursor_follows(opened):
     page = opened()
     page.click("text=Play")
     heard(page, "###")
-    page.wait_for_function("Number(document.getElementById('position').value) > 0.2")
+    deadline = time.monotonic() + PATIENCE_S
+    while position(page) < 0.2:
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(50)
     width = page.evaluate("document.getElementById('plane').clientWidth")
     assert page.evaluate("document.querySelector('.cursor').offsetLeft") > 0.2 / 21 * width * 0.9
     page.click("[aria-label='Solo horn']")
@@ -85,7 +89,9 @@ def test_a_place_that_is_pointed_at_is_told(opened, explanation):
     height = box["y"] + box["height"] * (1 - (row + 0.5) / len(hearing.row_hz))
     page.mouse.move(box["x"] + box["width"] * 1.5 / hearing.duration_s, height)
     told = page.inner_text("#readout")
-    assert re.match(rf"1\.[45]\d s, {hearing.row_hz[row]:.0f} Hz, -?\d+ dB\. ", told), told
+    found = re.match(r"1\.[45]\d s, (\d+) Hz, -?\d+ dB\. ", told)
+    assert found, told
+    assert float(found[1]) == pytest.approx(hearing.row_hz[row], abs=1)
     assert "horn: mask 0.90, claims 1.0, presence 0." in told
     assert "bell: mask 0.10, claims 0.0, presence 0." in told
 

@@ -135,7 +135,7 @@ def test_what_cannot_be_explained_is_refused(bundle, tone, signal, config, fails
 def test_a_bundle_without_assignments_and_checkpoint_is_refused(fails):
     bundle = Bundle.open()
     del bundle.files["checkpoint.safetensors"]
-    with fails(UnavailableError, "checkpoint.safetensors", "--assignment"):
+    with fails(UnavailableError, "checkpoint.safetensors", "Export it again"):
         open_network(bundle)
 
 
