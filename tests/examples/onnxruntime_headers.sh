@@ -3,7 +3,7 @@
 # since 13 (libonnxruntime-dev), so from there, whichever Debian this is. Any version of them does: the library takes
 # what asks for an older interface. Nothing is installed, and the lists of this machine's packages stay as they are.
 set -euo pipefail
-target=$1
+target=$(realpath -m "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | sed -n 1p)
