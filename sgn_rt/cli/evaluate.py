@@ -101,7 +101,7 @@ def command(
     rules, data = protocol_named(protocol), paths[-1]
     require_matplotlib()
     bundle = Bundle.open(paths[0] if len(paths) == 2 else None)
-    labels = Labels(bundle.config.categories, _labels(labels_path, bundle))
+    said = _labels(labels_path, bundle)
     with ExitStack() as stack:
         # An engine that was named is evaluated, or none: another's figures would not be its own.
         separators = {
@@ -115,13 +115,20 @@ def command(
         facts = {
             "sgn-rt": __version__, "protocol": protocol, "model": bundle.identity,
             "engines": {name: each.engine.name for name, each in separators.items()},
-            "data": str(data.resolve()), "labels": _said(labels_path),
+            "data": str(data.resolve()), "labels": said,
         }  # fmt: skip
         journal = Journal(output, facts, fresh=fresh)
         worst = Worst(output, engines[0], rules.metrics[0], journal.items)
         with _progress(len(journal.items), worst) as keep:
             items = evaluate(
-                separators, rules, data, labels, journal, limit=limit, jobs=jobs, keep=keep
+                separators,
+                rules,
+                data,
+                Labels(bundle.config.categories, said),
+                journal,
+                limit=limit,
+                jobs=jobs,
+                keep=keep,
             )
         result = result_of(items, rules, bundle, separators)
     write(output, result, items, worst.of(items))

@@ -99,16 +99,6 @@ def require_museval() -> Any:
         ) from error
 
 
-def si_sdr(reference: Float, estimate: Float) -> float:
-    """Scale-invariant SDR without removal of the mean; shape = (samples,). Infinite of itself.
-
-    Our own, as ``fast_bss_eval`` fails where it is infinite.
-    """
-    true, found = np.asarray(reference, np.float64), np.asarray(estimate, np.float64)
-    target = (found @ true) / (true @ true) * true
-    return decibels(target @ target, (found - target) @ (found - target))
-
-
 def plain_sdr(reference: Float, estimate: Float) -> float:
     """10 log10 of the reference's energy over that of the difference; no filter, no scale."""
     true = np.asarray(reference, np.float64)

@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 
 from sgn_rt._types import Float
-from sgn_rt.audio.labelled_music import read_mono
 from sgn_rt.audio.reader import open_audio
 
 SILENT: Final = 1e-5
@@ -19,11 +18,6 @@ def read_channels(path: Path) -> tuple[Float, int]:
     """A recording as it is: shape = (channels, samples), float32, and its rate, Hz."""
     reader = open_audio(path)
     return np.concatenate(list(reader.blocks(1 << 20)), axis=1), reader.sample_rate
-
-
-def read_at(path: Path, sample_rate: int) -> Float:
-    """A recording at a rate, channels averaged: shape = (samples,), float32."""
-    return read_mono(path, sample_rate)
 
 
 def is_any_silent(signals: Float) -> bool:

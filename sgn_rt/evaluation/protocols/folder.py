@@ -9,9 +9,10 @@ import numpy as np
 
 from sgn_rt._types import Float
 from sgn_rt.errors import AudioError
-from sgn_rt.evaluation.metrics import bss_eval_v3, si_sdr
+from sgn_rt.evaluation.metrics import bss_eval_v3
 from sgn_rt.evaluation.protocols.base import Dropped, Item, Labels, Protocol, Score, expect_folder
 from sgn_rt.evaluation.sound import SILENT, is_any_silent, read_channels
+from sgn_rt.parity.metrics import si_sdr
 
 MIXTURE, MIX = "mixture", "mix"
 SOUNDS = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus", ".m4a"})
@@ -51,8 +52,8 @@ class Folder(Protocol):
         bss = bss_eval_v3(references, found) if len(names) > 1 else None
         scores = []
         for at, name in enumerate(names):
-            ratio = si_sdr(references[at], found[at])
-            before = si_sdr(references[at], item.mixture[0])
+            ratio = si_sdr(found[at], references[at])
+            before = si_sdr(item.mixture[0], references[at])
             figures = {"si_sdr": ratio, "si_sdr_improvement": ratio - before}
             if bss is not None:
                 figures |= {key: float(values[at]) for key, values in bss.items()}

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from sgn_rt._types import Float
+from sgn_rt.audio.labelled_music import read_mono
 from sgn_rt.errors import AudioError
 from sgn_rt.evaluation.protocols.base import (
     Dropped,
@@ -22,7 +23,6 @@ from sgn_rt.evaluation.protocols.base import (
     expect_file,
     expect_folder,
 )
-from sgn_rt.evaluation.sound import read_at
 
 RATE: Final = 16_000
 MOST: Final = 4
@@ -65,7 +65,7 @@ class Fuss(Protocol):
                     f"to {MOST} sources, separated by tabs. Take the data set's own list."
                 )
             sounds = [
-                read_at(expect_file(root / name, f"a source of {LIST}"), RATE) for name in row[1:]
+                read_mono(expect_file(root / name, f"a source of {LIST}"), RATE) for name in row[1:]
             ]
             longest = max(map(len, sounds))
             sources = {

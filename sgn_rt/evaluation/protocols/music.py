@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from sgn_rt._types import Float
+from sgn_rt.audio.labelled_music import read_mono
 from sgn_rt.errors import AudioError
 from sgn_rt.evaluation.metrics import bss_eval_v3
 from sgn_rt.evaluation.protocols.base import (
@@ -22,7 +23,7 @@ from sgn_rt.evaluation.protocols.base import (
     expect_file,
     expect_folder,
 )
-from sgn_rt.evaluation.sound import SILENT, centre, is_any_silent, read_at
+from sgn_rt.evaluation.sound import SILENT, centre, is_any_silent
 
 RATE: Final = 11_025
 WINDOW: Final = 65_535
@@ -131,7 +132,7 @@ def duet(
     if found[0] == found[1]:
         return Dropped(name, "both sources are of one category")
     halves = [
-        np.clip(centre(read_at(clip, RATE), WINDOW), -1.0, 1.0)[None] / np.float32(2)
+        np.clip(centre(read_mono(clip, RATE), WINDOW), -1.0, 1.0)[None] / np.float32(2)
         for clip in clips
     ]
     if any(np.abs(half).sum() <= SILENT for half in halves):

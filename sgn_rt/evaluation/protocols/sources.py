@@ -10,11 +10,12 @@ from typing import Final
 import numpy as np
 
 from sgn_rt._types import Float
+from sgn_rt.audio.labelled_music import read_mono
 from sgn_rt.errors import AudioError
-from sgn_rt.evaluation.metrics import si_sdr
 from sgn_rt.evaluation.protocols.base import Dropped, Item, Labels, Protocol, Score, expect_folder
 from sgn_rt.evaluation.protocols.folder import SOUNDS
-from sgn_rt.evaluation.sound import SILENT, centre, is_any_silent, read_at
+from sgn_rt.evaluation.sound import SILENT, centre, is_any_silent
+from sgn_rt.parity.metrics import si_sdr
 
 RATE: Final = 16_000
 SECONDS: Final = 6
@@ -69,9 +70,9 @@ class Sources(Protocol):
         scores = []
         for label in item.counted:
             reference, mixture = item.sources[label][0], item.mixture[0]
-            figures = {"si_sdr": si_sdr(reference, estimates[label][0])}
+            figures = {"si_sdr": si_sdr(estimates[label][0], reference)}
             if count > 1:
-                before = si_sdr(reference, mixture)
+                before = si_sdr(mixture, reference)
                 figures["si_sdr_improvement"] = figures["si_sdr"] - before
             scores.append(Score(source=label, group=group, figures=figures))
         return scores
@@ -83,7 +84,7 @@ def _chain(number: int, solos: Mapping[str, list[Path]]) -> Iterator[Item | Drop
     clips = {name: generator.choice(solos[name]) for name in names}
     signals: dict[str, Float] = {}
     for name, path in clips.items():
-        signal = centre(read_at(path, RATE), SECONDS * RATE)
+        signal = centre(read_mono(path, RATE), SECONDS * RATE)
         if np.abs(signal).sum() <= SILENT:
             yield Dropped(f"{number:03d} {name}", "a solo is silent")
             return

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from sgn_rt._types import Float
+from sgn_rt.audio.labelled_music import read_mono
 from sgn_rt.errors import AudioError
-from sgn_rt.evaluation.metrics import plain_sdr, si_sdr
+from sgn_rt.evaluation.metrics import plain_sdr
 from sgn_rt.evaluation.protocols.base import (
     Dropped,
     Item,
@@ -21,7 +22,8 @@ from sgn_rt.evaluation.protocols.base import (
     expect_folder,
 )
 from sgn_rt.evaluation.protocols.music import Duets, duet
-from sgn_rt.evaluation.sound import SILENT, is_any_silent, read_at
+from sgn_rt.evaluation.sound import SILENT, is_any_silent
+from sgn_rt.parity.metrics import si_sdr
 
 RATE: Final = 32_000
 LIST: Final = "audiosep.csv"
@@ -48,7 +50,7 @@ class AudioSep(Protocol):
                 continue
             paths = (row["mix_wav"], row["s0_wav"], row["s1_wav"])
             sounds = [
-                read_at(expect_file(root / path, f"a file of {LIST}"), RATE) for path in paths
+                read_mono(expect_file(root / path, f"a file of {LIST}"), RATE) for path in paths
             ]
             mixture, *sources = (as_long(sound[None], len(sounds[0])) for sound in sounds)
             label, other = row["s0_text"], f"{row['s1_text']} (s1)"
@@ -72,7 +74,7 @@ class AudioSep(Protocol):
         figures = {
             "sdr": sdr,
             "sdr_improvement": sdr - plain_sdr(reference, item.mixture[0]),
-            "si_sdr": si_sdr(reference, estimate),
+            "si_sdr": si_sdr(estimate, reference),
         }
         return [Score(source=label, group=item.categories[label], figures=figures)]
 
