@@ -352,7 +352,7 @@ class TritonPythonModel:
                 for request in requests]
 
     def answer(self, given):
-        batch = len(next(iter(given.values())))
+        batch = len(given["basis" if "basis" in given else "mixture"])
         made = []
         for output in self.outputs:
             dtype = utils.triton_string_to_numpy(output["data_type"])
