@@ -77,10 +77,7 @@ class EngineGroup(pytest.Collector):
         from sgn_rt.model.stages import Stage
 
         for stage in Stage:
-            item = StageItem.from_parent(self, name=str(stage))
-            if self.config.pluginmanager.hasplugin("xdist"):
-                item.add_marker(pytest.mark.xdist_group(self.name))  # one process opens the engine
-            yield item
+            yield StageItem.from_parent(self, name=str(stage))
 
     def measured(self) -> dict[str, StageResult]:
         """Stage -> figure; what keeps the engine from it is every test's error."""

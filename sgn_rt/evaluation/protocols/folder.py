@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sgn_rt._types import Float
+from sgn_rt.audio.file_names import ENDINGS
 from sgn_rt.errors import AudioError
 from sgn_rt.evaluation.metrics import bss_eval_v3
 from sgn_rt.evaluation.protocols.base import Dropped, Item, Labels, Protocol, Score, expect_folder
@@ -15,7 +16,6 @@ from sgn_rt.evaluation.sound import SILENT, is_any_silent, read_channels
 from sgn_rt.parity.metrics import si_sdr
 
 MIXTURE, MIX = "mixture", "mix"
-SOUNDS = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus", ".m4a"})
 
 
 class Folder(Protocol):
@@ -64,11 +64,11 @@ class Folder(Protocol):
 def _mixtures(root: Path) -> Iterator[tuple[str, Path, dict[str, Path]]]:
     for path in sorted(root.iterdir()):
         if path.is_dir():
-            files = {p.stem: p for p in sorted(path.iterdir()) if p.suffix.lower() in SOUNDS}
+            files = {p.stem: p for p in sorted(path.iterdir()) if p.suffix.lower() in ENDINGS}
             if MIXTURE in files:
                 mixture = files.pop(MIXTURE)
                 yield path.name, mixture, files
-        elif path.stem.endswith(f".{MIX}") and path.suffix.lower() in SOUNDS:
+        elif path.stem.endswith(f".{MIX}") and path.suffix.lower() in ENDINGS:
             name = path.stem.removesuffix(f".{MIX}")
             beside = sorted(root.glob(f"{_literal(name)}.*{path.suffix}"))
             stems = {p.stem.removeprefix(f"{name}."): p for p in beside if p != path}

@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 
 from sgn_rt._types import Float
+from sgn_rt.audio.file_names import ENDINGS
 from sgn_rt.audio.labelled_music import read_mono
 from sgn_rt.errors import AudioError
 from sgn_rt.evaluation.protocols.base import Dropped, Item, Labels, Protocol, Score, expect_folder
-from sgn_rt.evaluation.protocols.folder import SOUNDS
 from sgn_rt.evaluation.sound import SILENT, centre, is_any_silent
 from sgn_rt.parity.metrics import si_sdr
 
@@ -45,7 +45,7 @@ class Sources(Protocol):
             place.name: files
             for place in sorted(root.iterdir())
             if place.is_dir()
-            and (files := [f for f in sorted(place.iterdir()) if f.suffix.lower() in SOUNDS])
+            and (files := [f for f in sorted(place.iterdir()) if f.suffix.lower() in ENDINGS])
         }
         if not solos:
             raise AudioError(
