@@ -25,6 +25,7 @@ from sgn_rt.export.weights import GraphWeights
 from sgn_rt.model.contract import (
     BUNDLE_SCHEMA,
     DYNAMIC_AXES,
+    OPTIONAL_OUTPUTS,
     Axis,
     GraphKey,
     Kind,
@@ -119,7 +120,9 @@ def _examples(model: Reference, kind: Kind, precision: Precision) -> tuple[torch
     )
 
 
-def build_graph(model: Reference, kind: Kind, precision: Precision) -> onnx.ModelProto:
+def build_graph(
+    model: Reference, kind: Kind, precision: Precision, *, assignment: bool = False
+) -> onnx.ModelProto:
     """Export a network.
 
     Parameters
@@ -129,6 +132,8 @@ def build_graph(model: Reference, kind: Kind, precision: Precision) -> onnx.Mode
     kind, precision
         What the graph computes and in which number format. Names, axes and types of inputs and
         outputs are those of `sgn_rt.model.contract`.
+    assignment
+        Whether ``CORE`` gives its `OPTIONAL_OUTPUTS`, too; no other kind has any.
 
     Returns
     -------
@@ -138,6 +143,9 @@ def build_graph(model: Reference, kind: Kind, precision: Precision) -> onnx.Mode
     is_foreign = isinstance(model, ModuleReference)
     module = _traced(model, kind, precision)
     inputs, outputs = inputs_of(kind, model.config), outputs_of(kind, model.config)
+    if assignment:
+        assert isinstance(module, Core), kind
+        module.gives_assignment, outputs = True, (*outputs, *OPTIONAL_OUTPUTS[kind])
     axes = {axis: torch.export.Dim(str(axis)) for axis in DYNAMIC_AXES}
     shapes = tuple(
         {

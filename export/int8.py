@@ -28,7 +28,7 @@ from sgn_rt.reference import Sgn
 
 
 def build_int8(
-    model: Sgn, kind: Kind, material: Material, tell: Tell
+    model: Sgn, kind: Kind, material: Material, tell: Tell, *, assignment: bool = False
 ) -> tuple[ModelProto, dict[str, Any]]:
     """Export a network in int8.
 
@@ -42,6 +42,8 @@ def build_int8(
         What to calibrate on.
     tell
         Told what is being done.
+    assignment
+        As `sgn_rt.export.graphs.build_graph`.
 
     Returns
     -------
@@ -50,7 +52,8 @@ def build_int8(
     record : dict
         How it was calibrated, and which layers are in int8.
     """
-    body, scheme = build_graph(model, kind, Precision.INT8), SCHEMES[kind]
+    body = build_graph(model, kind, Precision.INT8, assignment=assignment)
+    scheme = SCHEMES[kind]
     whole, masks = _up_to_masks(model, kind, body)
     calibration = calibrate(whole, masks, _feeds(kind, material, model.config), scheme, tell)
     graph = quantized(body, calibration.layers, calibration.ranges, scheme)

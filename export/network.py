@@ -158,7 +158,10 @@ class Block(nn.Module):
 
 
 class Grouping(nn.Module):
-    """Category-aware grouping, float32: tokens [B, C, D] and features [B, P, D] to embedding."""
+    """Category-aware grouping, float32.
+
+    Tokens [B, C, D] and features [B, P, D] to embedding [B, C, D] and assignment [B, C, P].
+    """
 
     def __init__(self, weights: GraphWeights) -> None:
         super().__init__()
@@ -168,13 +171,14 @@ class Grouping(nn.Module):
         self.output = Affine(weights, "grouping.output")
         self.norm = Norm(weights, "grouping.norm")
 
-    def forward(self, tokens: Tensor, features: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         # [B, P, C]: the softmax over categories is then over the last axis, where it is cheap.
         shares = (self.key(features) @ self.query(tokens).transpose(1, 2)).softmax(-1)
         shares = shares / (shares.sum(1, keepdim=True) + 1.0)
-        grouped = self.output(shares.transpose(1, 2) @ self.value(features))
+        assignment = shares.transpose(1, 2)
+        grouped = self.output(assignment @ self.value(features))
         embedding: Tensor = self.norm(tokens + grouped)
-        return embedding
+        return embedding, assignment
 
 
 class Mask(nn.Module):
@@ -253,18 +257,18 @@ class Network(nn.Module):
 
     def masks(self, log_magnitude: Tensor, categories: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Masks [B, S, L, T] of the categories [S], presence and embedding, in one go."""
-        presence, embedding, basis = self.analyze(log_magnitude)
+        presence, embedding, basis, _ = self.analyze(log_magnitude)
         guide = self.mask_guide(embedding.index_select(1, categories)).to(basis.dtype)
         return self.mask(guide, basis), presence, embedding
 
-    def analyze(self, log_magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Presence [B, C] and embedding [B, C, D], float32, and basis maps in the body's type."""
+    def analyze(self, log_magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Presence [B, C], embedding [B, C, D], basis maps in the body's type, assignment."""
         x = log_magnitude * self.input_scale + self.input_shift
         x = x.to(self.token_offset.dtype)
         levels, skips = self.encode(x)
-        embedding = self.group(levels)
+        embedding, assignment = self.group(levels)
         presence = self.presence_head(embedding).squeeze(-1).sigmoid()
-        return presence, embedding, self.decode(skips)
+        return presence, embedding, self.decode(skips), assignment
 
     def encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The level of the tokens behind LeakyReLU, and all seven levels behind ReLU."""
@@ -279,16 +283,18 @@ class Network(nn.Module):
             skips.append(F.relu(x))
         return tokens, skips
 
-    def group(self, level: Tensor) -> Tensor:
-        """Embedding [B, C, D], float32, from one encoder level."""
+    def group(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        """Embedding [B, C, D] and assignment [B, C, P], float32, from one encoder level."""
         count, classes = self.config.tokens, len(self.config.categories)
         features = self.token_projection(level)
         x = F.pad(features, (0, 0, 0, classes)) + self.token_offset
         for block in self.transformer:
             x = block(x)
         features, tokens = torch.split(x, [count, classes], dim=1)
-        embedding: Tensor = self.grouping(self.token_norm(tokens), self.feature_norm(features))
-        return embedding
+        embedding: Tensor
+        assignment: Tensor
+        embedding, assignment = self.grouping(self.token_norm(tokens), self.feature_norm(features))
+        return embedding, assignment
 
     def decode(self, skips: list[Tensor]) -> Tensor:
         """Basis maps [B, K, L, T]."""
@@ -299,9 +305,18 @@ class Network(nn.Module):
 
 
 class Core(Network):
-    """Log-magnitude [B, 1, L, T] to presence, embedding, guide [B, C, K + 1] and basis maps."""
+    """Log-magnitude [B, 1, L, T] to presence, embedding, guide [B, C, K + 1] and basis maps.
 
-    def forward(self, log_magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    Attributes
+    ----------
+    gives_assignment
+        Whether assignment [B, C, P] comes behind them.
+    """
+
+    gives_assignment = False
+
+    def forward(self, log_magnitude: Tensor) -> tuple[Tensor, ...]:
         """MODEL steps 3 to 9, up to the masks; float32 but for the basis maps of a half body."""
-        presence, embedding, basis = self.analyze(log_magnitude)
-        return presence, embedding, self.mask_guide(embedding), basis
+        presence, embedding, basis, assignment = self.analyze(log_magnitude)
+        outputs = (presence, embedding, self.mask_guide(embedding), basis)
+        return (*outputs, assignment) if self.gives_assignment else outputs

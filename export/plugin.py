@@ -248,7 +248,7 @@ class Plugin(Network):
 
         The masks' guide is computed of every category: which are wanted is not known yet.
         """
-        presence, embedding, basis = self.analyze(log_magnitude)
+        presence, embedding, basis, _ = self.analyze(log_magnitude)
         return presence, embedding, self.mask_guide(embedding), basis
 
 

@@ -10,6 +10,7 @@ import torch
 
 from sgn_rt._types import Float
 from sgn_rt.audio.labelled_music import Piece
+from sgn_rt.export.graphs import as_sgn
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.probe import Probe
 from sgn_rt.parity.metrics import share
@@ -50,7 +51,17 @@ def _shares(model: Reference, mixture: torch.Tensor) -> Float:
     return np.array(found, np.float32)
 
 
-def make_probe(model: Reference, music: Sequence[Piece]) -> Probe:
+def _assignment(model: Reference, log_magnitude: torch.Tensor) -> Float:
+    """Of one window, shape = (C, P), float32."""
+    sgn = as_sgn(model)
+    with torch.inference_mode():
+        level = sgn.encode(log_magnitude)[sgn.config.token_level]
+        _, assignment, _, _ = sgn.group(level)
+    found: Float = assignment[0].numpy()
+    return found
+
+
+def make_probe(model: Reference, music: Sequence[Piece], *, assignment: bool = False) -> Probe:
     """Probe windows from the middle of the first pieces.
 
     Parameters
@@ -59,6 +70,8 @@ def make_probe(model: Reference, music: Sequence[Piece]) -> Probe:
         The reference, float32.
     music
         At the model's rate; stems serve where the model knows their category.
+    assignment
+        Whether graphs give it, and it is to be compared.
     """
     config = model.config
     rows: list[dict[str, Any]] = []
@@ -93,4 +106,6 @@ def make_probe(model: Reference, music: Sequence[Piece]) -> Probe:
                 "shares": shares,
             }
         )
+        if assignment:
+            rows[-1]["assignment"] = _assignment(model, log_magnitude)
     return Probe(**{name: np.stack([row[name] for row in rows]) for name in rows[0]})

@@ -12,11 +12,12 @@ import onnx
 import onnxruntime
 import torch
 
-from sgn_rt._types import Float, Masked, Positions, Separated
+from sgn_rt._types import Float, Masked, Positions, Separated, Signals
 from sgn_rt.engines.base import Engine, MaskEngine, MasksAtOnce, WholeEngine
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import EngineError, ParityError
 from sgn_rt.export.graphs import as_sgn, masks_module, network_module
+from sgn_rt.export.network import Core
 from sgn_rt.export.pair import load_graph
 from sgn_rt.export.standard import standard_copy
 from sgn_rt.model.bundle import Artifact, Bundle
@@ -164,14 +165,25 @@ class _RoundedPair(_Rounded):
 
     def __init__(self, model: Reference) -> None:
         super().__init__(model, Kind.CORE)
+        assert isinstance(self._module, Core)
+        self._module.gives_assignment = True
         self._masks_of = masks_module(Precision.FP16)
+
+    @property
+    def shows_assignment(self) -> bool:
+        return True
+
+    def _signals(self, log_magnitude: Float) -> Signals:
+        with torch.inference_mode():
+            presence, embedding, _, _, assignment = self._module(torch.from_numpy(log_magnitude))
+        return Signals(*(each[0].numpy() for each in (presence, embedding, assignment)))
 
     def _network(
         self, log_magnitude: Float, wanted: Positions | None
     ) -> Sequence[tuple[Float, Any]]:
         del wanted
         with torch.inference_mode():
-            presence, _, guide, basis = self._module(torch.from_numpy(log_magnitude))
+            presence, _, guide, basis, _ = self._module(torch.from_numpy(log_magnitude))
         return [
             (presence[i].numpy(), (basis[i : i + 1], guide[i : i + 1])) for i in range(len(basis))
         ]

@@ -30,6 +30,7 @@ from sgn_rt.model.contract import (
     BUNDLE_PROBE,
     BUNDLE_SCHEMA,
     FLOATS,
+    OPTIONAL_OUTPUTS,
     SECOND_HALVES,
     WHOLE_KINDS,
     Kind,
@@ -63,6 +64,7 @@ def export_bundle(
     name: str | None = None,
     licence: str = "unspecified",
     shared_weights: bool = False,
+    assignment: bool = False,
     overwrite: bool = False,
     tell: Tell | None = None,
 ) -> dict[str, list[StageResult]]:
@@ -92,6 +94,8 @@ def export_bundle(
         float32 graphs refer to the checkpoint's tensors in the bundle instead of holding their own:
         the bundle is then hardly larger than the checkpoint, but a graph needs it beside it. Not
         ``plugin``, which TensorRT reads: its parser would be given nodes in the place of weights.
+    assignment
+        ``core`` also gives each category's assignment, for `sgn_rt.explain`.
     overwrite
         Replace a bundle that is there already.
     tell
@@ -120,6 +124,7 @@ def export_bundle(
     _expect_choice("kinds", kinds, tuple(Kind))
     _expect_choice("precisions", precisions, tuple(Precision))
     _expect_graphs(kinds, precisions, calibration)
+    _expect_shown(assignment, kinds, precisions)
     _expect_free(target, overwrite)
     tell(f"loading {checkpoint}")
     model = load(checkpoint, key_map)
@@ -132,7 +137,7 @@ def export_bundle(
     return _proved_bundle(
         model, target, music, add_checkpoint, kinds=kinds, precisions=precisions,
         calibration=calibration, name=name or Path(checkpoint).stem, licence=licence,
-        shared_weights=shared_weights, tell=tell,
+        shared_weights=shared_weights, assignment=assignment, tell=tell,
     )  # fmt: skip
 
 
@@ -201,7 +206,8 @@ def _proved_bundle(
     **options: Any,
 ) -> dict[str, list[StageResult]]:
     """Probes, graphs and manifest of a network: written, proved, and put in their place."""
-    probe = make_probe(model, load_music(music, model.config.sample_rate))
+    heard = load_music(music, model.config.sample_rate)
+    probe = make_probe(model, heard, assignment=options.get("assignment", False))
     with _written_whole(target) as work:
         add_checkpoint(work)
         manifest = write_unproved(model, probe, work, **options)
@@ -224,6 +230,7 @@ def write_unproved(
     name: str,
     licence: str = "unspecified",
     shared_weights: bool = False,
+    assignment: bool = False,
     tell: Tell | None = None,
 ) -> dict[str, Any]:
     """Write a bundle's probes, graphs and manifest beside its checkpoint, and prove nothing.
@@ -235,7 +242,7 @@ def write_unproved(
     folder
         It is there, and holds the checkpoint (`sgn_rt.model.contract.BUNDLE_CHECKPOINT`) of a
         network that is ours.
-    kinds, precisions, calibration, name, licence, shared_weights, tell
+    kinds, precisions, calibration, name, licence, shared_weights, assignment, tell
         As `export_bundle`.
 
     Returns
@@ -250,11 +257,12 @@ def write_unproved(
         material = calibration_material(calibration, model.config)
     for kind, precision in _with_pairs(kinds, precisions, model.config):
         tell(f"exporting {kind}.{precision}")
+        more = {"assignment": True} if assignment and kind in OPTIONAL_OUTPUTS else {}
         if precision == Precision.INT8:
-            graph, record = build_int8(as_sgn(model), kind, material, tell)
+            graph, record = build_int8(as_sgn(model), kind, material, tell, **more)
             entry = _write_graph(graph, kind, precision, folder) | {"quantization": record}
         else:
-            graph = build_graph(model, kind, precision)
+            graph = build_graph(model, kind, precision, **more)
             shared = shared_weights and (kind, precision) in SHARING
             entry = _write_graph(graph, kind, precision, folder, shared=shared)
         artifacts.append(entry)
@@ -345,6 +353,15 @@ def _expect_graphs(
         raise ConfigError(
             f"calibration: got {len(calibration)} recordings for {', '.join(precisions)}, expected "
             f"{Precision.INT8} among the precisions. Add it, or leave the recordings out."
+        )
+
+
+def _expect_shown(assignment: bool, kinds: Sequence[Kind], precisions: Sequence[Precision]) -> None:
+    graphs = _with_pairs(kinds, precisions)
+    if assignment and not any(kind in OPTIONAL_OUTPUTS for kind, _ in graphs):
+        raise ConfigError(
+            f"assignment: got {', '.join(map('.'.join, graphs))}, expected {Kind.CORE} among the "
+            "graphs, which alone gives it. Add it, or leave the assignment out."
         )
 
 

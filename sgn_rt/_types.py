@@ -75,6 +75,25 @@ class Masked(NamedTuple):
     presence: Float
 
 
+class Signals(NamedTuple):
+    """What the network says of one window beside masks.
+
+    Attributes
+    ----------
+    presence
+        Probability of every category, shape = (C,), float32, 0 to 1.
+    embedding
+        Of every category, shape = (C, D), float32.
+    assignment
+        Share of every feature token that each category gathers, shape = (C, P), float32, as in
+        MODEL step 6: behind its division, so that a row sums to less than 1.
+    """
+
+    presence: Float
+    embedding: Float
+    assignment: Float
+
+
 class Analysis(NamedTuple):
     """What a network says of one window: the first of an engine's two steps.
 

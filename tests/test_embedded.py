@@ -40,7 +40,8 @@ def pieces():
 
 def test_every_stage_holds(separator):
     results = measure_with_weights(separator.engine, separator.bundle)
-    assert [result.stage for result in results] == list(Stage)
+    shown = [stage for stage in Stage if stage != Stage.ASSIGNMENT]  # no graph of it gives one
+    assert [result.stage for result in results] == shown
     assert [str(result) for result in results if not result.passed] == []
 
 

@@ -113,11 +113,16 @@ def figures(
     tell: Callable[[str], None],
 ) -> Iterator[Figures]:
     """Export a model, and measure its graphs without any limit."""
-    probe = make_probe(model, load_music(None, model.config.sample_rate))
+    assignment = Kind.CORE in kinds
+    music = load_music(None, model.config.sample_rate)
+    probe = make_probe(model, music, assignment=assignment)
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         save_checkpoint(model, model.config, folder / BUNDLE_CHECKPOINT)
-        write_unproved(model, probe, folder, kinds=kinds, precisions=precisions, name=name)
+        write_unproved(
+            model, probe, folder, kinds=kinds, precisions=precisions, name=name,
+            assignment=assignment,
+        )  # fmt: skip
         bundle = Bundle.open(folder)
         for artifact in bundle.artifacts:
             if artifact.kind in SECOND_HALVES:

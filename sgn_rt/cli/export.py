@@ -48,6 +48,11 @@ from sgn_rt.model.contract import FLOATS, WHOLE_KINDS, Kind, Precision
 )
 @click.option("--shared-weights", is_flag=True,
               help="float32 graphs refer to the checkpoint in the bundle.")  # fmt: skip
+@click.option(
+    "--assignment",
+    is_flag=True,
+    help="core also gives what each category claims: explain needs no PyTorch then.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 @verbosity_options
 def command(
@@ -63,6 +68,7 @@ def command(
     name: str | None,
     licence: str,
     shared_weights: bool,
+    assignment: bool,
     overwrite: bool,
 ) -> None:
     """Export a trained checkpoint, or a network of your own, to a bundle of ONNX graphs.
@@ -95,7 +101,7 @@ def command(
         else:
             measured = export_bundle(
                 path, output, key_map=key_map, calibration=calibration,
-                shared_weights=shared_weights, **common,
+                shared_weights=shared_weights, assignment=assignment, **common,
             )  # fmt: skip
     show_stages(measured)
     size = sum(path.stat().st_size for path in output.iterdir())

@@ -18,6 +18,7 @@ from sgn_rt._types import (
     Part,
     Positions,
     Separated,
+    Signals,
     Windows,
     as_batch,
 )
@@ -25,6 +26,7 @@ from sgn_rt.audio.resample import Resampler, SpanResampler
 from sgn_rt.errors import EngineError
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import Precision
+from sgn_rt.model.sgn_config import as_sgn
 from sgn_rt.model.stages import StageResult
 from sgn_rt.model.transform import Transform
 
@@ -358,6 +360,38 @@ class MaskEngine(Engine):
         log_magnitude = self.transform.log_magnitude(self.transform.stft(mixture))
         masks: Float = self.masks(log_magnitude[None], categories).masks[0]
         return masks
+
+    @property
+    def shows_assignment(self) -> bool:
+        """Whether it has `signals`: what runs may give no assignments."""
+        return False
+
+    def signals(self, log_magnitude: Float) -> Signals:
+        """What the network says of one window beside masks, from ``log_magnitude`` [L, T].
+
+        Raises
+        ------
+        EngineError
+            As `analyze`; also where it does not show them.
+        """
+        config = as_sgn(self.config, "assignments")
+        self._expect_own_process()
+        plane = (config.frequency_bins, config.frames)
+        self._expect_shape("log_magnitude", log_magnitude, plane)
+        found = self._told(self._signals, log_magnitude[None, None])
+        classes = len(config.categories)
+        self._expect_finite("presence", found.presence, (classes,))
+        self._expect_finite("embedding", found.embedding, (classes, config.embedding_dim))
+        self._expect_finite("assignment", found.assignment, (classes, config.tokens))
+        return found
+
+    def _signals(self, log_magnitude: Float) -> Signals:
+        """The work of `signals`, of [1, 1, L, T]."""
+        del log_magnitude
+        raise EngineError(
+            f"assignments: got {self.detail}, which gives none, expected a graph that "
+            "does. Export the bundle with --assignment."
+        )
 
     def _all_masks(self, log_magnitude: Float, categories: Positions) -> Masked:
         rows = self._network(log_magnitude, categories)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sgn_rt._types import Float, Masked, Positions, Separated
+from sgn_rt._types import Float, Masked, Positions, Separated, Signals
 from sgn_rt.engines.base import Engine, MaskEngine, MasksAtOnce, WholeEngine
 from sgn_rt.engines.onnxruntime_gpu import (
     BATCH,
@@ -125,6 +125,18 @@ class _Core(MaskEngine):
             presence, *maps = self._run(window, Tensor.PRESENCE, Tensor.BASIS, Tensor.GUIDE)
             rows.append((presence[0], _Maps(*maps)))
         return rows
+
+    @property
+    def shows_assignment(self) -> bool:
+        """As `MaskEngine.shows_assignment`: of graphs that were exported so, by ONNX Runtime."""
+        session = self.session
+        return isinstance(session, Session) and Tensor.ASSIGNMENT in session.outputs
+
+    def _signals(self, log_magnitude: Float) -> Signals:
+        if not self.shows_assignment:
+            return super()._signals(log_magnitude)
+        outputs = (Tensor.PRESENCE, Tensor.EMBEDDING, Tensor.ASSIGNMENT)
+        return Signals(*(each[0] for each in self._run(log_magnitude, *outputs)))
 
     def _run(self, window: Float, *outputs: Tensor) -> list[Any]:
         return self.session.run(outputs, {Tensor.LOG_MAGNITUDE: window})

@@ -86,6 +86,13 @@ class Session:
     providers
         Name and options of the provider, and of one that takes what it leaves.
 
+    Attributes
+    ----------
+    outputs
+        Names of what the graph gives.
+    version
+        Of ONNX Runtime.
+
     Raises
     ------
     UnavailableError
@@ -129,6 +136,7 @@ class Session:
                 f"{provider} loads. Export the bundle again, or choose another engine."
             ) from error
         self._expect_providers([name for name, _ in providers])
+        self.outputs = frozenset(str(value.name) for value in self._session.get_outputs())
         self._run_options, self._limit = ort.RunOptions, TimeLimit(SECONDS_A_WINDOW)
         self.version = str(ort.__version__)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sgn_rt._optional import require
-from sgn_rt._types import Analysis, Float, Positions
+from sgn_rt._types import Analysis, Float, Positions, Signals
 from sgn_rt.engines.base import MaskEngine
 from sgn_rt.errors import UnavailableError
 from sgn_rt.model.bundle import Bundle
@@ -71,6 +71,18 @@ class TorchEngine(MaskEngine):
         return [
             (presence[i].numpy(), (basis[i : i + 1], guide[i : i + 1])) for i in range(len(basis))
         ]
+
+    @property
+    def shows_assignment(self) -> bool:
+        """As `MaskEngine.shows_assignment`."""
+        return True
+
+    def _signals(self, log_magnitude: Float) -> Signals:
+        with self._torch.inference_mode():
+            levels = self._model.encode(self._torch.from_numpy(log_magnitude))
+            level = levels[self._model.config.token_level]
+            embedding, assignment, presence, _ = self._model.group(level)
+        return Signals(*(each[0].numpy() for each in (presence, embedding, assignment)))
 
     def _mask(self, state: Any, category: int) -> Float:
         mask: Float = self._mask_tensor(state, category).contiguous().numpy()[0, 0]

@@ -46,6 +46,8 @@ class Explanation:
         Category shown, or ``residual`` -> shape = (samples,), at the model's rate.
     gain_db
         By which the network heard it louder.
+    present
+        Categories that count as present over time.
     occlusions
         Of categories shown.
     labels
@@ -64,6 +66,7 @@ class Explanation:
     mixture: Float
     sources: Mapping[str, Float]
     gain_db: float
+    present: frozenset[str]
     occlusions: tuple[Occlusion, ...]
     labels: frozenset[str] | None
     stems: Mapping[str, Float]

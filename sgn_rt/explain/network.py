@@ -1,37 +1,19 @@
-"""The network asked for what a separation does not need: embeddings and assignments."""
+"""Where signals come from: a graph that gives assignments, or the PyTorch reference."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from sgn_rt._optional import require
-from sgn_rt._types import Float
+from sgn_rt._types import Float, Signals
+from sgn_rt.engines.base import MaskEngine
+from sgn_rt.engines.factory import open_engine
 from sgn_rt.errors import DependencyError, UnavailableError
 from sgn_rt.model.bundle import Bundle
-from sgn_rt.model.contract import BUNDLE_CHECKPOINT
+from sgn_rt.model.contract import Kind, Precision
 from sgn_rt.model.sgn_config import as_sgn
-
-
-class Signals(NamedTuple):
-    """What the network says of one window beside masks.
-
-    Attributes
-    ----------
-    presence
-        Probability of every category, shape = (C,), float32, 0 to 1.
-    embedding
-        Of every category, shape = (C, D), float32.
-    assignment
-        Share of every feature token that each category gathers, shape = (C, P), float32, as in
-        MODEL step 6: behind its division, so that a row sums to less than 1. See `claims_of`.
-    """
-
-    presence: Float
-    embedding: Float
-    assignment: Float
 
 
 class Network(Protocol):
@@ -51,62 +33,56 @@ class Network(Protocol):
         ...
 
 
-class TorchNetwork:
-    """The PyTorch reference, float32 on the CPU, from the checkpoint of a bundle."""
+class EngineNetwork:
+    """An engine that shows assignments."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._torch: Any = require("torch", extra="export", purpose="explain")
-        from sgn_rt.reference import load_content
-
-        content = bundle.read(BUNDLE_CHECKPOINT)
-        self._model: Any = load_content(content, bundle.root / BUNDLE_CHECKPOINT)
-
-    @property
-    def detail(self) -> str:
-        """What it is, for people."""
-        return f"PyTorch reference, torch {self._torch.__version__}"
+    def __init__(self, engine: MaskEngine) -> None:
+        self.engine, self.detail = engine, engine.detail
 
     def signals(self, log_magnitude: Float) -> Signals:
         """As `Network.signals`."""
-        with self._torch.inference_mode():
-            levels = self._model.encode(self._input(log_magnitude))
-            level = levels[self._model.config.token_level]
-            embedding, assignment, presence, _ = self._model.group(level)
-        return Signals(*(t[0].numpy() for t in (presence, embedding, assignment)))
+        return self.engine.signals(np.ascontiguousarray(log_magnitude))
 
     def masks(self, log_magnitude: Float, categories: Sequence[int]) -> Float:
         """As `Network.masks`."""
-        wanted = self._torch.tensor(list(categories), dtype=self._torch.int64)
-        with self._torch.inference_mode():
-            masks, _, _ = self._model.masks(self._input(log_magnitude), wanted)
-        found: Float = masks[0].numpy()
-        return found
-
-    def _input(self, log_magnitude: Float) -> Any:
-        return self._torch.from_numpy(np.ascontiguousarray(log_magnitude))[None, None]
+        wanted = np.array(categories, np.int64)
+        masks: Float = self.engine.masks(log_magnitude[None, None], wanted).masks[0]
+        return masks
 
 
 def open_network(bundle: Bundle) -> Network:
-    """The network of a bundle, open to view.
+    """The network of a bundle, open to view: its graph where that gives assignments, or PyTorch.
 
     Raises
     ------
     UnavailableError
-        If nothing here can show assignments: no PyTorch, or a bundle without its checkpoint.
+        If nothing here shows assignments.
     ConfigError
         If it is no SGN, and has no assignments.
     """
     as_sgn(bundle.config, "explain")
-    if not bundle.has_checkpoint:
-        raise UnavailableError(
-            f"explain: got a bundle without {BUNDLE_CHECKPOINT} ({bundle.graphs}), expected one "
-            "with it, as no graph gives what is shown. Export it again."
-        )
+    missing: list[DependencyError] = []
+    for precision in Precision:
+        artifact = bundle.find(Kind.CORE, precision)
+        if artifact is None:
+            continue
+        try:
+            engine = open_engine(f"onnxruntime:{artifact.name}", bundle)
+        except DependencyError as error:
+            missing.append(error)
+            break
+        if isinstance(engine, MaskEngine) and engine.shows_assignment:
+            return EngineNetwork(engine)
+        engine.close()
     try:
-        return TorchNetwork(bundle)
-    except DependencyError as error:
+        engine = open_engine("torch", bundle)
+        assert isinstance(engine, MaskEngine)
+        return EngineNetwork(engine)
+    except (DependencyError, UnavailableError) as error:
+        reasons = "; ".join(map(str, (*missing, error)))
         raise UnavailableError(
-            "explain: got no PyTorch, expected it, as no graph gives what is shown. Install it: "
-            f"{error.command}",
+            f"explain: got nothing here that shows assignments ({bundle.graphs}; {reasons}), "
+            "expected a core graph that gives them, or PyTorch and the checkpoint. Export the "
+            "bundle with --assignment, or install PyTorch.",
             command=error.command,
         ) from error

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import json
-import re
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any, Final
@@ -17,12 +15,12 @@ from numpy.typing import NDArray
 from sgn_rt._types import Float
 from sgn_rt.explain.explanation import Explanation
 from sgn_rt.explain.figures import Clusters
-from sgn_rt.explain.why import LEAST_CLAIM, why
+from sgn_rt.explain.why import LEAST_CLAIM, from_where, why
+from sgn_rt.pages.document import text
 
 COLUMNS: Final = 1500
 """Of planes in the page, at most; the arrays beside it have all."""
 RANGE_DB: Final = 80.0
-_NOT_TEXT: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 )
@@ -32,7 +30,7 @@ _ICON: Final = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E
 
 def as_page(explanation: Explanation) -> str:
     """The page, HTML."""
-    title = _text(f"What was heard in {explanation.title}?")
+    title = text(f"What was heard in {explanation.title}?")
     data = json.dumps(_data(explanation), allow_nan=False, separators=(",", ":"))
     safe = data.replace("<", "\\u003c")
     return f"""<!doctype html>
@@ -49,7 +47,7 @@ def as_page(explanation: Explanation) -> str:
 <body>
 <header>
 <h1>{title}</h1>
-<p class="quiet">{_text(_lead(explanation))}</p>
+<p class="quiet">{text(_lead(explanation))}</p>
 </header>
 <main>
 {_static("page.html")}
@@ -60,7 +58,7 @@ def as_page(explanation: Explanation) -> str:
 <div class="table" role="group" aria-label="Similarity of embeddings" tabindex="0">
 {_matrix(explanation)}</div>
 <div id="maps"></div></div>
-{"".join(f"<p class='quiet'>{_text(line)}</p>" for line in cluster_lines(explanation))}
+{"".join(f"<p class='quiet'>{text(line)}</p>" for line in cluster_lines(explanation))}
 </section>
 </main>
 <script type="application/json" id="data">{safe}</script>
@@ -92,32 +90,32 @@ def _clustered(what: str, found: Clusters) -> str:
 def _lead(explanation: Explanation) -> str:
     hearing, names = explanation.hearing, explanation.hearing.config.categories
     heard = [names[i] for i in np.flatnonzero(explanation.is_heard)]
-    said = f"Heard: {', '.join(heard) or 'nothing'}."
+    said = f"Heard in some window: {', '.join(heard) or 'nothing'}."
+    said += f" Present over time: {', '.join(sorted(explanation.present)) or 'nothing'}."
     if explanation.labels is not None:
         said += f" True: {', '.join(sorted(explanation.labels)) or 'nothing'}."
     gain = f", {explanation.gain_db:+.1f} dB for the network" if explanation.gain_db else ""
-    return (
-        f"{said} {hearing.duration_s:.1f} s, by {explanation.model}{gain} ({explanation.network})."
-    )
+    said += f" {hearing.duration_s:.1f} s, by {explanation.model}{gain} ({explanation.network})."
+    return f"{said} {from_where(explanation)}" if explanation.start_s else said
 
 
 def _reasons(explanation: Explanation) -> Iterator[str]:
     for name, sentences in why(explanation).items():
-        lines = "".join(f"<li>{_text(sentence)}</li>" for sentence in sentences)
-        yield f"<article><h3>{_text(name)}</h3><ul>{lines}</ul></article>"
+        lines = "".join(f"<li>{text(sentence)}</li>" for sentence in sentences)
+        yield f"<article><h3>{text(name)}</h3><ul>{lines}</ul></article>"
 
 
 def _matrix(explanation: Explanation) -> str:
     names = explanation.hearing.config.categories
-    head = "".join(f'<th scope="col"><span>{_text(name)}</span></th>' for name in names)
+    head = "".join(f'<th scope="col"><span>{text(name)}</span></th>' for name in names)
     rows = []
     for name, row in zip(names, explanation.similarity, strict=True):
         cells = "".join(
-            f'<td style="--v:{value:.3f}" title="{_text(name)} and {_text(other)}: {value:.3f}">'
+            f'<td style="--v:{value:.3f}" title="{text(name)} and {text(other)}: {value:.3f}">'
             f"{value:.2f}</td>"
             for other, value in zip(names, row, strict=True)
         )
-        rows.append(f'<tr><th scope="row">{_text(name)}</th>{cells}</tr>')
+        rows.append(f'<tr><th scope="row">{text(name)}</th>{cells}</tr>')
     caption = "Cosine between embeddings, mean over windows"
     return (
         f"<table class=matrix><caption>{caption}</caption><thead><tr><td></td>{head}</tr></thead>"
@@ -188,8 +186,3 @@ def _base64(content: bytes) -> str:
 
 def _static(name: str) -> str:
     return resources.files("sgn_rt.explain").joinpath("static", name).read_text("utf-8")
-
-
-def _text(content: str) -> str:
-    """Text that is no markup, without what HTML does not take."""
-    return html.escape(_NOT_TEXT.sub("\ufffd", content))

@@ -106,7 +106,7 @@ def explain(
         checked_categories(config, request.labels)
     require_figures()
     mixture = _read(request.path, request, config.sample_rate)
-    labels, stems = _truth(request, config.categories, config.sample_rate)
+    labels, stems = _truth(request, bundle, len(mixture))
     network = open_network(bundle)
     measure = measure_level([mixture[None]], config.window_samples)
     if measure.dbfs is None:
@@ -145,6 +145,7 @@ def explain(
         mixture=mixture,
         sources={name: sound[0] for name, sound in separation.sources.items()},
         gain_db=gain,
+        present=frozenset(separation.present),
         occlusions=tuple(occlusions),
         labels=labels,
         stems=stems,
@@ -218,15 +219,22 @@ def _read(path: Path, request: Request, sample_rate: int) -> Float:
 
 
 def _truth(
-    request: Request, known: Sequence[str], sample_rate: int
+    request: Request, bundle: Bundle, samples: int
 ) -> tuple[frozenset[str] | None, dict[str, Float]]:
-    """Labels, and true sound of those that the model knows."""
-    path = request.path
+    """Labels, and true sound of those that the model knows, each of so many samples."""
+    path, config = request.path, bundle.config
     found = stems_of(path, sorted(path.parent.iterdir())) if path.parent.is_dir() else {}
     stems = {}
     for category, file in found.items():
-        if category in known and (request.labels is None or category in request.labels):
-            stems[category] = _read(file, request, sample_rate)
+        if category not in config.categories or category not in (request.labels or found):
+            continue
+        stems[category] = _read(file, request, config.sample_rate)
+        if len(stems[category]) != samples:
+            raise AudioError(
+                f"{file}: got {len(stems[category])} samples at {config.sample_rate} Hz, expected "
+                f"the {samples} of {path}, whose stem it is. Cut both to one length, or name "
+                "--labels without it."
+            )
     labels = request.labels if request.labels is not None else (found or None)
     return None if labels is None else frozenset(labels), stems
 

@@ -37,9 +37,16 @@ def why(explanation: Explanation) -> dict[str, list[str]]:
 def as_text(explanation: Explanation) -> str:
     """As Markdown."""
     lines = [f"# Why was it heard in {explanation.title}?", ""]
+    if explanation.start_s:
+        lines += [from_where(explanation), ""]
     for name, sentences in why(explanation).items():
         lines += [f"## {name}", "", *(f"- {sentence}" for sentence in sentences), ""]
     return "\n".join(lines)
+
+
+def from_where(explanation: Explanation) -> str:
+    """Where seconds count from, of a part of a file."""
+    return f"Seconds count from {explanation.start_s:g} s of the file."
 
 
 def _presence(explanation: Explanation, name: str) -> Iterator[str]:
@@ -49,12 +56,14 @@ def _presence(explanation: Explanation, name: str) -> Iterator[str]:
     best = own[int(np.argmax(values))]
     length = hearing.config.window_s
     speaking = int(np.count_nonzero(values >= threshold))
+    counts = "counts" if name in explanation.present else "does not count"
     heard = "Heard" if explanation.is_heard[_position(explanation, name)] else "Not heard"
     start = hearing.start_s[best]
     yield (
         f"{heard}: presence is highest, {values.max():.2f}, in the window of "
         f"{_span_s(start, min(start + length, hearing.duration_s))}, and at least the threshold "
-        f"({threshold:g}) in {speaking} of the {len(own)} windows that a separation hears."
+        f"({threshold:g}) in {speaking} of the {len(own)} windows that a separation hears. "
+        f"Over time that {counts} as present."
     )
     every = hearing.presence[:, category]
     low, high = int(np.argmin(every)), int(np.argmax(every))

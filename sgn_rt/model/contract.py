@@ -132,6 +132,9 @@ class Tensor(StrEnum):
     BASIS = "basis"
     """Basis maps, laid out as is fastest where the graph is meant to run: for the other half of
     the pair alone."""
+    ASSIGNMENT = "assignment"
+    """Share of every feature token that each category gathers (MODEL, step 6, behind its
+    division)."""
 
 
 class Axis(StrEnum):
@@ -146,6 +149,7 @@ class Axis(StrEnum):
     CATEGORY = "category"
     DIM = "dim"
     WEIGHTS = "weights"
+    TOKENS = "tokens"
     CHANNELS = "channels"
     ROWS = "rows"
     COLUMNS = "columns"
@@ -169,6 +173,9 @@ GRAPH_OUTPUTS: Final[dict[Kind, tuple[Tensor, ...]]] = {
 }
 WHOLE_KINDS: Final = (Kind.CORE, Kind.WAVEFORM, Kind.PLUGIN)
 """Graphs of a network that makes masks in one go, and has no second half: see `shapes`."""
+OPTIONAL_OUTPUTS: Final[dict[Kind, tuple[Tensor, ...]]] = {Kind.CORE: (Tensor.ASSIGNMENT,)}
+"""What a graph of an SGN gives, behind its outputs, where that was asked for: nobody needs it to
+separate."""
 _AXES: Final[dict[Tensor, tuple[Axis | int, ...]]] = {
     Tensor.MIXTURE: (Axis.BATCH, Axis.SAMPLES),
     Tensor.LOG_MAGNITUDE: (Axis.BATCH, 1, Axis.FREQUENCY, Axis.FRAMES),
@@ -181,6 +188,7 @@ _AXES: Final[dict[Tensor, tuple[Axis | int, ...]]] = {
     Tensor.EMBEDDING: (Axis.BATCH, Axis.CATEGORY, Axis.DIM),
     Tensor.GUIDE: (Axis.BATCH, Axis.CATEGORY, Axis.WEIGHTS),
     Tensor.BASIS: (Axis.BATCH, Axis.CHANNELS, Axis.ROWS, Axis.COLUMNS),
+    Tensor.ASSIGNMENT: (Axis.BATCH, Axis.CATEGORY, Axis.TOKENS),
 }
 _OTHER_AXES: Final[dict[tuple[Kind, Tensor], tuple[Axis | int, ...]]] = {
     # The masks' guide is of the categories chosen; the synthesis picks them itself, on the GPU.

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from sgn_rt._types import Float
 from sgn_rt.errors import BundleError
 from sgn_rt.model.config import ModelConfig
+from sgn_rt.model.sgn_config import as_sgn
 
 _MOST_NUMBERS: Final = 1 << 26
 """Of all arrays together: 256 MB. Probes of the published model are 1.3 million."""
 
-_LATER: Final = "shares"
-"""The array that older probes are without."""
+_OPTIONAL: Final = ("shares", "assignment")
+"""Arrays that probes may be without: older ones, and those of graphs that do not show them."""
 
 _Form: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape and type of an array."""
@@ -53,6 +54,9 @@ class Probe:
     shares
         Of every category's source in the mixture, its projection on it, shape = (W, C), float32;
         None in bundles from before they were kept.
+    assignment
+        Of every category to every feature token (MODEL, step 6), shape = (W, C, P), float32; None
+        where no graph of the bundle gives it.
     """
 
     mixture: Float
@@ -64,6 +68,7 @@ class Probe:
     stems: Float
     stem_known: NDArray[np.bool_]
     shares: Float | None = None
+    assignment: Float | None = None
 
     @property
     def windows(self) -> int:
@@ -124,8 +129,8 @@ class Probe:
         names = [field.name for field in fields(cls)]
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                if f"{_LATER}.npy" not in archive.namelist():
-                    names.remove(_LATER)
+                there = set(archive.namelist())
+                names = [n for n in names if n not in _OPTIONAL or f"{n}.npy" in there]
                 _expect_fit({name: _header(archive, name) for name in names}, config, where)
                 probe = cls(**{name: _read(archive, name) for name in names})
         except BundleError:
@@ -158,10 +163,12 @@ def _expect_fit(found: Mapping[str, _Form], config: ModelConfig, where: Path) ->
         "presence": (w, len(config.categories)),
         "stems": (w, s, n),
         "stem_known": (w, s),
-        _LATER: (w, len(config.categories)),
+        "shares": (w, len(config.categories)),
     }
-    if _LATER not in found:
-        del shapes[_LATER]
+    if "assignment" in found:
+        tokens = as_sgn(config, f"{where}: assignment").tokens
+        shapes["assignment"] = (w, len(config.categories), tokens)
+    shapes = {name: form for name, form in shapes.items() if name in found or name not in _OPTIONAL}
     types = {"categories": np.int64, "stem_known": np.bool_}
     for name, shape in shapes.items():
         (got, got_type), dtype = found[name], np.dtype(types.get(name, np.float32))

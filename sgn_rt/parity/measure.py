@@ -52,6 +52,8 @@ def _seen(engine: Engine, probe: Probe) -> Iterable[tuple[Stage, float]]:
             for x, categories in zip(probe.log_magnitude, probe.categories, strict=True)
         ]
         yield from _masks((Stage.NETWORK, Stage.NETWORK_MAX), masks, probe)
+        if engine.shows_assignment and probe.assignment is not None:
+            yield Stage.ASSIGNMENT, assignment(engine, probe.log_magnitude, probe.assignment)
         masks = [
             engine.masks_of(mixture, categories)
             for mixture, categories in zip(probe.mixture, probe.categories, strict=True)
@@ -66,6 +68,12 @@ def _seen(engine: Engine, probe: Probe) -> Iterable[tuple[Stage, float]]:
             Stage.SYNTHESIS,
             _synthesis(Transform(engine.config), lambda s, m: synthesis(s, m[None])[0], probe),
         )
+
+
+def assignment(engine: MaskEngine, log_magnitude: Float, expected: Float) -> float:
+    """Largest difference of an assignment [W, C, P] (stage ``assignment``)."""
+    found = np.stack([engine.signals(window).assignment for window in log_magnitude])
+    return float(np.abs(found - expected).max())
 
 
 def _masks(
@@ -181,7 +189,8 @@ def measure(
 ) -> list[StageResult]:
     """Measure every stage that an engine lets be seen.
 
-    ``network`` needs an engine that takes a log-magnitude: it is given the reference's. That one,
+    ``network`` and ``assignment`` need an engine that takes a log-magnitude: it is given the
+    reference's. That one,
     and one that has the STFT in it and comes apart behind the network, shows ``analysis``, what it
     makes of the waveform itself; of the latter masks computed here, of its guide and basis maps.
     ``synthesis`` is what either makes of the reference's spectrum and masks, the latter by way of a

@@ -104,6 +104,8 @@ class EngineGroup(pytest.Collector):
             return f"{self.name}: {stage}: the bundle has no checkpoint that says what they are"
         if stage == Stage.WEIGHTS:
             return f"{self.name}: {stage}: it runs no graph, but the checkpoint itself"
+        if stage == Stage.ASSIGNMENT and probe.assignment is None:
+            return f"{self.name}: {stage}: the bundle was exported without"
         return f"{self.name} does not show {stage} from outside"
 
     def _measure(self) -> dict[str, StageResult]:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sgn_rt._types import Signals
 from sgn_rt.explain.axes import token_grid
 from sgn_rt.explain.explanation import Explanation
 from sgn_rt.explain.hearing import listen
-from sgn_rt.explain.network import Signals
 from sgn_rt.explain.occlusion import occlude
 from sgn_rt.model.config import ModelConfig
 
@@ -90,6 +90,7 @@ def explanation(config, network, signal) -> Callable[..., Explanation]:
             "mixture": signal,
             "sources": dict.fromkeys([*hearing.names, "residual"], signal / 2),
             "gain_db": 0.0,
+            "present": frozenset({"bell"}),
             "occlusions": tuple(found),
             "labels": None,
             "stems": {},

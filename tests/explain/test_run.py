@@ -85,7 +85,7 @@ def test_channels_are_averaged_and_the_part_is_taken(bundle, tone, signal, confi
     np.testing.assert_allclose(total, explained.mixture, atol=1e-5)
 
 
-def test_labels_are_those_of_the_stems_beside(bundle, tone, signal, config):
+def test_labels_are_those_of_the_stems_beside(bundle, tone, signal, config, fails):
     for name, gain in (("bell", 0.5), ("whale", 0.5)):
         soundfile.write(tone.with_name(f"tone.{name}.wav"), gain * signal, config.sample_rate,
                         subtype="FLOAT")  # fmt: skip
@@ -94,6 +94,9 @@ def test_labels_are_those_of_the_stems_beside(bundle, tone, signal, config):
     np.testing.assert_allclose(explained.stems["bell"], 0.5 * signal, atol=1e-7)
     assert list(explained.stems) == ["bell"]  # the model knows no whale
     named = explain(Request(path=tone, labels=["horn"]), bundle)
+    soundfile.write(tone.with_name("tone.bell.wav"), signal[1:], config.sample_rate)
+    with fails(AudioError, "tone.bell.wav", "16799", "16800"):
+        explain(Request(path=tone), bundle)
     assert named.labels == {"horn"}
     assert not named.stems
 
@@ -135,7 +138,8 @@ def test_what_cannot_be_explained_is_refused(bundle, tone, signal, config, fails
 def test_a_bundle_without_assignments_and_checkpoint_is_refused(fails):
     bundle = Bundle.open()
     del bundle.files["checkpoint.safetensors"]
-    with fails(UnavailableError, "checkpoint.safetensors", "Export it again"):
+    bundle.artifacts = ()  # whose weights are in it
+    with fails(UnavailableError, "checkpoint.safetensors", "--assignment"):
         open_network(bundle)
 
 

@@ -29,7 +29,9 @@ def test_presence_is_told_with_its_window(explanation):
     told = " ".join(why(explained)["bell"])
     assert told.startswith(f"Heard: presence is highest, {own.max():.2f}, in the window of 0.")
     assert f"threshold (0.5) in {int((own >= 0.5).sum())} of the {len(own)} windows" in told
+    assert "Over time that counts as present." in told
     assert "labels" not in told
+    assert "Over time that does not count as present." in why(explained)["horn"][0]
 
 
 @pytest.mark.parametrize(
@@ -107,5 +109,7 @@ def test_the_most_alike_is_named(explanation):
 
 def test_one_category_shown(explanation):
     told = as_text(explanation(shown=[1]))
+    assert "count from" not in told
+    assert "Seconds count from 7.5 s of the file." in as_text(explanation(start_s=7.5))
     assert "## drum" in told
     assert "any other category shown" not in told

@@ -25,7 +25,7 @@ def expected(folder: Path) -> dict[str, dict[str, str]]:
     """Engine -> stage -> state, where all that runs here is right."""
     states: dict[str, dict[str, str]] = {}
     bundle = Bundle.open(folder)
-    unknown = set() if bundle.probe.stem_known.any() else {"quality"}
+    unknown = {"assignment"} if bundle.probe.stem_known.any() else {"assignment", "quality"}
     for artifact in bundle.artifacts:
         if artifact.kind == Kind.PLUGIN:  # no GPU here, or no engine of this bundle
             states.setdefault("sgn-rt", {})[artifact.name] = "skipped"

@@ -17,7 +17,10 @@ WHERE = Path("probe.npz")
 
 @pytest.fixture
 def probe(probe_of, fake_engine, config) -> Probe:
-    return probe_of(fake_engine(config))
+    """With every array that there may be."""
+    made = probe_of(fake_engine(config))
+    shape = (made.windows, len(config.categories), config.tokens)
+    return replace(made, assignment=np.full(shape, 1 / 3, np.float32))
 
 
 def test_round_trip(probe, config):
@@ -27,6 +30,14 @@ def test_round_trip(probe, config):
         assert before.dtype == after.dtype
         np.testing.assert_array_equal(before, after)
     assert again.to_bytes() == probe.to_bytes()
+
+
+@pytest.mark.parametrize("name", ["shares", "assignment"])
+def test_what_graphs_do_not_show_may_be_missing(probe, config, name):
+    without = replace(probe, **{name: None})
+    again = Probe.from_bytes(without.to_bytes(), config, WHERE)
+    assert getattr(again, name) is None
+    np.testing.assert_array_equal(again.sources, probe.sources)
 
 
 def saved(**arrays) -> bytes:

@@ -24,7 +24,8 @@ function picture(rows, columns, rgb) {
   const image = new ImageData(columns, rows);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
-      image.data.set([...rgb(rows - 1 - row, column), 255], 4 * (row * columns + column));
+      const [red, green, blue, alpha = 255] = rgb(rows - 1 - row, column);
+      image.data.set([red, green, blue, alpha], 4 * (row * columns + column));
     }
   }
   canvas.getContext("2d").putImageData(image, 0, 0);
@@ -93,11 +94,14 @@ function drawPlane() {
 function drawOcclusion(context, width, height, found) {
   if (!found) return "not looked at, as it is not heard";
   const rows = found.fall.length, columns = found.fall[0].length;
-  context.globalAlpha = 0.7;
-  const cells = picture(rows, columns, (row, column) => ramp(DIVERGING, 0.5 + found.fall[row][column] / 2));
+  const cells = picture(rows, columns, (row, column) => {
+    const fall = found.fall[row][column];
+    return [...ramp(DIVERGING, fall > 0 ? 1 : 0), 255 * Math.min(Math.abs(fall) * 1.5, 0.85)];
+  });
   const left = found.start / data.duration * width, wide = data.window / data.duration * width;
   context.drawImage(cells, left, 0, wide, height);
-  context.globalAlpha = 1;
+  context.strokeStyle = "#fff";
+  context.strokeRect(left, 0, wide, height);
   found.fall.forEach((row, i) => row.forEach((fall, j) => {
     if (Math.abs(fall) < 0.05) return;
     letters(context, fall.toFixed(2), left + (j + 0.3) * wide / columns, height * (1 - (i + 0.4) / rows));
@@ -199,6 +203,7 @@ function sound() {
   since = audio.currentTime;
 }
 async function play() {
+  $("play").disabled = true;
   try {
     await load();
     await audio.resume();
@@ -206,6 +211,8 @@ async function play() {
     $("trouble").hidden = false;
     $("trouble").textContent = `No sound: this browser cannot play FLAC (${error.message}).`;
     return;
+  } finally {
+    $("play").disabled = false;
   }
   if (from >= data.duration) from = 0;
   sound();
