@@ -31,6 +31,11 @@ class Journal:
     fresh
         Forget what is there.
 
+    Attributes
+    ----------
+    items
+        Name of an item -> all that is known of it.
+
     Raises
     ------
     ConfigError

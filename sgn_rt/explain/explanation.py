@@ -45,7 +45,7 @@ class Explanation:
     sources
         Category shown, or ``residual`` -> shape = (samples,), at the model's rate.
     gain_db
-        By which the network heard it louder.
+        By which the network heard it louder, dB.
     present
         Categories that count as present over time.
     occlusions

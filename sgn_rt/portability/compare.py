@@ -87,7 +87,7 @@ class Answer:
 
 
 def chosen(names: Sequence[str]) -> list[Consumer]:
-    """Consumers by name; all of them where none is named.
+    """Consumers by their names; all of them where none is named.
 
     Raises
     ------
@@ -106,6 +106,13 @@ def chosen(names: Sequence[str]) -> list[Consumer]:
 
 def compare(bundle: Bundle, consumers: Sequence[Consumer]) -> Iterator[Answer]:
     """Each graph that is not the second half of a pair, in each consumer, as they are done.
+
+    Parameters
+    ----------
+    bundle
+        The model.
+    consumers
+        Closed when they are done.
 
     Raises
     ------

@@ -49,7 +49,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """An item that does not count, and why; ``reason`` is the same words for all of one kind."""
+    """An item that does not count, by its ``name``.
+
+    Why is its ``reason``, the same words for all of one kind.
+    """
 
     name: str
     reason: str
@@ -90,7 +93,7 @@ class Labels:
         self._said = {_plain(label): category for label, category in (said or {}).items()}
 
     def category(self, label: str) -> str | None:
-        """The category; None where the model has none for it."""
+        """The category of a label; None where the model has none for it."""
         plain = _plain(label)
         return self._said.get(plain) or self._known.get(plain)
 
@@ -123,6 +126,13 @@ class Protocol(ABC):
     def items(self, root: Path, labels: Labels) -> Iterator[Item | Dropped]:
         """What the data set gives, in an order that is always the same.
 
+        Parameters
+        ----------
+        root
+            Its folder.
+        labels
+            What its labels are called in the model.
+
         Raises
         ------
         AudioError
@@ -137,16 +147,26 @@ class Protocol(ABC):
     def estimates(
         self, item: Item, sources: Mapping[str, Float], presence: Mapping[str, float]
     ) -> dict[str, Float]:
-        """What the model gave, by the label of the source that it should be."""
+        """What the model gave, by the label of the source that it should be.
+
+        Parameters
+        ----------
+        item
+            Of which it was given the mixture.
+        sources
+            Category -> what was separated, shape = (channels, samples).
+        presence
+            Category -> the model's probability.
+        """
         del presence
         return {label: sources[item.categories[label]] for label in item.counted}
 
     @abstractmethod
     def score(self, item: Item, estimates: Mapping[str, Float]) -> list[Score] | Dropped:
-        """Figures of the sources that count; estimates are of the sources' shapes."""
+        """Figures of the sources of an item that count; estimates are of the sources' shapes."""
 
     def notes(self, item: Item, estimates: Mapping[str, Float]) -> dict[str, str]:
-        """What else is counted over items: what -> which."""
+        """What else is counted over items, of an item and its estimates: what -> which."""
         del item, estimates
         return {}
 

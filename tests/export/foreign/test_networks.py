@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
+from onnxruntime import InferenceSession
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from sgn_rt.cli import main
 from sgn_rt.engines.factory import open_engine
-from sgn_rt.errors import ConfigError, ModuleError, UnavailableError
+from sgn_rt.errors import ConfigError, EngineError, ModuleError, UnavailableError
 from sgn_rt.export.graphs import build_graph
+from sgn_rt.export.layerwise import compare_layers
 from sgn_rt.model.contract import Kind, Precision
 from sgn_rt.model.stages import Stage
 from sgn_rt.parity.measure import measure
 from sgn_rt.reference.factory import load_module
 from sgn_rt.separator import Separator
+from sgn_rt.serving.triton import configs
+from sgn_rt.serving.triton.repository import write_repository
 
 NETWORKS = ("unet", "groupvit", "complex_masks")
 
@@ -92,6 +98,30 @@ def test_no_engine_needs_the_code(exported, fails):
     bundle, _ = exported("groupvit")
     with fails(UnavailableError, "a user's own network"):
         open_engine("torch", bundle)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_triton_is_told_what_its_graph_takes(exported, name, tmp_path):
+    bundle, _ = exported(name)
+    model = configs.model_name(Kind.CORE, Precision.FP32, "onnx")
+    assert model in write_repository(bundle, tmp_path / "out")
+    folder = tmp_path / "out" / "models" / model
+    config = text_format.Parse((folder / "config.pbtxt").read_text(), ModelConfig())
+    session = InferenceSession(folder / "1" / "model.onnx", providers=["CPUExecutionProvider"])
+    batch = [-1] if config.max_batch_size else []
+    for told, real in (
+        (config.input, session.get_inputs()), (config.output, session.get_outputs()),
+    ):  # fmt: skip
+        assert {each.name: [*batch, *each.dims] for each in told} == {
+            each.name: [size if isinstance(size, int) else -1 for size in each.shape]
+            for each in real
+        }
+
+
+def test_layers_want_a_network_of_ours(exported, fails):
+    bundle, _ = exported("unet")
+    with fails(EngineError, "core.fp32", "checkpoint.safetensors"):
+        compare_layers(bundle, bundle.find(Kind.CORE, Precision.FP32))
 
 
 def test_another_window_has_no_plugin(tmp_path, fails):
