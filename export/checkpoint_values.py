@@ -52,6 +52,12 @@ class CheckpointValues:
     """
 
     def __init__(self, bundle: Bundle, artifact: Artifact, graph: onnx.ModelProto) -> None:
+        if bundle.config.is_whole:
+            raise EngineError(
+                f"{artifact.name}: got the bundle of a user's own network, whose code is not in "
+                "it, expected one of an sgn-checkpoint to compare layers with. Leave --layers out: "
+                "stages are compared without it."
+            )
         if not bundle.has_checkpoint:
             raise EngineError(
                 f"{artifact.name}: got a bundle without {BUNDLE_CHECKPOINT}, expected one with it: "

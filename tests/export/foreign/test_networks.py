@@ -120,7 +120,7 @@ def test_triton_is_told_what_its_graph_takes(exported, name, tmp_path):
 
 def test_layers_want_a_network_of_ours(exported, fails):
     bundle, _ = exported("unet")
-    with fails(EngineError, "core.fp32", "checkpoint.safetensors"):
+    with fails(EngineError, "core.fp32", "a user's own network", "--layers"):
         compare_layers(bundle, bundle.find(Kind.CORE, Precision.FP32))
 
 
