@@ -9,7 +9,7 @@ from typing import Final
 
 from sgn_rt.benchmarks.rows.compiled import Compiled
 from sgn_rt.benchmarks.rows.cuda import CompiledOnCuda, HalfOnCuda, InTorchTensorRt
-from sgn_rt.benchmarks.rows.eager import Bfloat16, ChannelsLast, Contiguous
+from sgn_rt.benchmarks.rows.eager import Bfloat16, ChannelsLast, Contiguous, Twice
 from sgn_rt.benchmarks.rows.onnxruntime_gpu import OnGpu
 from sgn_rt.benchmarks.rows.opening import Opening
 from sgn_rt.benchmarks.rows.openvino_graph import InOpenVino
@@ -45,6 +45,7 @@ REFERENCE: Final = "torch"
 
 COMPETITORS: Final = {
     REFERENCE: Competitor(open=ChannelsLast),
+    "torch-twice": Competitor(open=Twice),
     "torch-contiguous": Competitor(open=Contiguous),
     "torch-compile": Competitor(open=Compiled),
     "torch-bf16": Competitor(open=Bfloat16, precision="bf16"),

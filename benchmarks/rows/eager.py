@@ -22,6 +22,19 @@ class ChannelsLast(TorchAround):
         return masks, presence
 
 
+class Twice(ChannelsLast):
+    """As its own interface has it: presence first, and then the sources that are there.
+
+    So the network runs twice where nothing is named, and no source is made in vain.
+    """
+
+    most_sources = 0
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__(opening)
+        self.detail = f"{self.detail}, twice where nothing is named"
+
+
 class Contiguous(ChannelsLast):
     """PyTorch's own order of memory."""
 
