@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from sgn_rt.benchmarks.harness import LONG_RUNS, Tell
 from sgn_rt.benchmarks.result import Figure
@@ -13,13 +14,14 @@ from sgn_rt.benchmarks.scenarios import sources
 from sgn_rt.benchmarks.scenarios.setting import Setting, closed_after, engines_of
 from sgn_rt.errors import SgnError
 
-NOTE = "random weights"
+SUFFIX: Final = ", random weights"
+"""Of the cases."""
 
 
 def run(subjects: Sequence[Subject], setting: Setting, *, tell: Tell) -> list[Figure]:
     """Time of one window by its sources, of the rows that run the model itself.
 
-    Rows are opened on the other model, and proved on it.
+    Rows are opened on the other model, and proved on it; one whose graph it lacks is left out.
     """
     names = list(engines_of(subjects))
     folder = setting.folder / "many-categories"
@@ -33,20 +35,16 @@ def run(subjects: Sequence[Subject], setting: Setting, *, tell: Tell) -> list[Fi
     opened = gather(names, bundle, setting.threads, folder, devices=setting.devices)
     with closed_after(opened):
         found = sources.run(opened, other, tell=tell)
-    failed = [s for s in opened if s.engine is None]
+    failed = [s for s in opened if s.engine is None and not s.absent]
     return [
-        *(replace(figure, note=_joined(figure.note)) for figure in found),
+        *(replace(figure, case=f"{figure.case}{SUFFIX}") for figure in found),
         *(_missing(subject.name, setting, subject.failure or "") for subject in failed),
     ]
 
 
-def _joined(note: str | None) -> str:
-    return NOTE if note is None else f"{NOTE}; {note}"
-
-
 def _missing(row: str, setting: Setting, reason: str) -> Figure:
     return Figure(
-        scenario=sources.NAME, case=f"{setting.categories} of {setting.categories}", row=row,
-        x=setting.categories, name="time", unit="s", better="lower", value=float("nan"),
-        failure=reason, note=NOTE,
+        scenario=sources.NAME, case=f"{setting.categories} of {setting.categories}{SUFFIX}",
+        row=row, x=setting.categories, name="time", unit="s", better="lower", value=float("nan"),
+        failure=reason,
     )  # fmt: skip

@@ -59,7 +59,8 @@ def _reference(bundle: Bundle) -> _Parts:
     torch.set_num_threads(1)
     from sgn_rt.reference import load
 
-    model = load(bundle.root / BUNDLE_CHECKPOINT).to(memory_format=torch.channels_last)
+    model: Any = load(bundle.root / BUNDLE_CHECKPOINT)
+    model = model.to(memory_format=torch.channels_last)
     window = torch.from_numpy(bundle.probe.mixture[:1])
     everything = torch.arange(len(bundle.config.categories))
 

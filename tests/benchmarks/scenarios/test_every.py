@@ -100,7 +100,7 @@ def test_many_categories(subject, setting, other_model):
     fine = [f for f in found if f.row == "fake"]
     assert [f.x for f in fine] == [1, 2, 3]  # of the fake's three
     assert {f.scenario for f in found} == {sources.NAME}
-    assert all(f.note.startswith("random weights") for f in found)  # and warm, or not
+    assert all(f.case.endswith(", random weights") for f in found)
     (broken,) = (f for f in found if f.row == "broken")
     assert (broken.x, broken.failure) == (300, "parity: network")
 
@@ -112,4 +112,4 @@ def test_without_an_exporter_there_are_no_many_categories(subject, setting, monk
     monkeypatch.setattr(many, "many_categories", missing)
     (figure,) = many.run([subject("fake")], setting, tell=lambda done: None)
     assert figure.failure.startswith("exporter: got none")
-    assert figure.case == "300 of 300"
+    assert figure.case == "300 of 300, random weights"
