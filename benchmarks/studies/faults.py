@@ -20,6 +20,7 @@ from sgn_rt.audio.resample import SpanResampler
 from sgn_rt.benchmarks.studies.suspect import Row, Suspect
 from sgn_rt.model.config import ModelConfig
 from sgn_rt.model.contract import Precision
+from sgn_rt.model.prime_factor import ProductsInverse
 from sgn_rt.model.transform import Transform
 from sgn_rt.reference import Sgn
 
@@ -109,9 +110,14 @@ class _Transforms(Transform):
     def log_magnitude(self, spectrum: NDArray[np.complex64]) -> Float:
         return self._before.log_magnitude(spectrum)
 
-    def synthesize(self, spectrum: NDArray[np.complex64], mask: Float) -> Float:
-        made, length = self._behind.synthesize(spectrum, mask), self.config.window_samples
-        return np.pad(made, (0, max(0, length - len(made))))[:length]
+    def synthesis(self, spectrum: NDArray[np.complex64]) -> Callable[[Float], Float]:
+        make, length = self._behind.synthesis(spectrum), self.config.window_samples
+
+        def fitted(mask: Float) -> Float:
+            made = make(mask)
+            return np.pad(made, (0, max(0, length - len(made))))[:length]
+
+        return fitted
 
 
 class _ZeroPadded(Transform):
@@ -123,6 +129,8 @@ class _Windowed(Transform):
     def __init__(self, config: ModelConfig, window: NDArray[np.float64]) -> None:
         super().__init__(config)
         self._window = window.astype(np.float32)[:, None]
+        if self._inverse is not None:
+            self._inverse = ProductsInverse(config.n_fft, self._inverse.prime, window)
 
 
 def _of_transforms(config: ModelConfig) -> Iterator[Fault]:

@@ -197,7 +197,7 @@ def test_every_value_has_its_type_and_shape(bundle, precision):
 def test_parity_of_the_published_network(bundle, precision):
     artifact = bundle.find(Kind.PLUGIN, precision)
     assert artifact is not None
-    assert {Stage(stage) for stage in artifact.parity} == set(Stage)
+    assert {Stage(stage) for stage in artifact.parity} == set(Stage) - {Stage.ASSIGNMENT}
     for stage, entry in artifact.parity.items():
         assert LIMITS[Stage(stage)][precision].holds(entry["figure"]), stage
 

@@ -27,8 +27,8 @@ from sgn_rt.parity.measure import measure
 from sgn_rt.reference import random_model, save_checkpoint
 
 # Of an export, which cuts graphs open: each stage of each is seen.
-ALL_STAGES = set(Stage) - {Stage.QUALITY}
-"""Of a model whose categories are none of the music's."""
+ALL_STAGES = set(Stage) - {Stage.QUALITY, Stage.ASSIGNMENT}
+"""Of a model whose categories are none of the music's, and of graphs that give no assignments."""
 
 
 @pytest.fixture(scope="module")

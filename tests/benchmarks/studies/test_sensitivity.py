@@ -66,6 +66,15 @@ def test_a_fault_of_each_kind_is_named_as_the_page_says(bench, stated):
             assert found.named_outside in re.findall(r"[a-z-]+", counts[kind][2])
 
 
+def test_a_fault_on_either_side_of_the_network_is_seen_from_outside(bench):
+    ends = ("before the network", "behind the network", "on both sides")
+    places = [fault for fault in bench.faults if fault.where.endswith(ends)]
+    assert {end for end in ends for fault in places if fault.where.endswith(end)} == set(ends)
+    for fault in places:
+        found = bench.find(fault)
+        assert found.named_outside is not None, fault
+
+
 def test_what_no_answer_tells_the_weights_do(bench, stated):
     _, quiet = stated
     for kind, names in quiet.items():
