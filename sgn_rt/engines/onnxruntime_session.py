@@ -88,8 +88,6 @@ class Session:
 
     Attributes
     ----------
-    outputs
-        Names of what the graph gives.
     version
         Of ONNX Runtime.
 
@@ -136,7 +134,6 @@ class Session:
                 f"{provider} loads. Export the bundle again, or choose another engine."
             ) from error
         self._expect_providers([name for name, _ in providers])
-        self.outputs = frozenset(str(value.name) for value in self._session.get_outputs())
         self._run_options, self._limit = ort.RunOptions, TimeLimit(SECONDS_A_WINDOW)
         self.version = str(ort.__version__)
 
@@ -152,6 +149,11 @@ class Session:
             "Its libraries failed to load: check the CUDA installation, or choose another "
             "engine."
         )
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """Names of what the graph gives."""
+        return frozenset(str(value.name) for value in self._session.get_outputs())
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[Any]:
         """Run the part of the graph that the outputs need; all in memory of the host."""
