@@ -78,7 +78,7 @@ def command(
     """
     path = _checkpoint(checkpoint, spec, given)
     if spec is not None:
-        _expect_options_of_modules(key_map, calibration, shared_weights)
+        _expect_options_of_modules(key_map, calibration, shared_weights, assignment)
         kinds = _kinds_of_modules(kinds)
     for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
         require(module, extra="export", purpose="sgn-rt export")
@@ -126,12 +126,13 @@ def _checkpoint(argument: Path | None, spec: str | None, option: Path | None) ->
 
 
 def _expect_options_of_modules(
-    key_map: Path | None, calibration: Sequence[Path], shared_weights: bool
+    key_map: Path | None, calibration: Sequence[Path], shared_weights: bool, assignment: bool
 ) -> None:
     options = {
         "--key-map": key_map is not None,
         "--calibration": bool(calibration),
         "--shared-weights": shared_weights,
+        "--assignment": assignment,
     }
     wrong = [name for name, is_given in options.items() if is_given]
     if wrong:
