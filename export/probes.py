@@ -53,10 +53,8 @@ def _shares(model: Reference, mixture: torch.Tensor) -> Float:
 
 def _assignment(model: Reference, log_magnitude: torch.Tensor) -> Float:
     """Of one window, shape = (C, P), float32."""
-    sgn = as_sgn(model)
     with torch.inference_mode():
-        level = sgn.encode(log_magnitude)[sgn.config.token_level]
-        _, assignment, _, _ = sgn.group(level)
+        _, _, assignment = as_sgn(model).signals(log_magnitude)
     found: Float = assignment[0].numpy()
     return found
 

@@ -203,14 +203,16 @@ def _proved_bundle(
     target: Path,
     music: str | Path | None,
     add_checkpoint: Callable[[Path], None],
+    *,
+    assignment: bool = False,
     **options: Any,
 ) -> dict[str, list[StageResult]]:
     """Probes, graphs and manifest of a network: written, proved, and put in their place."""
     heard = load_music(music, model.config.sample_rate)
-    probe = make_probe(model, heard, assignment=options.get("assignment", False))
+    probe = make_probe(model, heard, assignment=assignment)
     with _written_whole(target) as work:
         add_checkpoint(work)
-        manifest = write_unproved(model, probe, work, **options)
+        manifest = write_unproved(model, probe, work, assignment=assignment, **options)
         measured = prove(Bundle.open(work), model, options["tell"])
         for entry in manifest["artifacts"]:
             results = measured[_proved_as(entry, measured)]

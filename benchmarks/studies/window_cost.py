@@ -19,10 +19,10 @@ import numpy as np
 from sgn_rt._optional import require
 from sgn_rt.audio.resample import SpanResampler
 from sgn_rt.benchmarks.harness import interleave, summarize
-from sgn_rt.engines.base import MaskEngine
 from sgn_rt.engines.factory import open_engine
 from sgn_rt.model.bundle import Bundle
 from sgn_rt.model.contract import BUNDLE_CHECKPOINT, Kind
+from sgn_rt.model.transform import Transform
 from sgn_rt.streaming.windows import WindowLayout
 
 ROUNDS = 15
@@ -34,21 +34,19 @@ _Parts = dict[str, Callable[[], object]]
 
 
 def _parts(bundle: Bundle) -> _Parts:
-    engine, config = open_engine("onnxruntime", bundle, 1), bundle.config
-    assert isinstance(engine, MaskEngine)
-    transform, window = engine.transform, bundle.probe.mixture[:1]
+    config, window = bundle.config, bundle.probe.mixture[0]
+    transform = Transform(config)
     step = WindowLayout.offline(config).step
     up = SpanResampler(config.sample_rate, FILE_RATE)
     start, stop = FILE_RATE, FILE_RATE + step * FILE_RATE // config.sample_rate
     first, last = up.source_span(start, stop)
     signal = np.random.default_rng(0).standard_normal((1, last - first), np.float32)
-    (analysis,) = engine.analyze(window, None)
-    spectrum, mask = analysis.state[0], np.ones((config.frequency_bins, config.frames), np.float32)
-    synthesize = transform.synthesis(spectrum)
+    mask = np.ones((config.frequency_bins, config.frames), np.float32)
+    synthesize = transform.synthesis(transform.stft(window))
     return {
         **_reference(bundle),
         **dict(_whole(bundle)),
-        "STFT and logarithm": lambda: transform.log_magnitude(transform.stft(window[0])),
+        "STFT and logarithm": lambda: transform.log_magnitude(transform.stft(window)),
         "inverse STFT of a source": lambda: synthesize(mask),
         "resampling of a source": lambda: up(signal, start, stop),
     }

@@ -79,10 +79,8 @@ class TorchEngine(MaskEngine):
 
     def _signals(self, log_magnitude: Float) -> Signals:
         with self._torch.inference_mode():
-            levels = self._model.encode(self._torch.from_numpy(log_magnitude))
-            level = levels[self._model.config.token_level]
-            embedding, assignment, presence, _ = self._model.group(level)
-        return Signals(*(each[0].numpy() for each in (presence, embedding, assignment)))
+            found = self._model.signals(self._torch.from_numpy(log_magnitude))
+        return Signals(*(each[0].numpy() for each in found))
 
     def _mask(self, state: Any, category: int) -> Float:
         mask: Float = self._mask_tensor(state, category).contiguous().numpy()[0, 0]

@@ -62,7 +62,7 @@ def open_network(bundle: Bundle) -> Network:
     """
     as_sgn(bundle.config, "explain")
     missing: list[DependencyError] = []
-    for precision in Precision:
+    for precision in Precision if bundle.probe.assignment is not None else ():
         artifact = bundle.find(Kind.CORE, precision)
         if artifact is None:
             continue

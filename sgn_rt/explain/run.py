@@ -27,6 +27,7 @@ from sgn_rt.explain.page import as_page
 from sgn_rt.explain.pictures import pictures, require_pictures
 from sgn_rt.explain.why import as_text
 from sgn_rt.model.bundle import Bundle
+from sgn_rt.model.config import ModelConfig
 from sgn_rt.separator import Separator
 from sgn_rt.streaming.choices import checked_categories
 from sgn_rt.streaming.presence import PresenceRule
@@ -106,7 +107,7 @@ def explain(
         checked_categories(config, request.labels)
     require_figures()
     mixture = _read(request.path, request, config.sample_rate)
-    labels, stems = _truth(request, bundle, len(mixture))
+    labels, stems = _truth(request, config, len(mixture))
     network = open_network(bundle)
     measure = measure_level([mixture[None]], config.window_samples)
     if measure.dbfs is None:
@@ -219,14 +220,15 @@ def _read(path: Path, request: Request, sample_rate: int) -> Float:
 
 
 def _truth(
-    request: Request, bundle: Bundle, samples: int
+    request: Request, config: ModelConfig, samples: int
 ) -> tuple[frozenset[str] | None, dict[str, Float]]:
     """Labels, and true sound of those that the model knows, each of so many samples."""
-    path, config = request.path, bundle.config
+    path = request.path
     found = stems_of(path, sorted(path.parent.iterdir())) if path.parent.is_dir() else {}
+    labels = request.labels if request.labels is not None else (found or None)
     stems = {}
     for category, file in found.items():
-        if category not in config.categories or category not in (request.labels or found):
+        if category not in config.categories or category not in (labels or ()):
             continue
         stems[category] = _read(file, request, config.sample_rate)
         if len(stems[category]) != samples:
@@ -235,7 +237,6 @@ def _truth(
                 f"the {samples} of {path}, whose stem it is. Cut both to one length, or name "
                 "--labels without it."
             )
-    labels = request.labels if request.labels is not None else (found or None)
     return None if labels is None else frozenset(labels), stems
 
 

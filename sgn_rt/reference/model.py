@@ -175,6 +175,16 @@ class Sgn(Reference):
         presence = self.presence_head(embedding).squeeze(-1).sigmoid()
         return embedding, assignment, presence, tokens
 
+    def signals(self, log_magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network says beside masks (steps 3 to 7), without its decoder.
+
+        Of ``log_magnitude`` [B, 1, L, T]: presence [B, C], embedding [B, C, D], assignment
+        [B, C, P].
+        """
+        level = self.encode(log_magnitude)[self.config.token_level]
+        embedding, assignment, presence, _ = self.group(level)
+        return presence, embedding, assignment
+
     def decode(self, levels: list[Tensor]) -> Tensor:
         """Basis maps [B, K, L, T] from the encoder's levels (step 8)."""
         x: Tensor = self.decoder[0](levels[-1])
