@@ -39,13 +39,18 @@ def small_bundle() -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def serve(server_backends, tmp_path_factory) -> Callable[..., Server]:
+def serve(server_backends, tmp_path_factory) -> Iterator[Callable[..., Server]]:
     """Starts a server on a folder of models; `Server` says how. Its owner stops it."""
+    servers = []
 
     def start(models: Path, **options) -> Server:
-        return Server(server_backends, models, tmp_path_factory.mktemp("server"), **options).start()
+        servers.append(Server(server_backends, models, tmp_path_factory.mktemp("server"), **options))
+        return servers[-1].start()
 
-    return start
+    yield start
+    for server in servers:  # of tests that failed
+        if server.process is not None and server.process.poll() is None:
+            server.kill()
 
 
 @pytest.fixture(scope="session")
