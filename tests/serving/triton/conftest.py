@@ -44,7 +44,9 @@ def serve(server_backends, tmp_path_factory) -> Iterator[Callable[..., Server]]:
     servers = []
 
     def start(models: Path, **options) -> Server:
-        servers.append(Server(server_backends, models, tmp_path_factory.mktemp("server"), **options))
+        servers.append(
+            Server(server_backends, models, tmp_path_factory.mktemp("server"), **options)
+        )
         return servers[-1].start()
 
     yield start
