@@ -81,6 +81,9 @@ class Figure:
     values
         As measured, in the order of rounds: those of two rows that were interleaved belong
         together, one by one. A sample of them where they are many.
+    passes
+        Through the whole benchmark: ``values`` are of one after the other, of each as many. Of
+        several, ``value`` and ``interval`` are of the medians of each.
     value, interval
         Their median, or the figure itself where the whole gives one alone, and the bounds within
         which it lies with `CONFIDENCE`; None where one run cannot tell.
@@ -104,6 +107,7 @@ class Figure:
     case: str = ""
     x: float | None = None
     values: tuple[float, ...] = ()
+    passes: int = 1
     interval: tuple[float, float] | None = None
     percentiles: dict[str, float] | None = None
     valid: bool | None = None
@@ -250,9 +254,14 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def ratio(of: Figure, to: Figure) -> Ratio:
-    """How many times better ``of`` is than ``to``, of runs pair by pair where there are pairs."""
+    """How many times better ``of`` is than ``to``, of runs pair by pair where there are pairs.
+
+    Of several passes, bounds are of each one's median.
+    """
     pairs = list(zip(of.values, to.values, strict=False)) or [(of.value, to.value)]
     found = [a / b if of.better == "higher" else b / a for a, b in pairs]
+    if of.passes > 1:
+        found = [float(np.median(each)) for each in np.array_split(found, of.passes)]
     return Ratio(
         scenario=of.scenario, case=of.case, network=of.network, name=of.name, row=of.row,
         to=to.row, value=float(np.median(found)), interval=median_interval(found),

@@ -15,6 +15,7 @@ from sgn_rt._processors import available_cpus
 from sgn_rt.benchmarks.harness import NO_WARMING
 from sgn_rt.benchmarks.machine import peaks
 from sgn_rt.benchmarks.machine.environment import describe
+from sgn_rt.benchmarks.passes import merged
 from sgn_rt.benchmarks.result import Figure, Limits, Network, Ratio, Result, Row, ratio
 from sgn_rt.benchmarks.rows.competitors import REFERENCE
 from sgn_rt.benchmarks.rows.networks import paper_scale
@@ -43,13 +44,10 @@ class Plan:
         The published one, that of the paper's size with random weights, or both.
     minutes
         Length of the recording.
-    repeats
-        Rounds of whole files.
-    calls
-        Rounds of single calls of an engine.
-    starts
-        Rounds of processes from nothing.
-    official, rounds, keep
+    passes
+        How often everything is gone through, but for what `sgn_rt.benchmarks.scenarios.every`
+        does once.
+    official, keep
         Of the load generator, as `sgn_rt.benchmarks.scenarios.setting.Setting` has them.
     hour
         Also separate an hour, for its time and memory.
@@ -67,11 +65,8 @@ class Plan:
     scenarios: tuple[str, ...] = ()
     networks: tuple[Network, ...] = ("published",)
     minutes: float = 3.0
-    repeats: int = 5
-    calls: int = 20
-    starts: int = 3
+    passes: int = 3
     official: bool = False
-    rounds: int = 3
     keep: Path | None = None
     hour: bool = False
     threads: int | None = None
@@ -94,8 +89,8 @@ def quick(plan: Plan) -> Plan:
     Of the load generator one scenario, unless more are named: the others take minutes.
     """
     return replace(
-        plan, scenarios=plan.scenarios or every.QUICK, minutes=0.1, repeats=1, calls=1, starts=1,
-        rounds=1, official=False, hour=False, quick=True,
+        plan, scenarios=plan.scenarios or every.QUICK, minutes=0.1, passes=1, official=False,
+        hour=False, quick=True,
     )  # fmt: skip
 
 
@@ -103,15 +98,14 @@ def setting_of(plan: Plan, bundle: Bundle, network: Network, folder: Path) -> Se
     """What a plan means for the scenarios of one network."""
     setting = Setting(
         bundle=bundle, network=network, threads=plan.threads or available_cpus(), folder=folder,
-        devices=plan.devices, seconds=60.0 * plan.minutes, repeats=plan.repeats, calls=plan.calls,
-        starts=plan.starts, seed=plan.seed, official=plan.official, rounds=plan.rounds,
+        devices=plan.devices, seconds=60.0 * plan.minutes, seed=plan.seed, official=plan.official,
         keep=plan.keep,
     )  # fmt: skip
     if plan.hour:
         setting = replace(setting, lengths_s=(*setting.lengths_s, HOUR_S))
     if plan.quick:
         setting = replace(
-            setting, file_warming=NO_WARMING, call_warming=NO_WARMING, stream_s=1.5,
+            setting, file_warming=NO_WARMING, call_warming=NO_WARMING, calls=1, stream_s=1.5,
             most_streams=1, lengths_s=(2.0,), cold=(PRESENT,), batches=(1, 2), categories=0,
         )  # fmt: skip
     return setting
@@ -150,17 +144,18 @@ def run(
     """
     made = datetime.now(UTC).isoformat(timespec="seconds")
     machine = describe(plan.threads or available_cpus())
-    found = _Found([], [], [])
+    found = _Found([], [[] for _ in range(plan.passes)], [])
 
     def result(**more: bool) -> Result:
+        figures = merged(found.passes)
         return Result(
             made=made,
             plan={**asdict(plan), "keep": None if plan.keep is None else str(plan.keep), **more},
             machine=machine,
             model=_model(bundle),
             rows=tuple(found.rows),
-            figures=tuple(found.figures),
-            ratios=tuple(ratios_to(REFERENCE, found.figures)),
+            figures=tuple(figures),
+            ratios=tuple(ratios_to(REFERENCE, figures)),
             limits=tuple(found.limits),
         )
 
@@ -176,7 +171,7 @@ class _Found(NamedTuple):
     """What has been found so far."""
 
     rows: list[Row]
-    figures: list[Figure]
+    passes: list[list[Figure]]
     limits: list[Limits]
 
 
@@ -196,9 +191,10 @@ def _of_network(
     _expect_some(subjects)
     found.rows.extend(subject.row for subject in subjects)
     with closed_after(subjects):
-        for figures in every.run(plan.scenarios, subjects, setting, step):
-            found.figures.extend(figures)
-            yield
+        for turn, figures in enumerate(found.passes):
+            for more in every.run(plan.scenarios, subjects, setting, step, turn, plan.passes):
+                figures.extend(more)
+                yield
         if any(subject.engine is not None for subject in subjects):
             with step(f"what limits each ({network})") as tell:
                 peak = peaks.measure(setting.threads, quick=plan.quick)

@@ -2,8 +2,8 @@
 
 What is compared are the figures of two runs of one machine and one model. The interval of a ratio
 is from the intervals of both (variance estimates recovery, on logarithms: Zou and Donner 2008). It
-knows what varied within the runs, and nothing of what is different between them, as the load of
-other days: the limit has to leave room for that. Ratios to another row of the same run are
+knows what varied between the passes of a run, and nothing of what differs by the day, as the load
+of neighbours: the limit has to leave room for that. Ratios to another row of the same run are
 compared, too: what slows all of a run down is not in them.
 """
 

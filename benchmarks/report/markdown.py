@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from sgn_rt.benchmarks.report.sections import WHAT_VALUES_ARE, sections
+from sgn_rt.benchmarks.report.sections import sections, what_values_are
 from sgn_rt.benchmarks.result import Result
 from sgn_rt.pages.parts import Section, Table
 
@@ -28,7 +28,8 @@ def as_markdown(result: Result, level: int = 1, extra: Sequence[Section] = ()) -
     lines = [
         f"{'#' * level} {cell(model['name'])} on {cell(machine['cpu'])}",
         "",
-        f"{result.made}, {machine['threads']} of {machine['cpus']} processors. {WHAT_VALUES_ARE}",
+        f"{result.made}, {machine['threads']} of {machine['cpus']} processors. "
+        f"{what_values_are(result)}",
     ]
     for section in (*extra, *sections(result)):
         lines += ["", *_section(section, level + 1)]

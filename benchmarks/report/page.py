@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sgn_rt.benchmarks.report.plots import plots
-from sgn_rt.benchmarks.report.sections import WHAT_VALUES_ARE, sections
+from sgn_rt.benchmarks.report.sections import sections, what_values_are
 from sgn_rt.benchmarks.result import Result
 from sgn_rt.pages.document import document
 from sgn_rt.pages.parts import Section
@@ -33,7 +33,7 @@ def as_page(result: Result, extra: Sequence[Section] = ()) -> str:
     return document(
         title=f"{model['name']} on {machine['cpu']}",
         lead=f"{result.made}, {machine['threads']} of {machine['cpus']} processors. "
-        f"{WHAT_VALUES_ARE}",
+        f"{what_values_are(result)}",
         parts=[*extra, *sections(result)],
         pictures=plots(result),
         generator=GENERATOR,

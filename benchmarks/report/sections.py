@@ -30,11 +30,6 @@ ABOUT: Final = {
 }
 """What is measured, of the scenarios that this page knows more of than their name."""
 
-WHAT_VALUES_ARE: Final = (
-    "Values are medians of rounds; in brackets the bounds within which they lie with "
-    f"{100 * CONFIDENCE:.0f} % confidence in this run."
-)
-
 OURS: Final = "sgn-rt's engines"
 OTHERS: Final = "the others"
 _ALSO: Final = "peak memory"
@@ -44,6 +39,16 @@ _BESIDE: Final = 2
 
 Column: TypeAlias = "tuple[str, dict[str, str]]"
 """Its head, and row -> cell."""
+
+
+def what_values_are(result: Result) -> str:
+    """And what their bounds promise."""
+    passes = max((figure.passes for figure in result.figures), default=1)
+    of = f"by {passes} passes through everything" if passes > 1 else "in this run"
+    return (
+        "Values are medians; in brackets the bounds within which they lie with "
+        f"{100 * CONFIDENCE:.0f} % confidence, {of}."
+    )
 
 
 def sections(result: Result) -> list[Section]:

@@ -14,7 +14,7 @@ from sgn_rt.benchmarks.scenarios.setting import Setting
 
 NAME: Final = "length"
 LONG_S: Final = 60.0
-"""Seconds of sound from which a recording is separated once: it is its own repetition."""
+"""Seconds of sound from which a recording is separated once in a run: it is its own repetition."""
 
 
 def run(subjects: Sequence[Subject], setting: Setting, *, tell: Tell) -> list[Figure]:

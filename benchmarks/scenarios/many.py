@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from sgn_rt.benchmarks.harness import LONG_RUNS, Tell
+from sgn_rt.benchmarks.harness import Tell
 from sgn_rt.benchmarks.result import Figure
 from sgn_rt.benchmarks.rows.networks import many_categories
 from sgn_rt.benchmarks.rows.subjects import Subject, gather
 from sgn_rt.benchmarks.scenarios import sources
 from sgn_rt.benchmarks.scenarios.setting import Setting, closed_after, engines_of
 from sgn_rt.errors import SgnError
+from sgn_rt.model.bundle import Bundle
 
 SUFFIX: Final = ", random weights"
 """Of the cases."""
@@ -25,13 +26,15 @@ def run(subjects: Sequence[Subject], setting: Setting, *, tell: Tell) -> list[Fi
     """
     names = list(engines_of(subjects))
     folder = setting.folder / "many-categories"
+    made = folder / "bundle"
     try:
-        bundle = many_categories(folder / "bundle", setting.categories)
+        bundle = Bundle.open(made) if made.exists() else many_categories(made, setting.categories)
     except SgnError as error:
         return [_missing(name, setting, str(error)) for name in names]
     other = replace(
-        setting, bundle=bundle, folder=folder, calls=setting.repeats, call_warming=LONG_RUNS
-    )
+        setting, bundle=bundle, folder=folder, calls=setting.repeats,
+        call_warming=setting.file_warming,
+    )  # fmt: skip
     opened = gather(names, bundle, setting.threads, folder, devices=setting.devices)
     with closed_after(opened):
         found = sources.run(opened, other, tell=tell)

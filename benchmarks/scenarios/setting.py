@@ -35,7 +35,7 @@ class Setting:
     seconds
         Length of the recording.
     repeats, calls, starts
-        Rounds that are kept: of whole files, of calls of an engine, of processes.
+        Rounds that are kept of a pass: of whole files, of calls of an engine, of processes.
     file_warming, call_warming
         Rounds before them.
     cold
@@ -53,7 +53,7 @@ class Setting:
         Of the model with many of them; 0 to leave it out.
     official, rounds, keep
         Of the load generator: whether by MLPerf's own rules, which take 10 minutes a run; how often
-        each scenario is run; the folder that keeps its own files, None to drop them.
+        each scenario is run in a pass; the folder that keeps its own files, None to drop them.
     seed
         Of every order.
     """
@@ -64,9 +64,9 @@ class Setting:
     folder: Path
     devices: tuple[int, ...] | None = None
     seconds: float = 180.0
-    repeats: int = 5
-    calls: int = 20
-    starts: int = 3
+    repeats: int = 1
+    calls: int = 6
+    starts: int = 1
     file_warming: Warming = LONG_RUNS
     call_warming: Warming = CALLS
     cold: tuple[str, ...] = (PRESENT,)
@@ -76,7 +76,7 @@ class Setting:
     lengths_s: tuple[float, ...] = (10.0, 60.0, 600.0)
     categories: int = 300
     official: bool = False
-    rounds: int = 3
+    rounds: int = 1
     keep: Path | None = None
     seed: int = 0
 

@@ -26,7 +26,7 @@ from sgn_rt.errors import ConfigError
 from sgn_rt.model.bundle import Bundle
 
 _OF_A_RUN: Final = {
-    "bundle", "rows", "scenarios", "networks", "minutes", "repeats", "hour", "quick", "official",
+    "bundle", "rows", "scenarios", "networks", "minutes", "passes", "hour", "quick", "official",
     "keep", "device", "threads",
 }  # fmt: skip
 """Parameters that say what is run: of a result that is read they say nothing."""
@@ -46,8 +46,9 @@ _OF_A_RUN: Final = {
                    "repeated.")  # fmt: skip
 @click.option("--minutes", type=click.FloatRange(min=0.02, max=600), default=3.0,
               show_default=True, help="Length of the recording.")  # fmt: skip
-@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True,
-              help="Rounds; in each everything runs once.")  # fmt: skip
+@click.option("--passes", type=click.IntRange(min=1), default=3, show_default=True,
+              help="How often everything is gone through: bounds are of passes, so that they hold "
+                   "for another run, too, and are the closer the more there are.")  # fmt: skip
 @click.option("--hour", is_flag=True, help="Also separate an hour, for its time and memory.")
 @click.option(
     "--quick", is_flag=True, help="Only show that everything runs: seconds of sound, once."

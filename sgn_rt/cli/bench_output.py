@@ -13,7 +13,7 @@ from sgn_rt.benchmarks.report.files import read_result, told_and_checked
 from sgn_rt.benchmarks.report.history import History
 from sgn_rt.benchmarks.report.markdown import as_markdown
 from sgn_rt.benchmarks.report.page import as_page
-from sgn_rt.benchmarks.report.sections import WHAT_VALUES_ARE, sections
+from sgn_rt.benchmarks.report.sections import sections, what_values_are
 from sgn_rt.benchmarks.report.verdict import comparison_section
 from sgn_rt.benchmarks.result import Result
 from sgn_rt.cli.common import console, table, write_json, write_text
@@ -136,7 +136,7 @@ def _head(result: Result) -> str:
     load = machine.get("load")
     return (
         f"{machine['cpu']}, {machine['threads']} of {machine['cpus']} processors"
-        f"{'' if load is None else f', load {load:.1f} before'}. {WHAT_VALUES_ARE}"
+        f"{'' if load is None else f', load {load:.1f} before'}. {what_values_are(result)}"
     )
 
 

@@ -49,15 +49,16 @@ def test_without_the_reference_there_are_no_ratios():
 
 
 def test_a_plan_says_what_scenarios_are_given():
-    plan = Plan(minutes=0.5, repeats=7, hour=True, threads=3, seed=4)
+    plan = Plan(minutes=0.5, hour=True, threads=3, seed=4)
     setting = setting_of(plan, None, "published", Path("x"))
-    assert (setting.seconds, setting.repeats, setting.threads, setting.seed) == (30.0, 7, 3, 4)
+    assert (setting.seconds, setting.threads, setting.seed) == (30.0, 3, 4)
     assert setting.lengths_s[-1] == HOUR_S
     smallest = setting_of(quick(plan), None, "published", Path("x"))
     assert smallest.file_warming == smallest.call_warming == NO_WARMING
     assert max(smallest.lengths_s) < 10
     assert smallest.most_streams == 1
     assert smallest.categories == 0
+    assert (plan.passes, quick(plan).passes) == (3, 1)
     assert quick(plan).scenarios == every.QUICK
     assert quick(Plan(scenarios=("server",))).scenarios == ("server",)
 

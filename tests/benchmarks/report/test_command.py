@@ -172,12 +172,13 @@ def test_a_plan_is_what_was_asked_for(run, good, monkeypatch):
     )
     asked = ("--row", "torch", "--engine", "onnxruntime", "--scenario", "files", "--minutes", "1",
              "--network", "paper-scale", "--hour", "--threads", "1", "--official",
-             "--loadgen-logs", "logs")  # fmt: skip
+             "--loadgen-logs", "logs", "--passes", "5")  # fmt: skip
     assert run("bench", *asked).code == 0
     (plan,) = plans
     assert plan == suite.Plan(
         rows=("torch", "onnxruntime"), scenarios=("files",), networks=("paper-scale",),
         minutes=1.0, hour=True, threads=1, official=True, keep=Path("logs"),
+        passes=5,
     )  # fmt: skip
 
 

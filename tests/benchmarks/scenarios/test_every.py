@@ -47,6 +47,36 @@ def test_those_that_are_named_in_our_order(ran, setting):
     assert ran == [("offline",), "files", "batch"]
 
 
+def test_a_later_pass_leaves_out_searches_and_long_recordings(setting, monkeypatch):
+    told = []
+    for name in every.OURS:
+        monkeypatch.setitem(every.OURS, name, lambda _, given, *, tell: told.append(given) or [])
+    generated_names = []
+    monkeypatch.setattr(
+        generated, "run", lambda names, *_, **__: generated_names.append(tuple(names)) or []
+    )
+    monkeypatch.setattr(many, "run", lambda *_, **__: [])
+    asked = replace(setting, lengths_s=(10.0, 60.0), seed=7)
+    titles = []
+
+    @contextmanager
+    def titled(title):
+        titles.append(title)
+        yield print
+
+    for turn in range(2):
+        list(every.run((), [], asked, titled, turn, 2))
+    assert generated_names == [THEIRS, THEIRS[:-1]]
+    first, later = told[:5], told[5:]
+    assert [len(later), len(titles)] == [4, 13]
+    assert titles[0].endswith("(published, pass 1 of 2)")
+    assert {(each.seed, each.lengths_s) for each in first} == {(7, (10.0, 60.0))}
+    assert {(each.seed, each.lengths_s) for each in later} == {(8, (10.0,))}
+    assert {each.file_warming for each in later} == {every.STILL_WARM}
+    assert len({each.keep for each in told}) == 2
+    assert list(every.run(("server",), [], asked, titled, 1, 2)) == []
+
+
 @pytest.mark.parametrize("changes", [{"categories": 0}, {"network": "paper-scale"}])
 def test_many_categories_are_of_the_published_network_alone(ran, setting, changes):
     list(every.run(("sources",), [], replace(setting, **changes), step))
