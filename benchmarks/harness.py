@@ -81,6 +81,11 @@ class Warming:
     tolerance: float = 0.02
     most: int = 30
 
+    @property
+    def tells(self) -> bool:
+        """Whether it is long enough to say that something is not warm yet."""
+        return self.most >= 2 * self.few
+
     def is_warm(self, times: Sequence[float]) -> bool:
         """Of all runs so far."""
         if len(times) < 2 * self.few:
@@ -191,5 +196,5 @@ def interleave(
     for turn in range(repeats):
         one_round(seconds, begin + turn / rounds, 1 / rounds)
     kept = {name: times for name, times in seconds.items() if name not in failures}
-    unsettled = frozenset(cold - set(failures)) if warming.most else frozenset()
+    unsettled = frozenset(cold - set(failures)) if warming.tells else frozenset()
     return Outcome(kept, failures, unsettled)

@@ -17,10 +17,10 @@ from sgn_rt.benchmarks.machine import peaks
 from sgn_rt.benchmarks.machine.environment import describe
 from sgn_rt.benchmarks.passes import merged
 from sgn_rt.benchmarks.result import Figure, Limits, Network, Ratio, Result, Row, ratio
-from sgn_rt.benchmarks.rows.competitors import REFERENCE
+from sgn_rt.benchmarks.rows.competitors import AS_CALLED, REFERENCE
 from sgn_rt.benchmarks.rows.networks import paper_scale
 from sgn_rt.benchmarks.rows.subjects import Subject, gather
-from sgn_rt.benchmarks.scenarios import bounds, every
+from sgn_rt.benchmarks.scenarios import bounds, every, files
 from sgn_rt.benchmarks.scenarios.bounds import GpuLimits, no_gpu
 from sgn_rt.benchmarks.scenarios.every import Step
 from sgn_rt.benchmarks.scenarios.setting import PRESENT, Setting, closed_after
@@ -155,7 +155,7 @@ def run(
             model=_model(bundle),
             rows=tuple(found.rows),
             figures=tuple(figures),
-            ratios=tuple(ratios_to(REFERENCE, figures)),
+            ratios=tuple(ratios_of(figures)),
             limits=tuple(found.limits),
         )
 
@@ -217,6 +217,12 @@ def _expect_some(subjects: Sequence[Subject]) -> None:
             f"benchmark: got nothing to time ({reasons}), expected at least one engine. "
             "Run `sgn-rt doctor` for what runs here."
         )
+
+
+def ratios_of(figures: Sequence[Figure]) -> list[Ratio]:
+    """To the reference; of whole files also to the reference as somebody would call it."""
+    whole = [figure for figure in figures if figure.scenario == files.NAME]
+    return [*ratios_to(REFERENCE, figures), *ratios_to(AS_CALLED, whole)]
 
 
 def ratios_to(reference: str, figures: Sequence[Figure]) -> list[Ratio]:

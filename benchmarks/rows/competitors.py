@@ -43,9 +43,12 @@ class Competitor:
 REFERENCE: Final = "torch"
 """The row that the others are compared with: the name of an engine, too, but all at once here."""
 
+AS_CALLED: Final = "torch-twice"
+"""The row of PyTorch as somebody would call it, which differs where no categories are named."""
+
 COMPETITORS: Final = {
     REFERENCE: Competitor(open=ChannelsLast),
-    "torch-twice": Competitor(open=Twice),
+    AS_CALLED: Competitor(open=Twice),
     "torch-contiguous": Competitor(open=Contiguous),
     "torch-compile": Competitor(open=Compiled),
     "torch-bf16": Competitor(open=Bfloat16, precision="bf16"),

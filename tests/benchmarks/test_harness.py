@@ -91,6 +91,12 @@ def test_a_warm_up_has_an_end_and_says_that_it_was_reached():
     assert outcome.seconds["faster"] == [pytest.approx(100 / 6), pytest.approx(100 / 7)]
 
 
+def test_a_warm_up_too_short_to_tell_says_nothing():
+    outcome = interleave({"a": lambda: None}, repeats=1, warming=Warming(few=1, most=1))
+    assert outcome.unsettled == frozenset()
+    assert list(map(len, outcome.seconds.values())) == [1]
+
+
 def test_nothing_is_warmed_where_nothing_is_to_be():
     calls = []
     outcome = interleave({"a": lambda: calls.append(1)}, repeats=1, warming=NO_WARMING)

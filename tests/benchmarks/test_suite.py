@@ -10,7 +10,7 @@ import pytest
 from sgn_rt.benchmarks.harness import NO_WARMING
 from sgn_rt.benchmarks.result import Figure
 from sgn_rt.benchmarks.scenarios import every
-from sgn_rt.benchmarks.suite import HOUR_S, Plan, quick, ratios_to, setting_of
+from sgn_rt.benchmarks.suite import HOUR_S, Plan, quick, ratios_of, ratios_to, setting_of
 from sgn_rt.errors import ConfigError
 
 
@@ -32,6 +32,20 @@ def test_ratios_are_of_runs_that_lay_next_to_each_other():
     assert found["onnxruntime", "torch"].value == 2.0
     assert found["onnxruntime", "torch"].interval == (2.0, 2.0)
     assert found["openvino", "torch"].value == 1.0
+
+
+def test_whole_files_are_compared_with_the_reference_as_it_is_called_too():
+    figures = [
+        figure(row, [seconds], scenario=scenario)
+        for scenario in ("files", "batch")
+        for row, seconds in (("onnxruntime", 1.0), ("torch", 3.0), ("torch-twice", 4.0))
+    ]
+    found = {(r.scenario, r.row, r.to): r.value for r in ratios_of(figures)}
+    assert found == {
+        ("files", "onnxruntime", "torch"): 3.0, ("files", "torch-twice", "torch"): 0.75,
+        ("files", "onnxruntime", "torch-twice"): 4.0, ("files", "torch", "torch-twice"): 4 / 3,
+        ("batch", "onnxruntime", "torch"): 3.0, ("batch", "torch-twice", "torch"): 0.75,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("changes", [

@@ -139,6 +139,15 @@ def test_the_page_of_the_docs_takes_the_figures_between_its_marks(result, tmp_pa
         assert "### sgn-instruments on Example CPU" in text
 
 
+def test_the_page_says_what_a_second_run_says(result, tmp_path):
+    run, page = tmp_path / "run.json", tmp_path / "benchmarks.md"
+    run.write_text(json.dumps(result.to_dict()))
+    page.write_text(f"{docs.BEGIN}\n{docs.END}")
+    done = CliRunner().invoke(docs.main, [str(run), str(page), "--again", str(run)])
+    assert done.exit_code == 0, done.output
+    assert f"#### Run again\n\nOf {result.made}, against this one: 0 of " in page.read_text()
+
+
 @pytest.mark.parametrize("text", ["", "no marks", docs.BEGIN, f"{docs.END} {docs.BEGIN}"])
 def test_a_page_without_marks_stays_as_it_is(result, tmp_path, text):
     page = tmp_path / "benchmarks.md"
