@@ -206,3 +206,7 @@ def main(bundle: Path | None, engine: str, seconds: float, rounds: int, page: Pa
     click.echo(text)
     if page is not None:
         write_named(page, written(page.read_text(encoding="utf-8"), text, PLACE).encode())
+
+
+if __name__ == "__main__":
+    main()
