@@ -21,6 +21,8 @@ Key = tuple[str, str, str, str, str]
 """Of a figure."""
 Verdict = Literal["WORSE", "worse", "same", "better", "unsure"]
 
+LIMIT: Final = 0.05
+"""Part by which a figure may be worse, where none is given."""
 IDENTITY: Final = ("cpu", "cpus", "threads", "gpus")
 """Of a machine: where these differ, it is another one."""
 _EACH_TIME: Final = ("load", "processor mhz")

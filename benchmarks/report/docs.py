@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from sgn_rt._atomic import write_whole
-from sgn_rt.benchmarks.report.comparison import compare
+from sgn_rt.benchmarks.report.comparison import LIMIT, compare
 from sgn_rt.benchmarks.report.files import read_result
 from sgn_rt.benchmarks.report.markdown import as_markdown
 from sgn_rt.benchmarks.report.verdict import verdict
@@ -23,8 +23,6 @@ BEGIN: Final = "<!-- written by make bench -->"
 END: Final = "<!-- end -->"
 LEVEL: Final = 3
 """Of the figures' heading on the page."""
-LIMIT: Final = 0.05
-"""Beyond which a figure of a second run is called worse."""
 
 
 def with_figures(page: str, text: str) -> str:

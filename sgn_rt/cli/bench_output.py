@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.console import Console
 
-from sgn_rt.benchmarks.report.comparison import compare
+from sgn_rt.benchmarks.report.comparison import LIMIT, compare
 from sgn_rt.benchmarks.report.files import read_result, told_and_checked
 from sgn_rt.benchmarks.report.history import History
 from sgn_rt.benchmarks.report.markdown import as_markdown
@@ -21,8 +21,6 @@ from sgn_rt.errors import ConfigError
 from sgn_rt.pages.parts import Section
 from sgn_rt.pages.svg import require_matplotlib
 
-DEFAULT_LIMIT: Final = 5.0
-"""Per cent."""
 _ELSEWHERE: Final = ("machine",)
 """Sections that a terminal does not show: they are in every file."""
 _LAST: Final = ("summary", "comparison")
@@ -41,7 +39,7 @@ class Output:
     old
         Earlier run to compare with.
     limit
-        Per cent by which a figure may be worse than in it; None for `DEFAULT_LIMIT`.
+        Per cent by which a figure may be worse than in it; None for `LIMIT`.
 
     Raises
     ------
@@ -77,7 +75,7 @@ class Output:
         self._tables = not on_stdout
         self._history = None if history is None else History(history)
         self._old = None if old is None else read_result(old)
-        self._limit = (DEFAULT_LIMIT if limit is None else limit) / 100
+        self._limit = LIMIT if limit is None else limit / 100
 
     def read(self, path: Path) -> Result:
         """A run that is over; it is not kept in a history twice.
